@@ -1,0 +1,119 @@
+/**
+ * @file ci/sandbox.h
+ * @brief The place where a session runs: the local Linux sandbox, or a backend of your own (ci/sys/sandbox.h).
+ *
+ * A sandbox object stands for a place that many sessions share: for the local one it is the helper program with its
+ * ready-made interpreters. It is counted: every session that uses it holds it, and ci_sandbox_free() gives up only the
+ * caller's share. Different threads may use one sandbox object at the same time.
+ */
+#ifndef CI_SANDBOX_H
+#define CI_SANDBOX_H
+
+#include <ci/call.h>
+
+CI_BEGIN_DECLS
+
+/** A place for sessions; opaque, counted. */
+typedef struct ci_sandbox ci_sandbox;
+
+/** Severity of a log message. */
+enum {
+    CI_LOG_ERROR = 1,   /**< Something failed that the host should know of. */
+    CI_LOG_WARNING = 2, /**< Something works less well than it could. */
+    CI_LOG_INFO = 3,    /**< Milestones: opened, closed, restarted. */
+    CI_LOG_DEBUG = 4    /**< For those who look for a defect. */
+};
+
+/**
+ * Gets log messages; libci never writes to a stream of its own accord. Runs in a thread that is inside a libci call,
+ * with no lock held. `message` is one line without a newline and lives until the callback returns.
+ */
+typedef void (*ci_log_cb)(void *user, int32_t level, const char *domain, const char *message);
+
+/** Options of ci_sandbox_local_new(). Zero is the default of every field. */
+typedef struct ci_sandbox_local_options {
+    size_t struct_size;     /**< sizeof(ci_sandbox_local_options). */
+    const char *python;     /**< Interpreter, an absolute path (a virtual environment's is fine); NULL:
+                                      /usr/bin/python3. */
+    const char *preload;    /**< Modules that kernels have imported when they start, by comma: "numpy,pandas";
+                                      "data": numpy, pandas, matplotlib, scipy, scikit-learn as far as installed; NULL:
+                                      none but IPython; "none": not even that. */
+    const char *helper_dir; /**< Folder of the helper program and kernels; NULL: beside the library, then the
+                                      installed place. */
+    const char *const *env; /**< "NAME=value" strings for the guest's environment, NULL-ended; NULL: none. */
+    ci_log_cb log;          /**< Gets the sandbox's log messages; NULL: none. */
+    void *log_user;         /**< Given to log. */
+} ci_sandbox_local_options;
+
+/** Initializer for ::ci_sandbox_local_options. */
+#define CI_SANDBOX_LOCAL_OPTIONS_INIT \
+    { sizeof(ci_sandbox_local_options), NULL, NULL, NULL, NULL, NULL, NULL }
+
+/**
+ * @brief Makes a local sandbox: starts its helper program, which builds an interpreter to fork from. Does not wait for
+ * the preload list; until that is ready, sessions start from a barer interpreter. Blocks for some milliseconds.
+ * @param options copied; NULL: defaults.
+ * @param[out] ret_sandbox the sandbox, the caller's; untouched on failure.
+ * @param[out] ret_error why it failed; may be NULL.
+ * @return #CI_OK; #CI_ERR_MISSING (helper program or interpreter not found), #CI_ERR_MISMATCH, #CI_ERR_PERMISSION (the
+ * system forbids namespaces; the hint names the remedy), #CI_ERR_INVALID, #CI_ERR_NOMEM, #CI_ERR_IO.
+ * @since 0.1
+ */
+CI_API ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandbox **ret_sandbox,
+                                      ci_error **ret_error);
+
+/**
+ * @brief Waits until the preload list is ready, so that the next session starts with it. Blocks for as long as the
+ * imports take.
+ * @param sandbox the sandbox.
+ * @param timeout_ms milliseconds; 0 or less: no limit.
+ * @param[out] ret_error why it failed; may be NULL.
+ * @return #CI_OK; #CI_ERR_TIMEOUT; #CI_ERR_LOST; #CI_ERR_NOTSUP when the backend has nothing to prepare is *not*
+ * returned: that is success.
+ * @since 0.1
+ */
+CI_API ci_status ci_sandbox_prepare(ci_sandbox *sandbox, int64_t timeout_ms, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
+ * @param sandbox the sandbox.
+ * @param timeout_ms milliseconds; 0 or less: no limit.
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_sandbox_prepare_start(ci_sandbox *sandbox, int64_t timeout_ms, ci_call **ret_call,
+                                          ci_error **ret_error);
+
+/**
+ * @brief Tells what this machine gives a local sandbox, what is missing and the remedy, as `ci-run --check` shows it.
+ * Starts a sandbox of its own to try it. Blocks for up to a few seconds.
+ * @param options as for ci_sandbox_local_new(); NULL: defaults.
+ * @param[out] ret_report JSON, to be released with ci_free(): `{"ok": true, "checks": [{"name", "status": "ok" |
+ * "warning" | "error", "detail", "remedy"?}]}`.
+ * @param[out] ret_error why no report could be made; may be NULL.
+ * @return #CI_OK when a report was made, whatever it says.
+ * @since 0.1
+ */
+CI_API ci_status ci_sandbox_local_check(const ci_sandbox_local_options *options, char **ret_report,
+                                        ci_error **ret_error);
+
+/**
+ * @brief Another share of the sandbox, to be given up with its own ci_sandbox_free().
+ * @param sandbox the sandbox.
+ * @return the same pointer.
+ * @since 0.1
+ */
+CI_API ci_sandbox *ci_sandbox_ref(ci_sandbox *sandbox);
+
+/**
+ * @brief Gives up the caller's share. With the last one the helper program ends.
+ * @param sandbox the sandbox; NULL does nothing.
+ * @since 0.1
+ */
+CI_API void ci_sandbox_free(ci_sandbox *sandbox);
+
+CI_END_DECLS
+
+#endif

@@ -1,0 +1,89 @@
+/**
+ * @file ci/sys/storage.h
+ * @brief The storage contract: what a place must do to keep workspaces. For authors of storages;
+ * examples/template_storage.c is a small complete one.
+ *
+ * A storage holds objects: bytes under a key. Keys are UTF-8, parts between `/`; the library passes none with empty
+ * parts, ".", ".." or control bytes. The table's rules are those of ci/sys/sandbox.h; `get`, `put`, `list`, `stat` and
+ * `remove` are required. Many operations may be in flight on one storage, from several threads.
+ */
+#ifndef CI_SYS_STORAGE_H
+#define CI_SYS_STORAGE_H
+
+#include <ci/storage.h>
+#include <ci/sys/op.h>
+
+CI_BEGIN_DECLS
+
+/** What is known of an object. Strings live until the callback returns, or as long as the operation. */
+typedef struct ci_object {
+    size_t struct_size;    /**< sizeof(ci_object) of the storage. */
+    const char *key;       /**< Its key. */
+    const char *etag;      /**< Differs whenever the content does, opaque; NULL: not known. */
+    const uint8_t *sha256; /**< 32 bytes; NULL: not known. */
+    uint64_t size_bytes;   /**< Size. */
+    int64_t modified_ms;   /**< Milliseconds since 1970-01-01 UTC. */
+} ci_object;
+
+/** Gets an object. @return 0; negative: stop, with #CI_ERR_CANCELLED. */
+typedef int32_t (*ci_object_cb)(void *user, const ci_object *object);
+
+/** What is to be written. Zero is the default of every field; strings live until start returns. */
+typedef struct ci_put_request {
+    size_t struct_size;    /**< sizeof(ci_put_request) of the library. */
+    const char *key;       /**< Where. */
+    const char *if_etag;   /**< Only if the object has this etag; NULL: no such condition. */
+    const char *mime_type; /**< MIME type; NULL: not known. */
+    const uint8_t *sha256; /**< Hash the content must have, 32 bytes; NULL: not known. */
+    uint64_t size_bytes;   /**< Size; UINT64_MAX: not known. */
+    int32_t if_absent;     /**< 1: only if there is no such object. */
+    int32_t reserved;      /**< 0. */
+} ci_put_request;
+
+/** The functions of a storage. */
+typedef struct ci_storage_ops {
+    size_t struct_size; /**< sizeof(ci_storage_ops) of the storage. */
+    uint64_t required;  /**< `CI_REQUIRE_` bits. */
+    const char *name;   /**< One word: "dir". */
+    /** Releases the impl. Default: nothing. */
+    void (*free)(void *impl);
+    /** Reads length bytes at most from offset; `object`, where not NULL, gets the object before its first byte.
+     * #CI_ERR_NOTFOUND; #CI_ERR_CONDITION when if_etag is not NULL and is not the object's. */
+    ci_status (*get)(void *impl, const char *key, const char *if_etag, uint64_t offset, uint64_t length,
+                     ci_op_write_cb write, ci_object_cb object, void *user, ci_op **ret_op, ci_error **ret_error);
+    /** Writes an object, whole or not at all; `object`, where not NULL, gets it at the end, with hash and etag.
+     * #CI_ERR_CONDITION when a condition does not hold; #CI_ERR_INVALID for a key that cannot be. */
+    ci_status (*put)(void *impl, const ci_put_request *request, ci_op_read_cb read, ci_object_cb object, void *user,
+                     ci_op **ret_op, ci_error **ret_error);
+    /** Objects whose key begins with prefix, in byte order, at most max of them, after the key `after` (NULL: from the
+     * first). Fewer than max: that was the end. */
+    ci_status (*list)(void *impl, const char *prefix, const char *after, uint32_t max, ci_object_cb object, void *user,
+                      ci_op **ret_op, ci_error **ret_error);
+    /** One object. #CI_ERR_NOTFOUND. */
+    ci_status (*stat)(void *impl, const char *key, ci_object_cb object, void *user, ci_op **ret_op,
+                      ci_error **ret_error);
+    /** Removes an object. #CI_ERR_NOTFOUND where that can be known. */
+    ci_status (*remove)(void *impl, const char *key, ci_op **ret_op, ci_error **ret_error);
+    /** Takes a lock by name for a session, without waiting: #CI_ERR_BUSY when another has it, in this process or
+     * another. It ends with its holder. Default: always granted. */
+    ci_status (*lock)(void *impl, const char *name, void **ret_lock, ci_error **ret_error);
+    /** Gives a lock back. Default: nothing. */
+    void (*unlock)(void *impl, void *lock);
+    /** A word or two on where it is, for people: "folder /srv/work". malloc'd. Default: the name. */
+    ci_status (*describe)(void *impl, char **ret_text);
+} ci_storage_ops;
+
+/**
+ * @brief Makes a storage object. Any thread; does not block.
+ * @param ops the storage's table; copied.
+ * @param impl its object; consumed on success.
+ * @param[out] ret_storage the storage, the caller's; untouched on failure.
+ * @param[out] ret_error why it failed; may be NULL.
+ * @return #CI_OK; #CI_ERR_INVALID (a required slot is missing), #CI_ERR_NOTSUP, #CI_ERR_NOMEM.
+ * @since 0.1
+ */
+CI_API ci_status ci_storage_new(const ci_storage_ops *ops, void *impl, ci_storage **ret_storage, ci_error **ret_error);
+
+CI_END_DECLS
+
+#endif

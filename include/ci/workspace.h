@@ -1,0 +1,163 @@
+/**
+ * @file ci/workspace.h
+ * @brief The workspace: what outlives the session.
+ *
+ * Names are logical: "code-interpreter/chart.png" is where libci saves to, "uploads/data.zip" where users' files come
+ * from; the session's prefixes (::ci_session_options) map them to keys of the storage, and no name leads out of them.
+ * Names are UTF-8 with `/` between parts; empty parts, "." and ".." are refused. Threads as in ci/session.h.
+ */
+#ifndef CI_WORKSPACE_H
+#define CI_WORKSPACE_H
+
+#include <ci/files.h>
+
+CI_BEGIN_DECLS
+
+/**
+ * @brief Saves files of the sandbox to the workspace under "code-interpreter/". What the workspace already has is not
+ * written again; one failure does not stop the rest; files deleted in the sandbox stay in the workspace. Blocks.
+ * @param session the session.
+ * @param paths files and folders, relative to the sandbox root; NULL: all there is in the sandbox root and its folders.
+ * @param path_count how many.
+ * @param[out] ret_result the result (#CI_FILES_MAIN: each file with key, size, SHA-256 and what became of it), the
+ * caller's; outcome #CI_OUTCOME_FAILED when one failed. Untouched on failure.
+ * @param[out] ret_error why the call failed; may be NULL.
+ * @return #CI_OK whenever there is a result; #CI_ERR_NOTSUP (no workspace), #CI_ERR_INVALID, #CI_ERR_CLOSED,
+ * #CI_ERR_LOST, #CI_ERR_NOMEM.
+ * @since 0.1
+ */
+CI_API ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count,
+                                      ci_result **ret_result, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose result is taken with ci_call_take_result().
+ * @param session the session.
+ * @param paths,path_count as for ci_push_to_workspace(), copied.
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_push_to_workspace_start(ci_session *session, const char *const *paths, size_t path_count,
+                                            ci_call **ret_call, ci_error **ret_error);
+
+/**
+ * @brief Lists the workspace below a prefix, all levels. Blocks.
+ * @param session the session.
+ * @param prefix as in "code-interpreter/"; NULL or "": everything the session may see.
+ * @param[out] ret_result the result (#CI_FILES_MAIN, in byte order of their names), the caller's.
+ * @param[out] ret_error why the call failed; may be NULL.
+ * @return #CI_OK; #CI_ERR_NOTSUP (no workspace), #CI_ERR_INVALID, #CI_ERR_CLOSED, #CI_ERR_IO, #CI_ERR_NOMEM.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_list(ci_session *session, const char *prefix, ci_result **ret_result,
+                                   ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose result is taken with ci_call_take_result().
+ * @param session,prefix as for ci_workspace_list().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_list_start(ci_session *session, const char *prefix, ci_call **ret_call,
+                                         ci_error **ret_error);
+
+/**
+ * @brief Size and time of one file of the workspace: a result with one #CI_FILES_MAIN entry. Blocks.
+ * @param session the session.
+ * @param name the file.
+ * @param[out] ret_result the result, the caller's.
+ * @param[out] ret_error why the call failed; may be NULL.
+ * @return as ci_workspace_list(), and #CI_ERR_NOTFOUND.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_stat(ci_session *session, const char *name, ci_result **ret_result, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose result is taken with ci_call_take_result().
+ * @param session,name as for ci_workspace_stat().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_stat_start(ci_session *session, const char *name, ci_call **ret_call,
+                                         ci_error **ret_error);
+
+/**
+ * @brief Streams a file of the workspace, or a range of it, in bounded memory. Blocks.
+ * @param session the session.
+ * @param name the file.
+ * @param offset first byte.
+ * @param length bytes at most; UINT64_MAX: to the end.
+ * @param write gets the bytes.
+ * @param user given to write.
+ * @param[out] ret_error why it failed; may be NULL.
+ * @return #CI_OK; #CI_ERR_NOTFOUND, #CI_ERR_INVALID (the name), #CI_ERR_NOTSUP, #CI_ERR_CANCELLED, #CI_ERR_CLOSED,
+ * #CI_ERR_IO, #CI_ERR_NOMEM.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_read(ci_session *session, const char *name, uint64_t offset, uint64_t length,
+                                   ci_write_cb write, void *user, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
+ * @param session,name,offset,length,write,user as for ci_workspace_read().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_read_start(ci_session *session, const char *name, uint64_t offset, uint64_t length,
+                                         ci_write_cb write, void *user, ci_call **ret_call, ci_error **ret_error);
+
+/**
+ * @brief Streams a file into the workspace; it appears whole or not at all. Blocks.
+ * @param session the session.
+ * @param name the file.
+ * @param read gives the bytes.
+ * @param user given to read.
+ * @param[out] ret_error why it failed; may be NULL.
+ * @return as ci_workspace_read().
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_write(ci_session *session, const char *name, ci_read_cb read, void *user,
+                                    ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
+ * @param session,name,read,user as for ci_workspace_write().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_write_start(ci_session *session, const char *name, ci_read_cb read, void *user,
+                                          ci_call **ret_call, ci_error **ret_error);
+
+/**
+ * @brief Removes a file from the workspace. Blocks.
+ * @param session the session.
+ * @param name the file.
+ * @param[out] ret_error why it failed; may be NULL.
+ * @return as ci_workspace_stat().
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_remove(ci_session *session, const char *name, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
+ * @param session,name as for ci_workspace_remove().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_workspace_remove_start(ci_session *session, const char *name, ci_call **ret_call,
+                                           ci_error **ret_error);
+
+CI_END_DECLS
+
+#endif
