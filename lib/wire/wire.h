@@ -39,6 +39,8 @@ enum {
     CII_WIRE_INFO = 52,       /* answer to a START of KIND INFO: INFO (JSON) */
 };
 
+#define CII_WIRE_KIND_INFO 100 /* KIND beside the CI_RUN_ ones: answered by INFO, then DONE */
+
 enum {
     CII_FIELD_TEXT = 1,
     CII_FIELD_LANGUAGE = 2,

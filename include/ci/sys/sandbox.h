@@ -19,6 +19,7 @@
 #ifndef CI_SYS_SANDBOX_H
 #define CI_SYS_SANDBOX_H
 
+#include <ci/result.h>
 #include <ci/sandbox.h>
 #include <ci/sys/op.h>
 

@@ -1,0 +1,276 @@
+/* From a fork of the zygote to the init of a session: namespaces, mounts, identity, no privileges. Nothing of a user
+ * runs before this is over, and nothing privileged joins the session afterwards.
+ *
+ * The mount, network, IPC and UTS namespaces are made before the session's own user namespace and belong to its parent:
+ * whoever gained every capability in the session would still have none over them. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/securebits.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "guest/init/guest.h"
+#include "os/fd.h"
+
+#ifndef MOVE_MOUNT_F_EMPTY_PATH
+#define MOVE_MOUNT_F_EMPTY_PATH 0x00000004
+#endif
+
+/* --- failing ------------------------------------------------------------------------------------------------------- */
+
+/* Tells the library what failed, and ends. */
+static _Noreturn void refuse(const session_spec *spec, const char *what) {
+    int error_number = errno;
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&message, CII_SETUP_REFUSED, &mark);
+    cii_wire_put_int(&message, CII_SETUP_ERRNO, error_number);
+    cii_wire_put_str(&message, CII_SETUP_MESSAGE, what);
+    cii_wire_end(&message, &mark);
+    cii_fd_send(spec->setup_fd, message.data, message.size, NULL, 0, 0);
+    _exit(1);
+}
+
+static void must(const session_spec *spec, long result, const char *what) {
+    if (result < 0)
+        refuse(spec, what);
+}
+
+/* --- mounts -------------------------------------------------------------------------------------------------------- */
+
+static void copy_file(int from, int to_dir, const char *name, uint32_t uid) {
+    _cleanup_close_ int to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    char chunk[65536];
+    ssize_t size;
+    while (to >= 0 && (size = read(from, chunk, sizeof chunk)) > 0)
+        cii_fd_write_all(to, chunk, (size_t)size);
+    if (to >= 0 && fchown(to, uid, uid) < 0)
+        return; /* a cache that cannot be used is only slow */
+}
+
+/* Copies what the zygote left in its home (caches of fonts and the like): plain files and folders, a bounded number. */
+static void copy_tree(int from, int to, uint32_t uid, int depth, int *budget) {
+    DIR *dir = fdopendir(from);
+    if (dir == NULL) {
+        cii_close(from);
+        return;
+    }
+    for (struct dirent *entry; *budget > 0 && (entry = readdir(dir)) != NULL;) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
+        --*budget;
+        _cleanup_close_ int source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        struct stat st;
+        if (source < 0 || fstat(source, &st) < 0)
+            continue;
+        if (S_ISREG(st.st_mode))
+            copy_file(source, to, name, uid);
+        else if (S_ISDIR(st.st_mode) && depth > 0 && mkdirat(to, name, 0755) == 0) {
+            _cleanup_close_ int target = openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (fchown(target, uid, uid) == 0)
+                copy_tree(TAKE_FD(source), target, uid, depth - 1, budget);
+        }
+    }
+    closedir(dir);
+}
+
+static void make_dir(const session_spec *spec, int dir, const char *name, mode_t mode, uint32_t uid) {
+    must(spec, mkdirat(dir, name, mode), name);
+    must(spec, fchmodat(dir, name, mode, 0), name);
+    must(spec, fchownat(dir, name, uid, uid, AT_SYMLINK_NOFOLLOW), name);
+}
+
+static void bind_path(const session_spec *spec, const char *from, const char *to) {
+    must(spec, mount(from, to, NULL, MS_BIND, NULL), to);
+}
+
+static int mount_tmpfs(const session_spec *spec, const char *what) {
+    char options[96];
+    snprintf(options, sizeof options, "mode=0755,size=%llu,nr_inodes=%llu", (unsigned long long)spec->workspace_bytes,
+             (unsigned long long)spec->workspace_inodes);
+    must(spec, mount("tmpfs", "/mnt", "tmpfs", MS_NOSUID | MS_NODEV, options), what);
+    int fd = open("/mnt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(spec, fd, what);
+    return fd;
+}
+
+/* What /proc/meminfo says inside: the session's memory, not the machine's. */
+static void write_meminfo(const session_spec *spec, int dir) {
+    _cleanup_close_ int fd = openat(dir, "meminfo", O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
+    unsigned long long kib = spec->memory_bytes >> 10;
+    must(spec, fd, "meminfo");
+    dprintf(fd,
+            "MemTotal:       %llu kB\nMemFree:        %llu kB\nMemAvailable:   %llu kB\nBuffers:        0 kB\n"
+            "Cached:         0 kB\nSwapCached:     0 kB\nActive:         0 kB\nInactive:       0 kB\n"
+            "SwapTotal:      0 kB\nSwapFree:       0 kB\nShmem:          0 kB\nSlab:           0 kB\n",
+            kib, kib, kib);
+}
+
+/* The workspace on a mount of its own, whose other half, "stage", the guest cannot see: what is written there can be
+ * renamed into the workspace in one step. Returns a descriptor of the mount's root. */
+static int mount_workspace(const session_spec *spec) {
+    if (spec->tree_fd >= 0) {
+        must(spec, syscall(SYS_move_mount, spec->tree_fd, "", AT_FDCWD, GUEST_ROOT, MOVE_MOUNT_F_EMPTY_PATH),
+             "mount the host folder as workspace");
+        return -1;
+    }
+    int base = mount_tmpfs(spec, "mount the workspace");
+    make_dir(spec, base, "files", 0755, spec->uid);
+    make_dir(spec, base, "stage", 0700, spec->uid);
+    bind_path(spec, "/mnt/files", GUEST_ROOT);
+    must(spec, umount2("/mnt", MNT_DETACH), "mount the workspace");
+    return base;
+}
+
+/* Home, /tmp and /dev/shm share one tmpfs. */
+static void mount_scratch(const session_spec *spec) {
+    _cleanup_close_ int base = mount_tmpfs(spec, "mount the home folder");
+    make_dir(spec, base, "home", 0755, spec->uid);
+    make_dir(spec, base, "tmp", 01777, spec->uid);
+    make_dir(spec, base, "shm", 01777, spec->uid);
+    write_meminfo(spec, base);
+    _cleanup_close_ int home = openat(base, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int budget = 200;
+    copy_tree(open(GUEST_HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC), home, spec->uid, 5, &budget);
+    bind_path(spec, "/mnt/home", GUEST_HOME);
+    bind_path(spec, "/mnt/tmp", "/tmp");
+    bind_path(spec, "/mnt/shm", "/dev/shm");
+    bind_path(spec, "/mnt/meminfo", "/proc/meminfo");
+    must(spec, umount2("/mnt", MNT_DETACH), "mount the home folder");
+}
+
+/* --- namespaces and identity ---------------------------------------------------------------------------------------- */
+
+static void raise_loopback(const session_spec *spec) {
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    must(spec, fd, "loopback");
+    must(spec, ioctl(fd, SIOCSIFFLAGS, &request), "loopback");
+}
+
+static void write_map(const session_spec *spec, const char *path, const char *text) {
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    must(spec, fd, path);
+    must(spec, write(fd, text, strlen(text)), path);
+}
+
+/* The session's own identity: one user, in a user namespace of its own, so that the count of its processes is its own
+ * too. The map may be written without privileges because it names nobody but the writer. */
+static void become_user(const session_spec *spec) {
+    char map[48];
+    if (spec->uid != 0) {
+        must(spec, (long)syscall(SYS_setgroups, 0, NULL), "setgroups");
+        must(spec, (long)syscall(SYS_setresgid, spec->uid, spec->uid, spec->uid), "setresgid");
+        must(spec, (long)syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid), "setresuid");
+    }
+    must(spec, prctl(PR_SET_DUMPABLE, 1), "PR_SET_DUMPABLE"); /* or the maps could not be written */
+    must(spec, unshare(CLONE_NEWUSER), "make the session's user namespace");
+    snprintf(map, sizeof map, "%d %u 1", GUEST_UID, spec->uid);
+    write_map(spec, "/proc/self/setgroups", "deny");
+    write_map(spec, "/proc/self/uid_map", map);
+    write_map(spec, "/proc/self/gid_map", map);
+}
+
+static void drop_privileges(const session_spec *spec) {
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                               SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    must(spec, prctl(PR_SET_SECUREBITS, bits), "securebits");
+    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+        must(spec, prctl(PR_CAPBSET_DROP, cap), "capability bounding set");
+    must(spec, prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "ambient capabilities");
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    must(spec, syscall(SYS_capset, &head, none), "drop capabilities");
+    must(spec, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+}
+
+static void limit(int which, uint64_t value) {
+    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
+    setrlimit(which, &limit);
+}
+
+/* The supervisor's file: programs, each with its size in bytes before it. */
+static void install_filters(const session_spec *spec, const uint8_t *file, size_t size) {
+    for (size_t at = 0; at + 4 < size;) {
+        uint32_t length;
+        memcpy(&length, file + at, sizeof length);
+        at += sizeof length;
+        struct sock_fprog program = {.len = (unsigned short)(length / sizeof(struct sock_filter)),
+                                     .filter = (struct sock_filter *)(uintptr_t)(file + at)};
+        must(spec, length > size - at ? -1 : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program),
+             "install the system call filter");
+        at += length;
+    }
+}
+
+static void send_ready(const session_spec *spec, int root_fd, int base_fd) {
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&message, CII_SETUP_SESSION_READY, &mark);
+    cii_wire_put_int(&message, CII_SETUP_LIMITS, spec->limits);
+    cii_wire_end(&message, &mark);
+    int fds[] = {root_fd, base_fd};
+    must(spec, cii_fd_send(spec->setup_fd, message.data, message.size, fds, base_fd >= 0 ? 2 : 1, 0), "report");
+}
+
+void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
+    int namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+    if (spec->network != 2)
+        namespaces |= CLONE_NEWNET;
+    must(spec, setsid(), "setsid");
+    must(spec, unshare(namespaces), "make the session's namespaces");
+    must(spec, mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "mount /proc");
+    if (spec->network != 2)
+        raise_loopback(spec);
+    must(spec, sethostname("ci", 2), "set the host name");
+    _cleanup_close_ int base = mount_workspace(spec);
+    mount_scratch(spec);
+    must(spec, chdir(GUEST_ROOT), "enter the workspace");
+    _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    must(spec, root, "open the root");
+    become_user(spec);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_NOFILE, spec->open_file_count);
+    drop_privileges(spec);
+    install_filters(spec, filter, filter_size);
+    must(spec, prctl(PR_SET_DUMPABLE, 0), "PR_SET_DUMPABLE");
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    send_ready(spec, root, base);
+    cii_close(TAKE_FD(spec->setup_fd));
+    cii_close(TAKE_FD(spec->tree_fd));
+}
+
+/* --- what runs users' code ------------------------------------------------------------------------------------------ */
+
+void guest_confine(const session_spec *spec) {
+    for (size_t i = 0; i < spec->cgroup_count; i++)
+        if (write(spec->cgroup_fds[i], "0", 1) < 0)
+            _exit(125);
+    if (!(spec->limits & CII_LIMIT_MEMORY_CGROUP))
+        limit(RLIMIT_DATA, spec->memory_bytes);
+    if (!(spec->limits & CII_LIMIT_PIDS_CGROUP))
+        limit(RLIMIT_NPROC, spec->process_count + 1); /* init counts too */
+    setsid();
+    signal(SIGINT, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL); /* the interpreter ignores the last two */
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}

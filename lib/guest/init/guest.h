@@ -1,0 +1,203 @@
+/* What the parts of the guest share. The guest is a process that a zygote forks for a session: it makes the session's
+ * namespaces (enter.c), is their PID 1 (init.c), runs commands (command.c) and has kernels run code (kernel.c). It is a
+ * program of its own kind: loaded into the zygote's interpreter as a shared object, single-threaded, with one state. */
+#ifndef CII_GUEST_GUEST_H
+#define CII_GUEST_GUEST_H
+
+#include <sys/types.h>
+
+#include "base/clock.h"
+#include "wire/setup.h"
+
+#define GUEST_UID 1000 /* as the session sees itself */
+#define GUEST_ROOT "/workspace"
+#define GUEST_HOME "/home/user"
+
+/* What the session is to be, read from its setup socket. */
+typedef struct session_spec {
+    uint64_t memory_bytes;
+    uint64_t workspace_bytes;
+    uint64_t workspace_inodes;
+    uint32_t process_count;
+    uint32_t open_file_count;
+    int network;
+    int limits;                           /* CII_LIMIT_ bits */
+    uint32_t uid;                         /* in the zygote's user namespace */
+    int setup_fd;                         /* to the library, closed when the session is ready */
+    int control_fd;                       /* calls come here */
+    int tree_fd;                          /* detached mount to be the workspace, or -1 */
+    int oom_fd;                           /* event file of the memory cgroup, or -1 */
+    int cgroup_fds[CII_SETUP_CGROUP_MAX]; /* "0" written here moves the writer */
+    size_t cgroup_count;
+    char **env; /* NULL-ended */
+} session_spec;
+
+/* enter.c: becomes the session's init, or reports to the library and ends. */
+void guest_enter(session_spec *spec, const void *filter, size_t filter_size);
+/* What every process that runs a user's code does first: limits, cgroup, session of its own, default signals. Between
+ * fork or vfork and exec: async-signal-safe. */
+void guest_confine(const session_spec *spec);
+
+/* kill.c: processes are told apart by a tag that they inherit: the soft limit of RLIMIT_LOCKS, which Linux has not used
+ * since 2.4.25. So they are found wherever they have re-parented to, and those of other calls are left alone. */
+void tag_set(pid_t pid, uint64_t tag);
+bool tag_alive(uint64_t tag, pid_t except);
+void tag_signal(uint64_t tag, pid_t except, int signal_number);
+void tag_kill(uint64_t tag, pid_t except); /* until none is left, in bounded time */
+
+/* --- init.c: the loop and its connections -------------------------------------------------------------------------- */
+
+typedef struct guest guest;
+
+/* A descriptor the loop watches; the owner embeds it. */
+typedef struct watch {
+    void (*ready)(struct watch *self, uint32_t events);
+    int fd;
+    uint32_t events; /* 0: not watched */
+} watch;
+int watch_set(guest *g, watch *w, uint32_t events);
+void watch_close(guest *g, watch *w);
+
+/* What is kept of a stream nobody reads now. The oldest goes first. */
+#define LOG_MAX (1u << 20)
+typedef struct log_ring {
+    cii_buf bytes;
+    uint64_t dropped;
+} log_ring;
+void log_append(log_ring *log, const void *data, size_t size);
+
+/* One end of a pipe that processes write to. */
+typedef struct stream {
+    guest *g;
+    struct stream *next; /* in guest.garbage */
+    watch watch;
+    /* Where its bytes go. */
+    void (*sink)(struct stream *self, const void *data, size_t size);
+    void (*end)(struct stream *self);
+    void *owner;
+    uint8_t type; /* CII_WIRE_STDOUT or CII_WIRE_STDERR */
+    bool ended;
+} stream;
+int stream_open(guest *g, stream *s, uint8_t type); /* the write end for the child, or -1 */
+void stream_close(stream *s);
+void stream_pause(stream *s, bool pause);
+/* Reads what is in the pipe now, but no more: somebody may go on writing. */
+void stream_drain(stream *s);
+/* Goes on reading for those who still write, and throws it away. */
+void stream_disown(stream *s);
+
+typedef enum job_state {
+    JOB_READING, /* its START has not come whole */
+    JOB_QUEUED,  /* waits for its kernel */
+    JOB_RUNNING,
+    JOB_ENDING, /* a command's leader has ended; its pipes get a moment */
+    JOB_TASK,   /* a command whose call is done; its processes may not be */
+    JOB_DONE,
+} job_state;
+
+typedef struct kernel kernel;
+
+/* One call: its connection, and what runs for it. A task is a job that outlives its connection. */
+typedef struct job {
+    guest *g;
+    struct job *next;
+    watch watch; /* the connection */
+    cii_wire_reader reader;
+    cii_buf out;   /* not sent yet */
+    cii_buf start; /* fields of START */
+    uint64_t tag;
+    int64_t started_us;
+    uint64_t stdout_bytes; /* sent */
+    uint64_t oom_before;
+    int kind;
+    job_state state;
+    bool interrupted;
+    kernel *kernel; /* code only */
+    struct job *queue_next;
+    /* commands only */
+    pid_t pid; /* 0: reaped */
+    int wait_status;
+    int64_t ends_ms; /* JOB_ENDING: wait no longer */
+    stream streams[2];
+    log_ring logs[2];
+} job;
+
+typedef enum kernel_state {
+    KERNEL_DOWN,
+    KERNEL_STARTING,
+    KERNEL_IDLE,
+    KERNEL_RUNNING,
+} kernel_state;
+
+/* A context: the process that keeps its variables. */
+struct kernel {
+    guest *g;
+    struct kernel *next;
+    char *name; /* language, or language/context */
+    watch channel;
+    cii_wire_reader reader;
+    cii_buf out;
+    stream *streams[2];
+    log_ring background;
+    job *job; /* runs now */
+    job *queue, *queue_last;
+    pid_t pid;
+    kernel_state state;
+    bool ack_wanted; /* an item waits for its acknowledgement until the connection has taken it */
+    char *info;      /* JSON of its READY */
+};
+
+struct guest {
+    session_spec *spec;
+    int epoll_fd;
+    watch control, signals;
+    job *jobs;
+    kernel *kernels;
+    stream *garbage;
+    kernel *fork_wanted; /* leave the loop: the interpreter is to fork for it */
+    int fork_fds[3];     /* the child's channel, stdout, stderr */
+    uint64_t last_tag;
+    const char *shell;
+};
+
+void job_send(job *j, uint8_t type, const void *data, size_t size);
+void job_send_item(job *j, const void *message, size_t size);
+bool job_congested(const job *j);
+
+/* How a run ended; the fields of DONE. */
+typedef struct done_info {
+    const char *name, *message;
+    uint64_t task;
+    int outcome, exit_code, signal_number;
+    bool state_lost, task_running;
+} done_info;
+void job_done(job *j, const done_info *info);
+void job_done_message(job *j, const void *message, size_t size); /* a kernel's own DONE */
+/* Fills info from wait(2)'s status; `who` is the process in a sentence. */
+void done_of_status(done_info *info, const job *j, int wait_status);
+uint64_t oom_count(const session_spec *spec);
+
+/* The text of a field of START; NULL when absent. Not NUL-ended. */
+bool job_field(const job *j, uint8_t key, cii_wire_field *ret_field);
+char *job_field_str(const job *j, uint8_t key);
+
+/* kernel.c */
+kernel *kernel_get(guest *g, const char *name);
+void kernel_submit(kernel *k, job *j);
+void kernel_restart(kernel *k, job *j);
+void kernel_start(kernel *k);
+void kernel_ended(kernel *k, int wait_status);
+void kernel_interrupt(kernel *k, job *j);
+void kernel_kill(kernel *k, job *j);
+void kernel_acknowledge(kernel *k);
+
+/* command.c */
+void command_start(job *j);
+void command_ended(job *j, int wait_status);
+void command_tick(job *j);
+void command_interrupt(job *j);
+void command_kill(job *j);
+void command_poll(job *j, job *task, bool stop);
+bool task_over(const job *task);
+
+#endif

@@ -1,0 +1,570 @@
+/* PID 1 of a session: one epoll loop over the control socket, the calls' connections, the kernels' channels and the
+ * pipes of everything that runs. Each call is a job; what it needs is in kernel.c or command.c. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "ci/result.h"
+#include "ci/sys/sandbox.h"
+#include "guest/init/guest.h"
+#include "guest/init/serve.h"
+#include "os/fd.h"
+
+#define CONGESTED (256u << 10) /* a connection with more than this unsent stops its pipes */
+#define CHUNK (64u << 10)
+#define TASKS_MAX 64 /* beyond that, those that are over and nobody asked for are forgotten */
+
+/* --- watching ------------------------------------------------------------------------------------------------------ */
+
+int watch_set(guest *g, watch *w, uint32_t events) {
+    if (w->fd < 0 || w->events == events)
+        return 0;
+    struct epoll_event event = {.events = events, .data.ptr = w};
+    int op = w->events == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+    w->events = events;
+    return epoll_ctl(g->epoll_fd, op, w->fd, &event);
+}
+
+void watch_close(guest *g, watch *w) {
+    if (w->fd < 0)
+        return;
+    watch_set(g, w, 0);
+    cii_close(TAKE_FD(w->fd));
+}
+
+#define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
+
+/* --- streams ------------------------------------------------------------------------------------------------------- */
+
+void log_append(log_ring *log, const void *data, size_t size) {
+    if (size > LOG_MAX) {
+        log->dropped += size - LOG_MAX;
+        data = (const char *)data + (size - LOG_MAX);
+        size = LOG_MAX;
+    }
+    if (log->bytes.size + size > 2 * LOG_MAX) { /* drop in large steps: appending stays cheap */
+        size_t surplus = log->bytes.size + size - LOG_MAX;
+        surplus = CII_MIN(surplus, log->bytes.size);
+        cii_buf_consume(&log->bytes, surplus);
+        log->dropped += surplus;
+    }
+    cii_buf_append(&log->bytes, data, size);
+}
+
+static void stream_end(stream *s) {
+    watch_close(s->g, &s->watch);
+    s->ended = true;
+    if (s->end != NULL)
+        s->end(s);
+}
+
+/* Reads at most `limit` bytes; false when there is nothing more to read now. */
+static bool stream_read(stream *s, size_t limit) {
+    static char chunk[CHUNK];
+    ssize_t size = read(s->watch.fd, chunk, CII_MIN(limit, sizeof chunk));
+    if (size > 0) {
+        if (s->sink != NULL)
+            s->sink(s, chunk, (size_t)size);
+        return true;
+    }
+    if (size == 0 || (errno != EAGAIN && errno != EINTR))
+        stream_end(s);
+    return false;
+}
+
+static void stream_ready(watch *w, uint32_t events _unused_) {
+    stream_read(OWNER(w, stream, watch), CHUNK);
+}
+
+void stream_drain(stream *s) {
+    int left = 0;
+    if (s->watch.fd < 0 || ioctl(s->watch.fd, FIONREAD, &left) < 0)
+        return;
+    while (left > 0 && s->watch.fd >= 0) {
+        size_t part = CII_MIN((size_t)left, (size_t)CHUNK);
+        if (!stream_read(s, part))
+            break;
+        left -= (int)part;
+    }
+}
+
+int stream_open(guest *g, stream *s, uint8_t type) {
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -1;
+    cii_fd_set_nonblock(fds[0], true);
+    *s = (stream){.g = g, .watch = {.ready = stream_ready, .fd = fds[0]}, .type = type};
+    watch_set(g, &s->watch, EPOLLIN);
+    return fds[1];
+}
+
+void stream_close(stream *s) {
+    if (s->g != NULL)
+        watch_close(s->g, &s->watch);
+}
+
+void stream_pause(stream *s, bool pause) {
+    if (s->g != NULL)
+        watch_set(s->g, &s->watch, pause ? 0 : EPOLLIN);
+}
+
+/* Freed between rounds of the loop, so that no event points at freed memory. */
+static void discard_stream(stream *s) {
+    s->next = s->g->garbage;
+    s->g->garbage = s;
+}
+
+void stream_disown(stream *s) {
+    s->sink = NULL;
+    s->owner = NULL;
+    s->end = discard_stream;
+    stream_pause(s, false);
+    if (s->ended)
+        discard_stream(s);
+}
+
+/* --- connections --------------------------------------------------------------------------------------------------- */
+
+static void job_host_gone(job *j);
+
+bool job_congested(const job *j) {
+    return j->out.size > CONGESTED;
+}
+
+static void pause_streams(job *j, bool pause) {
+    stream *const *kernel_streams = j->kernel != NULL ? j->kernel->streams : NULL;
+    for (int i = 0; i < 2; i++) {
+        stream *s = kernel_streams != NULL ? kernel_streams[i] : &j->streams[i];
+        if (s != NULL && (kernel_streams == NULL || j->kernel->job == j))
+            stream_pause(s, pause);
+    }
+}
+
+/* The call is over and everything is sent. A task lives on. */
+static void job_hang_up(job *j) {
+    watch_close(j->g, &j->watch);
+    cii_buf_free(&j->out);
+}
+
+static void job_sent(job *j) {
+    if (j->state == JOB_DONE || j->state == JOB_TASK)
+        job_hang_up(j);
+    else
+        watch_set(j->g, &j->watch, EPOLLIN);
+    if (j->kernel != NULL && j->kernel->job == j && j->kernel->ack_wanted)
+        kernel_acknowledge(j->kernel);
+}
+
+static void job_flush(job *j) {
+    bool congested = job_congested(j);
+    while (j->out.size > 0) {
+        ssize_t size = send(j->watch.fd, j->out.data, j->out.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0 && errno == EAGAIN) {
+            watch_set(j->g, &j->watch, EPOLLIN | EPOLLOUT);
+            break;
+        }
+        if (size < 0) {
+            job_host_gone(j);
+            return;
+        }
+        cii_buf_consume(&j->out, (size_t)size);
+    }
+    if (congested && !job_congested(j) && j->state != JOB_TASK)
+        pause_streams(j, false);
+    if (j->out.size == 0)
+        job_sent(j);
+}
+
+/* Sends head and payload at once when nothing is waiting; keeps what the socket does not take. */
+void job_send(job *j, uint8_t type, const void *data, size_t size) {
+    if (j->watch.fd < 0)
+        return;
+    uint8_t head[CII_WIRE_HEAD_SIZE];
+    cii_wire_head(head, type, 0, (uint32_t)size);
+    size_t sent = 0;
+    if (j->out.size == 0) {
+        struct iovec parts[] = {{head, sizeof head}, {(void *)(uintptr_t)data, size}};
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+        ssize_t result = sendmsg(j->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (result < 0 && errno != EAGAIN && errno != EINTR) {
+            job_host_gone(j);
+            return;
+        }
+        sent = result < 0 ? 0 : (size_t)result;
+        if (sent == sizeof head + size)
+            return;
+    }
+    if (sent < sizeof head)
+        cii_buf_append(&j->out, head + sent, sizeof head - sent);
+    size_t skip = sent < sizeof head ? 0 : sent - sizeof head;
+    cii_buf_append(&j->out, (const char *)data + skip, size - skip);
+    watch_set(j->g, &j->watch, EPOLLIN | EPOLLOUT);
+    if (job_congested(j))
+        pause_streams(j, true);
+}
+
+static void job_send_buf(job *j, const cii_buf *frames) {
+    if (j->watch.fd < 0)
+        return;
+    cii_buf_append(&j->out, frames->data, frames->size);
+    job_flush(j);
+}
+
+void job_send_item(job *j, const void *message, size_t size) {
+    _cleanup_buf_ cii_buf frames = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&frames, CII_WIRE_ITEM_AT, &mark);
+    cii_wire_put_int(&frames, CII_FIELD_OFFSET, (int64_t)j->stdout_bytes);
+    cii_wire_end(&frames, &mark);
+    cii_wire_begin(&frames, CII_WIRE_ITEM, &mark);
+    cii_buf_append(&frames, message, size);
+    cii_wire_end(&frames, &mark);
+    job_send_buf(j, &frames);
+}
+
+void job_done_message(job *j, const void *message, size_t size) {
+    _cleanup_buf_ cii_buf frames = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&frames, CII_WIRE_DONE, &mark);
+    cii_buf_append(&frames, message, size);
+    cii_wire_end(&frames, &mark);
+    if (j->state != JOB_TASK)
+        j->state = JOB_DONE;
+    job_send_buf(j, &frames);
+}
+
+void job_done(job *j, const done_info *info) {
+    _cleanup_buf_ cii_buf fields = {0};
+    const struct {
+        uint8_t key;
+        int64_t value;
+    } numbers[] = {
+        {CII_FIELD_OUTCOME, info->outcome},
+        {CII_FIELD_EXIT_CODE, info->exit_code},
+        {CII_FIELD_SIGNAL, info->signal_number},
+        {CII_FIELD_STATE_LOST, info->state_lost},
+        {CII_FIELD_TASK, (int64_t)info->task},
+        {CII_FIELD_TASK_RUNNING, info->task_running},
+        {CII_FIELD_EXECUTION_US, j->started_us == 0 ? 0 : cii_clock_us() - j->started_us},
+    };
+    for (size_t i = 0; i < CII_ELEMENTS(numbers); i++)
+        cii_wire_put_int(&fields, numbers[i].key, numbers[i].value);
+    cii_wire_put_str(&fields, CII_FIELD_ERROR_NAME, info->name);
+    cii_wire_put_str(&fields, CII_FIELD_ERROR_MESSAGE, info->message);
+    job_done_message(j, fields.data, fields.size);
+}
+
+uint64_t oom_count(const session_spec *spec) {
+    char text[1024];
+    ssize_t size = spec->oom_fd < 0 ? -1 : pread(spec->oom_fd, text, sizeof text - 1, 0);
+    if (size <= 0)
+        return 0;
+    text[size] = 0;
+    const char *at = strstr(text, "oom_kill ");
+    return at == NULL ? 0 : strtoull(at + strlen("oom_kill "), NULL, 10);
+}
+
+void done_of_status(done_info *info, const job *j, int wait_status) {
+    if (WIFEXITED(wait_status)) {
+        info->exit_code = WEXITSTATUS(wait_status);
+        info->outcome = info->exit_code == 0 ? CI_OUTCOME_OK : CI_OUTCOME_EXIT;
+        return;
+    }
+    info->signal_number = WTERMSIG(wait_status);
+    info->outcome = CI_OUTCOME_SIGNAL;
+    if (info->signal_number == SIGKILL && oom_count(j->g->spec) > j->oom_before)
+        info->outcome = CI_OUTCOME_MEMORY_LIMIT;
+}
+
+/* --- jobs ---------------------------------------------------------------------------------------------------------- */
+
+bool job_field(const job *j, uint8_t key, cii_wire_field *ret_field) {
+    size_t cursor = 0;
+    while (cii_wire_next((const uint8_t *)j->start.data, j->start.size, &cursor, ret_field) == 1)
+        if (ret_field->key == key)
+            return true;
+    return false;
+}
+
+char *job_field_str(const job *j, uint8_t key) {
+    cii_wire_field field;
+    return job_field(j, key, &field) ? strndup((const char *)field.data, field.size) : NULL;
+}
+
+static job *find_task(guest *g, uint64_t tag) {
+    for (job *j = g->jobs; j != NULL; j = j->next)
+        if (j->state == JOB_TASK && j->tag == tag)
+            return j;
+    return NULL;
+}
+
+static void send_info(job *j) {
+    _cleanup_buf_ cii_buf json = {0};
+    const session_spec *spec = j->g->spec;
+    cii_buf_printf(&json, "{\"memoryLimitBy\":\"%s\",\"processLimitBy\":\"%s\",\"kernels\":[",
+                   spec->limits & CII_LIMIT_MEMORY_CGROUP ? "cgroup, for the session" : "rlimit, for each process",
+                   spec->limits & CII_LIMIT_PIDS_CGROUP ? "cgroup" : "rlimit");
+    for (const kernel *k = j->g->kernels; k != NULL; k = k->next)
+        cii_buf_printf(&json, "%s{\"name\":\"%s\",\"running\":%s,\"kernel\":%s}", k == j->g->kernels ? "" : ",",
+                       k->name, k->state == KERNEL_DOWN ? "false" : "true", k->info != NULL ? k->info : "null");
+    cii_buf_append_str(&json, "]}");
+    _cleanup_buf_ cii_buf frames = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&frames, CII_WIRE_INFO, &mark);
+    cii_wire_put(&frames, CII_FIELD_INFO, json.data, json.size);
+    cii_wire_end(&frames, &mark);
+    job_send_buf(j, &frames);
+    job_done(j, &(done_info){0});
+}
+
+static void job_refuse(job *j, const char *message) {
+    job_done(j, &(done_info){.outcome = CI_OUTCOME_REFUSED, .name = "Refused", .message = message});
+}
+
+static void start_code(job *j, bool restart) {
+    _cleanup_free_ char *language = job_field_str(j, CII_FIELD_LANGUAGE),
+                        *context = job_field_str(j, CII_FIELD_CONTEXT);
+    char name[160];
+    snprintf(name, sizeof name, "%s%s%s", language != NULL ? language : "", context != NULL && *context ? "/" : "",
+             context != NULL ? context : "");
+    if (language == NULL || strcmp(language, "python") != 0) {
+        job_refuse(j, "this language has no kernel here");
+        return;
+    }
+    j->kernel = kernel_get(j->g, name);
+    if (j->kernel == NULL)
+        job_refuse(j, "too many contexts");
+    else if (restart)
+        kernel_restart(j->kernel, j);
+    else
+        kernel_submit(j->kernel, j);
+}
+
+static void start_task_request(job *j) {
+    cii_wire_field field = {0};
+    job *task = job_field(j, CII_FIELD_TASK, &field) ? find_task(j->g, (uint64_t)cii_wire_int(&field)) : NULL;
+    if (task == NULL)
+        job_done(j,
+                 &(done_info){.outcome = CI_OUTCOME_REFUSED, .name = "NotFound", .message = "there is no such task"});
+    else
+        command_poll(j, task, j->kind == CI_RUN_TASK_STOP);
+}
+
+static int job_start(job *j, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    if (cii_buf_append(&j->start, data, size) != CI_OK)
+        return -1;
+    j->kind = job_field(j, CII_FIELD_KIND, &field) ? (int)cii_wire_int(&field) : 0;
+    j->oom_before = oom_count(j->g->spec);
+    switch (j->kind) {
+    case CI_RUN_CODE:
+    case CI_RUN_RESTART:
+        start_code(j, j->kind == CI_RUN_RESTART);
+        return 0;
+    case CI_RUN_COMMAND:
+    case CI_RUN_TASK:
+        command_start(j);
+        return 0;
+    case CI_RUN_TASK_POLL:
+    case CI_RUN_TASK_STOP:
+        start_task_request(j);
+        return 0;
+    case CII_WIRE_KIND_INFO:
+        send_info(j);
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+static void job_signal(job *j, bool kill) {
+    if (j->state != JOB_QUEUED && j->state != JOB_RUNNING && j->state != JOB_ENDING)
+        return;
+    j->interrupted = true;
+    if (j->kernel != NULL)
+        (kill ? kernel_kill : kernel_interrupt)(j->kernel, j);
+    else
+        (kill ? command_kill : command_interrupt)(j);
+}
+
+static int job_message(void *user, uint8_t type, const uint8_t *data, size_t size) {
+    job *j = user;
+    if (type == CII_WIRE_START && j->state == JOB_READING)
+        return job_start(j, data, size);
+    if (type != CII_WIRE_INTERRUPT && type != CII_WIRE_KILL)
+        return -1;
+    job_signal(j, type == CII_WIRE_KILL);
+    return 0;
+}
+
+/* Nobody waits for this call any more: what it runs is killed. */
+static void job_host_gone(job *j) {
+    job_hang_up(j);
+    if (j->state == JOB_READING)
+        j->state = JOB_DONE;
+    job_signal(j, true);
+}
+
+static void job_receive(job *j) {
+    static char chunk[CHUNK];
+    while (j->watch.fd >= 0 && j->state != JOB_DONE) {
+        ssize_t size = recv(j->watch.fd, chunk, sizeof chunk, MSG_DONTWAIT);
+        if (size < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (size <= 0 || cii_wire_reader_feed(&j->reader, chunk, (size_t)size) != 0) {
+            job_host_gone(j);
+            return;
+        }
+        if ((size_t)size < sizeof chunk)
+            return;
+    }
+}
+
+static void job_ready(watch *w, uint32_t events) {
+    job *j = OWNER(w, job, watch);
+    if (events & EPOLLOUT)
+        job_flush(j);
+    if (j->watch.fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+        if (j->state == JOB_DONE || j->state == JOB_TASK) /* hung up before the end was sent */
+            job_hang_up(j);
+        else
+            job_receive(j);
+    }
+}
+
+static void job_free(job *j) {
+    watch_close(j->g, &j->watch);
+    cii_wire_reader_free(&j->reader);
+    cii_buf_free(&j->out);
+    cii_buf_free(&j->start);
+    for (int i = 0; i < 2; i++) {
+        stream_close(&j->streams[i]);
+        cii_buf_free(&j->logs[i].bytes);
+    }
+    free(j);
+}
+
+/* Frees what is over, between rounds of the loop. */
+static void sweep(guest *g) {
+    while (g->garbage != NULL) {
+        stream *s = g->garbage;
+        g->garbage = s->next;
+        free(s);
+    }
+    size_t tasks = 0;
+    for (job **at = &g->jobs; *at != NULL;) {
+        job *j = *at;
+        if (j->state == JOB_TASK && ++tasks > TASKS_MAX && task_over(j))
+            j->state = JOB_DONE;
+        if (j->state == JOB_DONE && j->watch.fd < 0) {
+            *at = j->next;
+            job_free(j);
+        } else {
+            at = &j->next;
+        }
+    }
+}
+
+static void control_ready(watch *w, uint32_t events _unused_) {
+    guest *g = OWNER(w, guest, control);
+    for (;;) {
+        uint8_t head[CII_WIRE_HEAD_SIZE];
+        int fd = -1;
+        size_t count = 0;
+        ssize_t size = cii_fd_recv(w->fd, head, sizeof head, &fd, 1, &count, MSG_DONTWAIT);
+        if (size < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (size <= 0)
+            _exit(0); /* the session was closed; with PID 1 all its processes end */
+        job *j = count == 1 ? calloc(1, sizeof *j) : NULL;
+        if (j == NULL) {
+            cii_close(fd);
+            continue;
+        }
+        *j = (job){.g = g, .next = g->jobs, .watch = {.ready = job_ready, .fd = fd}, .tag = ++g->last_tag};
+        j->streams[0].watch.fd = j->streams[1].watch.fd = -1;
+        cii_wire_reader_init(&j->reader, CII_WIRE_MESSAGE_MAX, job_message, j);
+        g->jobs = j;
+        watch_set(g, &j->watch, EPOLLIN);
+        job_receive(j); /* START is there already, as a rule */
+    }
+}
+
+/* --- children ------------------------------------------------------------------------------------------------------ */
+
+static void child_ended(guest *g, pid_t pid, int wait_status) {
+    for (kernel *k = g->kernels; k != NULL; k = k->next)
+        if (k->pid == pid) {
+            kernel_ended(k, wait_status);
+            return;
+        }
+    for (job *j = g->jobs; j != NULL; j = j->next)
+        if (j->pid == pid) {
+            command_ended(j, wait_status);
+            return;
+        }
+}
+
+static void signals_ready(watch *w, uint32_t events _unused_) {
+    struct signalfd_siginfo info;
+    while (read(w->fd, &info, sizeof info) > 0)
+        ;
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        child_ended(OWNER(w, guest, signals), pid, status);
+}
+
+/* --- the loop ------------------------------------------------------------------------------------------------------ */
+
+guest *guest_new(session_spec *spec) {
+    guest *g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return NULL;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    g->spec = spec;
+    g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    g->control = (watch){.ready = control_ready, .fd = spec->control_fd};
+    g->signals = (watch){.ready = signals_ready, .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
+    g->shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+    if (g->epoll_fd < 0 || watch_set(g, &g->control, EPOLLIN) < 0 || watch_set(g, &g->signals, EPOLLIN) < 0)
+        return NULL;
+    return g;
+}
+
+static int next_timeout(const guest *g) {
+    int64_t timeout = -1, now = cii_clock_ms();
+    for (const job *j = g->jobs; j != NULL; j = j->next)
+        if (j->state == JOB_ENDING) {
+            int64_t left = CII_MAX(j->ends_ms - now, 0);
+            timeout = timeout < 0 ? left : CII_MIN(timeout, left);
+        }
+    return (int)timeout;
+}
+
+void guest_serve(guest *g) {
+    struct epoll_event events[16];
+    while (g->fork_wanted == NULL) {
+        int count = epoll_wait(g->epoll_fd, events, CII_ELEMENTS(events), next_timeout(g));
+        for (int i = 0; i < count; i++) {
+            watch *w = events[i].data.ptr;
+            if (w->fd >= 0 && w->events != 0) /* not closed or paused by an event before it */
+                w->ready(w, events[i].events);
+        }
+        for (job *j = g->jobs; j != NULL; j = j->next)
+            if (j->state == JOB_ENDING)
+                command_tick(j);
+        sweep(g);
+    }
+}

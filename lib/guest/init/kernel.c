@@ -1,0 +1,368 @@
+/* Kernels: the processes that keep a context's variables. The interpreter forks them (zygote.c); here they get code,
+ * one job after the other, and their output goes to the job that runs, or to a log between jobs. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "ci/result.h"
+#include "ci/sys/sandbox.h"
+#include "guest/init/guest.h"
+#include "guest/init/serve.h"
+#include "os/fd.h"
+
+#define KERNELS_MAX 32
+#define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
+
+/* --- output -------------------------------------------------------------------------------------------------------- */
+
+static void kernel_output(stream *s, const void *data, size_t size) {
+    kernel *k = s->owner;
+    if (k->job == NULL) {
+        log_append(&k->background, data, size);
+        return;
+    }
+    if (s->type == CII_WIRE_STDOUT)
+        k->job->stdout_bytes += size;
+    job_send(k->job, s->type, data, size);
+}
+
+static void drain_streams(kernel *k) {
+    for (int i = 0; i < 2; i++)
+        if (k->streams[i] != NULL)
+            stream_drain(k->streams[i]);
+}
+
+static void send_background(kernel *k, job *j) {
+    const cii_buf *bytes = &k->background.bytes;
+    for (size_t at = 0; at < bytes->size; at += CII_WIRE_FRAME_MAX)
+        job_send(j, CII_WIRE_BACKGROUND, bytes->data + at, CII_MIN(bytes->size - at, (size_t)CII_WIRE_FRAME_MAX));
+    cii_buf_free(&k->background.bytes);
+    k->background.dropped = 0;
+}
+
+/* --- the channel --------------------------------------------------------------------------------------------------- */
+
+static void channel_flush(kernel *k) {
+    while (k->out.size > 0) {
+        ssize_t size = send(k->channel.fd, k->out.data, k->out.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (size < 0 && errno == EINTR)
+            continue;
+        if (size < 0)
+            break;
+        cii_buf_consume(&k->out, (size_t)size);
+    }
+    watch_set(k->g, &k->channel, k->out.size > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+void kernel_acknowledge(kernel *k) {
+    k->ack_wanted = false;
+    cii_wire_frame(&k->out, CII_WIRE_ITEM_ACK, 0, NULL, 0);
+    channel_flush(k);
+}
+
+static void run_next(kernel *k);
+
+static void job_over(kernel *k) {
+    job *j = k->job;
+    k->job = NULL;
+    k->state = KERNEL_IDLE;
+    for (int i = 0; i < 2; i++)
+        stream_pause(k->streams[i], false);
+    if (j->interrupted)
+        tag_kill(j->tag, k->pid);
+}
+
+static void on_ready(kernel *k, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (cii_wire_next(data, size, &cursor, &field) == 1)
+        if (field.key == CII_FIELD_INFO && k->info == NULL)
+            k->info = strndup((const char *)field.data, field.size);
+    k->state = KERNEL_IDLE;
+    job *j = k->job; /* a restart waits for this */
+    if (j != NULL && j->kind == CI_RUN_RESTART) {
+        k->job = NULL;
+        job_done(j, &(done_info){.state_lost = true});
+    }
+    run_next(k);
+}
+
+static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size) {
+    kernel *k = user;
+    if (type == CII_WIRE_READY && k->state == KERNEL_STARTING) {
+        on_ready(k, data, size);
+    } else if (type == CII_WIRE_ITEM && k->state == KERNEL_RUNNING) {
+        drain_streams(k);
+        k->ack_wanted = true;
+        job_send_item(k->job, data, size);
+        if (k->ack_wanted && !job_congested(k->job))
+            kernel_acknowledge(k);
+    } else if (type == CII_WIRE_DONE && k->state == KERNEL_RUNNING) {
+        job *j = k->job;
+        drain_streams(k);
+        job_over(k);
+        job_done_message(j, data, size);
+        run_next(k);
+    } else {
+        return -1;
+    }
+    return 0;
+}
+
+/* The channel is closed or broken: the process ends by itself (it executed another program, say) or is ended. */
+static void channel_broken(kernel *k, bool misbehaved) {
+    watch_close(k->g, &k->channel);
+    if (misbehaved)
+        kill(k->pid, SIGKILL);
+}
+
+static void channel_ready(watch *w, uint32_t events) {
+    static char chunk[64u << 10];
+    kernel *k = OWNER(w, kernel, channel);
+    if (events & EPOLLOUT)
+        channel_flush(k);
+    if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        return;
+    ssize_t size = recv(w->fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (size <= 0)
+        channel_broken(k, false);
+    else if (cii_wire_reader_feed(&k->reader, chunk, (size_t)size) != 0)
+        channel_broken(k, true);
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------- */
+
+static void copy_fields(cii_buf *to, const job *j) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (cii_wire_next((const uint8_t *)j->start.data, j->start.size, &cursor, &field) == 1)
+        if (field.key == CII_FIELD_TEXT || field.key == CII_FIELD_CWD || field.key == CII_FIELD_ENV ||
+            field.key == CII_FIELD_FLAGS)
+            cii_wire_put(to, field.key, field.data, field.size);
+}
+
+static void run_job(kernel *k, job *j) {
+    drain_streams(k); /* what was printed until now is background */
+    k->job = j;
+    k->state = KERNEL_RUNNING;
+    j->state = JOB_RUNNING;
+    j->started_us = cii_clock_us();
+    send_background(k, j);
+    tag_set(k->pid, j->tag);
+    cii_wire_mark mark;
+    cii_wire_begin(&k->out, CII_WIRE_EXEC, &mark);
+    copy_fields(&k->out, j);
+    cii_wire_put_int(&k->out, CII_FIELD_CALL, (int64_t)j->tag);
+    cii_wire_end(&k->out, &mark);
+    cii_buf_free(&j->start);
+    channel_flush(k);
+}
+
+static job *dequeue(kernel *k) {
+    job *j = k->queue;
+    if (j != NULL) {
+        k->queue = j->queue_next;
+        if (k->queue == NULL)
+            k->queue_last = NULL;
+        j->queue_next = NULL;
+    }
+    return j;
+}
+
+static void run_next(kernel *k) {
+    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL)
+        run_job(k, dequeue(k));
+}
+
+void kernel_submit(kernel *k, job *j) {
+    j->state = JOB_QUEUED;
+    *(k->queue_last != NULL ? &k->queue_last->queue_next : &k->queue) = j;
+    k->queue_last = j;
+    if (k->state == KERNEL_DOWN)
+        kernel_start(k);
+    run_next(k);
+}
+
+/* Takes a job that has not begun out of the queue and says so. */
+static bool withdraw(kernel *k, job *j) {
+    if (j->state != JOB_QUEUED)
+        return false;
+    job *previous = NULL;
+    for (job *at = k->queue; at != j && at != NULL; at = at->queue_next)
+        previous = at;
+    *(previous != NULL ? &previous->queue_next : &k->queue) = j->queue_next;
+    if (k->queue_last == j)
+        k->queue_last = previous;
+    j->started_us = 0;
+    job_done(j, &(done_info){.outcome = CI_OUTCOME_INTERRUPTED,
+                             .name = "Interrupted",
+                             .message = "interrupted before its turn came; it did not run"});
+    return true;
+}
+
+void kernel_interrupt(kernel *k, job *j) {
+    if (withdraw(k, j) || k->job != j || k->pid <= 0)
+        return;
+    tag_signal(j->tag, k->pid, SIGINT);
+    kill(k->pid, SIGINT);
+    kill(k->pid, SIGCONT); /* it may have stopped itself */
+}
+
+void kernel_kill(kernel *k, job *j) {
+    if (withdraw(k, j) || k->job != j || k->pid <= 0)
+        return;
+    tag_kill(j->tag, k->pid);
+    kill(k->pid, SIGKILL);
+}
+
+void kernel_restart(kernel *k, job *j) {
+    if (k->state == KERNEL_DOWN) {
+        k->job = j;
+        j->state = JOB_RUNNING;
+        kernel_start(k);
+        return;
+    }
+    if (k->job != NULL) { /* it ends as lost, and its slot is taken by the restart when the process is reaped */
+        k->job->interrupted = true;
+        tag_kill(k->job->tag, k->pid);
+    }
+    j->state = JOB_QUEUED;
+    j->queue_next = k->queue;
+    k->queue = j;
+    if (k->queue_last == NULL)
+        k->queue_last = j;
+    kill(k->pid, SIGKILL);
+}
+
+/* --- beginning and end --------------------------------------------------------------------------------------------- */
+
+kernel *kernel_get(guest *g, const char *name) {
+    size_t count = 0;
+    for (kernel *k = g->kernels; k != NULL; k = k->next, count++)
+        if (strcmp(k->name, name) == 0)
+            return k;
+    kernel *k = count < KERNELS_MAX ? calloc(1, sizeof *k) : NULL;
+    if (k == NULL)
+        return NULL;
+    *k = (kernel){.g = g, .next = g->kernels, .name = strdup(name), .channel.fd = -1};
+    g->kernels = k;
+    return k;
+}
+
+/* Makes the ends of channel and pipes and has the interpreter fork. */
+void kernel_start(kernel *k) {
+    guest *g = k->g;
+    int channel[2];
+    if (g->fork_wanted != NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
+        return;
+    cii_fd_set_nonblock(channel[0], true);
+    k->channel = (watch){.ready = channel_ready, .fd = channel[0]};
+    watch_set(g, &k->channel, EPOLLIN);
+    cii_wire_reader_init(&k->reader, CII_WIRE_ITEM_MAX + (1u << 20), on_message, k);
+    g->fork_fds[0] = channel[1];
+    for (int i = 0; i < 2; i++) {
+        k->streams[i] = calloc(1, sizeof *k->streams[i]);
+        g->fork_fds[i + 1] = stream_open(g, k->streams[i], i == 0 ? CII_WIRE_STDOUT : CII_WIRE_STDERR);
+        k->streams[i]->sink = kernel_output;
+        k->streams[i]->owner = k;
+    }
+    k->state = KERNEL_STARTING;
+    g->fork_wanted = k;
+}
+
+void kernel_forked(guest *g, pid_t pid) {
+    kernel *k = g->fork_wanted;
+    g->fork_wanted = NULL;
+    for (int i = 0; i < 3; i++)
+        cii_close(TAKE_FD(g->fork_fds[i]));
+    k->pid = pid;
+    if (pid < 0)
+        kernel_ended(k, 1 << 8);
+    for (kernel *other = g->kernels; other != NULL; other = other->next)
+        if (other->state == KERNEL_DOWN && other->queue != NULL)
+            kernel_start(other); /* wanted one while this was being forked */
+}
+
+/* In the child: confined, with its channel as descriptor 3 and nothing else of init's. */
+int kernel_enter(guest *g) {
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    guest_confine(g->spec);
+    int channel = fcntl(g->fork_fds[0], F_DUPFD, 64), out = fcntl(g->fork_fds[1], F_DUPFD, 64),
+        err = fcntl(g->fork_fds[2], F_DUPFD, 64);
+    if (null < 0 || channel < 0 || out < 0 || err < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
+        dup3(channel, 3, O_CLOEXEC) < 0)
+        _exit(125);
+    syscall(SYS_close_range, 4, ~0U, 0);
+    prctl(PR_SET_DUMPABLE, 1);
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); /* ahead of init when memory is short */
+    if (fd >= 0) {
+        cii_fd_write_all(fd, "300", 3);
+        close(fd);
+    }
+    return 3;
+}
+
+/* What a result says when a kernel ended under its cell. */
+static void describe_end(done_info *info, const job *j, int wait_status, char *text, size_t size) {
+    done_of_status(info, j, wait_status);
+    info->state_lost = true;
+    info->message = text;
+    if (WIFSIGNALED(wait_status)) {
+        info->name = info->outcome == CI_OUTCOME_MEMORY_LIMIT ? "MemoryLimit" : "Signal";
+        snprintf(text, size, "the interpreter was ended by signal %d (%s); variables are lost", WTERMSIG(wait_status),
+                 strsignal(WTERMSIG(wait_status)));
+    } else {
+        info->outcome = CI_OUTCOME_LOST;
+        info->name = "KernelLost";
+        snprintf(text, size, "the interpreter ended itself with status %d in mid-cell; variables are lost",
+                 WEXITSTATUS(wait_status));
+    }
+}
+
+void kernel_ended(kernel *k, int wait_status) {
+    bool starting = k->state == KERNEL_STARTING;
+    job *j = k->job;
+    drain_streams(k);
+    watch_close(k->g, &k->channel);
+    cii_wire_reader_free(&k->reader);
+    cii_buf_free(&k->out);
+    for (int i = 0; i < 2; i++) {
+        stream *s = k->streams[i];
+        k->streams[i] = NULL;
+        stream_disown(s);
+    }
+    k->pid = 0;
+    k->state = KERNEL_DOWN;
+    k->job = NULL;
+    k->ack_wanted = false;
+    free(k->info);
+    k->info = NULL;
+    if (j == NULL && starting) /* it never came up: whoever waits for it is told, and the next call tries again */
+        j = dequeue(k);
+    if (j != NULL) {
+        char text[160];
+        done_info info = {0};
+        describe_end(&info, j, wait_status, text, sizeof text);
+        if (k->queue != NULL && k->queue->kind == CI_RUN_RESTART)
+            info = (done_info){.outcome = CI_OUTCOME_LOST,
+                               .name = "KernelLost",
+                               .state_lost = true,
+                               .message = "the kernel was restarted meanwhile; variables are lost"};
+        if (starting)
+            info.name = "KernelStart";
+        if (j->interrupted)
+            tag_kill(j->tag, 0);
+        job_done(j, &info);
+    }
+    if (k->queue != NULL && k->queue->kind == CI_RUN_RESTART)
+        k->job = dequeue(k);
+    if (!starting || k->queue != NULL || k->job != NULL)
+        kernel_start(k); /* at once, so that the next call finds it ready */
+}

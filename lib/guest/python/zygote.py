@@ -1,0 +1,87 @@
+"""The interpreter that sessions are forked from.
+
+Started by the supervisor inside a read-only root with two descriptors (3: the supervisor, 4: the system call filter) as
+`zygote.py LIBRARY PRELOAD`. PRELOAD is "bare" (nothing but this), "" (IPython) or module names by comma. It imports,
+says that it is ready, and forks whenever the supervisor asks. The fork becomes the session's init, in libci_guest.so; it
+comes back here only to fork kernels, because only the interpreter knows how to fork itself.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import sys
+
+DATA_LIBRARIES = ["numpy", "pandas", "matplotlib", "matplotlib.pyplot", "scipy", "sklearn"]
+
+
+def load_kernel():
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[0] = here
+    import ci_kernel
+
+    sys.path.remove(here)
+    return ci_kernel
+
+
+def preload_list(text):
+    names = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        names.extend(DATA_LIBRARIES if name == "data" else [name])
+    return names
+
+
+def prepare(kernel, preload):
+    if preload == "bare":
+        return kernel.prepare(None, bare=True)
+    report = kernel.prepare(preload_list(preload))
+    if "data" in preload.split(","):
+        # Of this list only what is installed is meant.
+        for name in DATA_LIBRARIES:
+            why = report["failed"].get(name, "")
+            if "No module named" in why:
+                del report["failed"][name]
+    return report
+
+
+def be_session(library, kernel):
+    library.ci_guest_session_enter()
+    index = 0
+    while True:
+        entry = library.ci_guest_session_env(index)
+        if entry is None:
+            break
+        name, _, value = entry.partition(b"=")
+        if name:
+            os.environb[name] = value
+        index += 1
+    while True:
+        library.ci_guest_session_serve()
+        pid = os.fork()
+        if pid == 0:
+            kernel.serve(library.ci_guest_kernel_enter())
+            os._exit(1)
+        library.ci_guest_kernel_forked(pid)
+
+
+def main():
+    library = ctypes.PyDLL(sys.argv[1])
+    library.ci_guest_session_env.restype = ctypes.c_char_p
+    kernel = load_kernel()
+    report = prepare(kernel, sys.argv[2])
+    gc.collect()
+    gc.freeze()
+    if library.ci_guest_zygote_start(json.dumps(report).encode()) < 0:
+        os._exit(1)
+    while library.ci_guest_zygote_next():
+        pid = os.fork()
+        if pid == 0:
+            try:
+                be_session(library, kernel)
+            finally:
+                os._exit(1)
+        if library.ci_guest_zygote_forked(pid) < 0:
+            break
+
+
+main()

@@ -1,0 +1,426 @@
+/* The local sandbox object: its helper program, and opening sessions through it.
+ *
+ * A session's descriptors here are its control socket, its root and two folders of its workspace. From sockets that a
+ * guest's init holds bytes are taken with recv(2), never descriptors; those of opening come from a socket that is closed
+ * on both sides before any code of a user runs. */
+#include "sandbox/local/local.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/options.h"
+#include "base/str.h"
+#include "os/fd.h"
+#include "os/process.h"
+
+#define PYTHON_DEFAULT "/usr/bin/python3"
+#define HELPER_NAME "ci-supervisor"
+#define HELLO_TIMEOUT_MS 20000
+
+typedef struct local {
+    int socket_fd; /* to the supervisor */
+    int pidfd;
+    char *python;
+} local;
+
+/* --- the supervisor --------------------------------------------------------------------------------------------------- */
+
+static void local_free(void *impl) {
+    local *l = impl;
+    if (l == NULL)
+        return;
+    cii_close(l->socket_fd); /* the supervisor ends with it */
+    cii_close(l->pidfd);
+    free(l->python);
+    free(l);
+}
+
+/* The option; beside the library by its own address (build tree, installed tree, inside a wheel); the place it was
+ * built for. */
+static char *find_helper_dir(const char *option) {
+    static const char *const beside[] = {"../libexec/libci", "../../libexec/libci", "libexec/libci", "libci"};
+    if (option != NULL)
+        return realpath(option, NULL);
+    _cleanup_free_ char *own = cii_process_own_dir();
+    for (size_t i = 0; own != NULL && i <= CII_ELEMENTS(beside); i++) {
+        _cleanup_free_ char *dir =
+            i < CII_ELEMENTS(beside) ? cii_str_printf("%s/%s", own, beside[i]) : strdup(CI_LIBEXEC_DIR);
+        _cleanup_free_ char *helper = dir != NULL ? cii_str_printf("%s/" HELPER_NAME, dir) : NULL;
+        if (helper != NULL && access(helper, X_OK) == 0)
+            return realpath(dir, NULL);
+    }
+    return NULL;
+}
+
+/* A REFUSED message as an error. */
+static ci_status refusal(const uint8_t *data, size_t size, ci_error **ret_error) {
+    _cleanup_free_ char *message = NULL, *hint = NULL;
+    ci_status status = 0;
+    int error_number = 0;
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (cii_wire_next(data, size, &cursor, &field) == 1) {
+        if (field.key == CII_SETUP_MESSAGE && message == NULL)
+            message = strndup((const char *)field.data, field.size);
+        else if (field.key == CII_SETUP_HINT && hint == NULL)
+            hint = strndup((const char *)field.data, field.size);
+        else if (field.key == CII_SETUP_STATUS)
+            status = (ci_status)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_ERRNO)
+            error_number = (int)cii_wire_int(&field);
+    }
+    const char *text = message != NULL ? message : "refused without a reason";
+    if (status < 0)
+        cii_error_set(ret_error, status, LOCAL_DOMAIN, "%s", text);
+    else
+        status = cii_error_errno(ret_error, error_number, LOCAL_DOMAIN, "%s", text);
+    if (hint != NULL && *hint != 0)
+        cii_error_hint(ret_error, "%s", hint);
+    return status;
+}
+
+static ci_status send_hello(local *l, const ci_sandbox_local_options *options, const char *helper_dir,
+                            ci_error **ret_error) {
+    _cleanup_free_ char *guest_dir = cii_str_printf("%s/guest", helper_dir);
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    if (guest_dir == NULL)
+        return cii_error_nomem(ret_error);
+    cii_wire_begin(&message, CII_SETUP_HELLO, &mark);
+    cii_wire_put_str(&message, CII_SETUP_BUILD, CI_BUILD_ID);
+    cii_wire_put_str(&message, CII_SETUP_PYTHON, l->python);
+    cii_wire_put_str(&message, CII_SETUP_PRELOAD, options->preload != NULL ? options->preload : "");
+    cii_wire_put_str(&message, CII_SETUP_GUEST_DIR, guest_dir);
+    for (const char *const *entry = options->env; entry != NULL && *entry != NULL; entry++)
+        cii_wire_put_str(&message, CII_SETUP_ENV, *entry);
+    cii_wire_end(&message, &mark);
+    if (message.size > CII_SETUP_MESSAGE_MAX)
+        return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN, "options: more than 128 KiB of environment");
+    if (cii_fd_send(l->socket_fd, message.data, message.size, NULL, 0, 0) < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "talk to the helper program");
+    return CI_OK;
+}
+
+static ci_status await_hello(local *l, ci_error **ret_error) {
+    uint8_t message[8192];
+    cii_wire_frame_head head;
+    int ready = cii_fd_wait(l->socket_fd, 1 /* POLLIN */, HELLO_TIMEOUT_MS);
+    ssize_t size = ready > 0 ? recv(l->socket_fd, message, sizeof message, MSG_DONTWAIT) : -1;
+    if (ready == 0)
+        return cii_error_set(ret_error, CI_ERR_TIMEOUT, LOCAL_DOMAIN, "the helper program does not answer");
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0)
+        return cii_error_set(ret_error, CI_ERR_LOST, LOCAL_DOMAIN, "the helper program ended as it started");
+    if (head.type != CII_SETUP_HELLO_OK)
+        return refusal(message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE, ret_error);
+    return CI_OK;
+}
+
+static ci_status start_supervisor(local *l, const ci_sandbox_local_options *options, ci_error **ret_error) {
+    int sockets[2];
+    _cleanup_free_ char *dir = find_helper_dir(options->helper_dir);
+    _cleanup_free_ char *path = dir != NULL ? cii_str_printf("%s/" HELPER_NAME, dir) : NULL;
+    if (path == NULL || access(path, X_OK) < 0) {
+        cii_error_set(ret_error, CI_ERR_MISSING, LOCAL_DOMAIN, "the helper program " HELPER_NAME " was not found%s%s",
+                      options->helper_dir != NULL ? " in " : " beside the library or in " CI_LIBEXEC_DIR,
+                      options->helper_dir != NULL ? options->helper_dir : "");
+        cii_error_hint(ret_error, "install libci whole, or set helper_dir");
+        return CI_ERR_MISSING;
+    }
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "start the helper program");
+    l->socket_fd = sockets[0];
+    _cleanup_close_ int theirs = sockets[1];
+    _cleanup_close_ int owner = cii_pidfd_open(getpid());
+    if (owner < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "pidfd_open (Linux 5.14 is needed)");
+    const char *const argv[] = {HELPER_NAME, NULL};
+    pid_t pid;
+    ci_status status = cii_process_spawn(path, argv, NULL, (int[]){theirs, owner}, 2, &pid, &l->pidfd, ret_error);
+    if (status == CI_OK)
+        status = send_hello(l, options, dir, ret_error);
+    cii_close(TAKE_FD(theirs));
+    return status == CI_OK ? await_hello(l, ret_error) : status;
+}
+
+/* --- opening and preparing ------------------------------------------------------------------------------------------- */
+
+/* Waits for one answer on a socket of its own. */
+typedef struct reply_op {
+    ci_op op;
+    int fd;
+    local_session *session; /* opening: the session to be; NULL: preparing */
+    void **ret_session;
+} reply_op;
+
+static void session_free(local_session *s) {
+    if (s == NULL)
+        return;
+    cii_close(s->control_fd);
+    cii_close(s->root_fd);
+    cii_close(s->files_fd);
+    cii_close(s->stage_fd);
+    free(s);
+}
+
+static int32_t reply_fd(ci_op *op) {
+    return ((reply_op *)op)->fd;
+}
+
+static void reply_free(ci_op *op) {
+    reply_op *r = (reply_op *)op;
+    cii_close(r->fd);
+    session_free(r->session);
+    free(r);
+}
+
+static ci_status take_session(reply_op *r, const uint8_t *data, size_t size, int *fds, size_t fd_count,
+                              ci_error **ret_error) {
+    local_session *s = r->session;
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (cii_wire_next(data, size, &cursor, &field) == 1)
+        if (field.key == CII_SETUP_LIMITS)
+            s->limits = (int)cii_wire_int(&field);
+    if (fd_count == 0)
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, LOCAL_DOMAIN, "the session's init sent no root");
+    s->root_fd = TAKE_FD(fds[0]);
+    if (fd_count > 1) {
+        s->files_fd = openat(fds[1], "files", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        s->stage_fd = openat(fds[1], "stage", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    }
+    ci_status status = local_files_init(s, ret_error);
+    if (status == CI_OK)
+        *r->ret_session = TAKE_PTR(r->session);
+    return status;
+}
+
+static int32_t reply_process(ci_op *op, ci_error **ret_error) {
+    reply_op *r = (reply_op *)op;
+    uint8_t message[8192];
+    cii_wire_frame_head head;
+    int fds[2] = {-1, -1};
+    size_t fd_count = 0;
+    ssize_t size = cii_fd_recv(r->fd, message, sizeof message, fds, 2, &fd_count, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    ci_status status;
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0)
+        status = cii_error_set(ret_error, CI_ERR_LOST, LOCAL_DOMAIN,
+                               r->session != NULL ? "the session's init ended as it started"
+                                                  : "the helper program has ended");
+    else if (head.type == CII_SETUP_REFUSED)
+        status = refusal(message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE, ret_error);
+    else if (r->session != NULL)
+        status =
+            take_session(r, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE, fds, fd_count, ret_error);
+    else
+        status = CI_OK;
+    cii_close(fds[0]);
+    cii_close(fds[1]);
+    return status == CI_OK ? 1 : status;
+}
+
+static const ci_op_ops reply_ops = {
+    .struct_size = sizeof(ci_op_ops), .fd = reply_fd, .process = reply_process, .free = reply_free};
+
+static reply_op *reply_new(int fd) {
+    reply_op *r = calloc(1, sizeof *r);
+    if (r != NULL)
+        *r = (reply_op){.op.ops = &reply_ops, .fd = fd};
+    return r;
+}
+
+static ci_status ask(local *l, const cii_buf *message, int fd, ci_error **ret_error) {
+    if (cii_fd_send(l->socket_fd, message->data, message->size, &fd, 1, MSG_DONTWAIT) >= 0)
+        return CI_OK;
+    if (errno == EPIPE || errno == ECONNRESET) {
+        cii_error_set(ret_error, CI_ERR_LOST, LOCAL_DOMAIN, "the helper program has ended");
+        cii_error_mark(ret_error, false, true);
+        return CI_ERR_LOST;
+    }
+    cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "ask the helper program");
+    cii_error_mark(ret_error, errno == EAGAIN, false);
+    return CI_ERR_IO;
+}
+
+static ci_status local_prepare(void *impl, ci_op **ret_op, ci_error **ret_error) {
+    local *l = impl;
+    int sockets[2];
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "prepare");
+    _cleanup_close_ int ours = sockets[0];
+    _cleanup_close_ int theirs = sockets[1];
+    cii_wire_begin(&message, CII_SETUP_PREPARE, &mark);
+    cii_wire_put_str(&message, CII_SETUP_PYTHON, l->python);
+    cii_wire_end(&message, &mark);
+    ci_status status = ask(l, &message, theirs, ret_error);
+    if (status != CI_OK)
+        return status;
+    reply_op *r = reply_new(ours);
+    if (r == NULL)
+        return cii_error_nomem(ret_error);
+    ours = -1;
+    *ret_op = &r->op;
+    return CI_OK;
+}
+
+static void put_session(cii_buf *message, const ci_sandbox_request *request) {
+    cii_wire_mark mark;
+    cii_wire_begin(message, CII_SETUP_SESSION, &mark);
+    cii_wire_put_int(message, CII_SETUP_MEMORY, (int64_t)request->memory_bytes);
+    cii_wire_put_int(message, CII_SETUP_WORKSPACE, (int64_t)request->workspace_bytes);
+    cii_wire_put_int(message, CII_SETUP_INODES, (int64_t)request->workspace_inodes);
+    cii_wire_put_int(message, CII_SETUP_PROCESSES, request->process_count);
+    cii_wire_put_int(message, CII_SETUP_OPEN_FILES, request->open_file_count);
+    cii_wire_put_int(message, CII_SETUP_NETWORK, request->network);
+    for (const char *const *entry = request->env; entry != NULL && *entry != NULL; entry++)
+        cii_wire_put_str(message, CII_SETUP_ENV, *entry);
+    cii_wire_end(message, &mark);
+}
+
+static void put_open(cii_buf *message, const local *l, const ci_sandbox_request *request) {
+    cii_wire_mark mark;
+    cii_wire_begin(message, CII_SETUP_OPEN, &mark);
+    cii_wire_put_str(message, CII_SETUP_PYTHON, request->python != NULL ? request->python : l->python);
+    cii_wire_put_str(message, CII_SETUP_HOST_DIR, request->host_dir);
+    cii_wire_put_int(message, CII_SETUP_MEMORY, (int64_t)request->memory_bytes);
+    cii_wire_put_int(message, CII_SETUP_PROCESSES, request->process_count);
+    cii_wire_put_int(message, CII_SETUP_NETWORK, request->network);
+    cii_wire_end(message, &mark);
+}
+
+static ci_status check_request(const ci_sandbox_request *request, ci_error **ret_error) {
+    if (request->network == 1)
+        return cii_error_set(
+            ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN,
+            "network: \"internet\" is not available in this release of the local sandbox; use \"none\" or "
+            "\"host\"");
+    if (request->rootfs != NULL)
+        return cii_error_set(ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN,
+                             "rootfs: not available in this release of the local sandbox; it runs on the host's /usr");
+    return CI_OK;
+}
+
+static ci_status local_open(void *impl, const ci_sandbox_request *request, void **ret_session, ci_op **ret_op,
+                            ci_error **ret_error) {
+    local *l = impl;
+    int setup[2], control[2];
+    ci_status status = check_request(request, ret_error);
+    if (status != CI_OK)
+        return status;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, setup) < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
+    _cleanup_close_ int ours = setup[0];
+    _cleanup_close_ int theirs = setup[1];
+    local_session *s = calloc(1, sizeof *s);
+    reply_op *r = s != NULL ? reply_new(-1) : NULL;
+    if (r == NULL) {
+        free(s);
+        return cii_error_nomem(ret_error);
+    }
+    *s = (local_session){.control_fd = -1, .root_fd = -1, .files_fd = -1, .stage_fd = -1, .network = request->network};
+    s->request = *request;
+    r->session = s;
+    r->ret_session = ret_session;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0) {
+        status = cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
+    } else {
+        _cleanup_close_ int guest_end = control[1];
+        _cleanup_buf_ cii_buf message = {0};
+        s->control_fd = control[0];
+        put_session(&message, request);
+        if (message.size > CII_SETUP_MESSAGE_MAX)
+            status = cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN, "env: more than 128 KiB");
+        else if (cii_fd_send(ours, message.data, message.size, &guest_end, 1, MSG_DONTWAIT) < 0)
+            status = cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
+        cii_buf_clear(&message);
+        put_open(&message, l, request);
+        if (status == CI_OK)
+            status = ask(l, &message, theirs, ret_error);
+    }
+    if (status != CI_OK) {
+        reply_free(&r->op);
+        return status;
+    }
+    r->fd = TAKE_FD(ours);
+    *ret_op = &r->op;
+    return CI_OK;
+}
+
+/* --- sessions --------------------------------------------------------------------------------------------------------- */
+
+static void local_shutdown(void *session) {
+    local_session *s = session;
+    s->closed = true;
+    shutdown(s->control_fd, SHUT_RDWR); /* init ends at end-of-file, and everything with it */
+}
+
+static void local_close(void *session) {
+    session_free(session);
+}
+
+static ci_status local_host_dirs(void *session, ci_host_dirs *ret_dirs, ci_error **ret_error) {
+    const local_session *s = session;
+    if (s->files_fd < 0 || s->stage_fd < 0)
+        return cii_error_set(ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN, "the sandbox root is a folder of the host");
+    ret_dirs->files_fd = s->files_fd;
+    ret_dirs->stage_fd = s->stage_fd;
+    ret_dirs->uid = s->uid;
+    ret_dirs->gid = s->gid;
+    return CI_OK;
+}
+
+static uint64_t local_capabilities(void *impl _unused_, void *session _unused_) {
+    return CI_CAP_INTERRUPT | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_PYTHON | CI_CAP_RICH | CI_CAP_CALL_ENV |
+           CI_CAP_CALL_CWD | CI_CAP_STREAMING | CI_CAP_SEPARATE_STREAMS | CI_CAP_BACKGROUND | CI_CAP_NETWORK_NONE |
+           CI_CAP_NETWORK_HOST | CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES | CI_CAP_LIMIT_DISK | CI_CAP_HOST_PATHS |
+           CI_CAP_HASH | CI_CAP_WALK;
+}
+
+static const ci_sandbox_ops local_ops = {
+    .struct_size = sizeof(ci_sandbox_ops),
+    .name = LOCAL_DOMAIN,
+    .free = local_free,
+    .capabilities = local_capabilities,
+    .prepare = local_prepare,
+    .open = local_open,
+    .shutdown = local_shutdown,
+    .close = local_close,
+    .run = local_run,
+    .info = local_info,
+    .host_dirs = local_host_dirs,
+    .file_get = local_file_get,
+    .file_put = local_file_put,
+    .file_list = local_file_list,
+    .file_stat = local_file_stat,
+    .file_remove = local_file_remove,
+    .file_mkdir = local_file_mkdir,
+    .walk = local_walk,
+};
+
+ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandbox **ret_sandbox,
+                               ci_error **ret_error) {
+    ci_sandbox_local_options own;
+    ci_status status = cii_options_copy(&own, sizeof own, options, "ci_sandbox_local_options", ret_error);
+    if (status != CI_OK)
+        return status;
+    local *l = calloc(1, sizeof *l);
+    if (l == NULL || (l->python = strdup(own.python != NULL ? own.python : PYTHON_DEFAULT)) == NULL) {
+        free(l);
+        return cii_error_nomem(ret_error);
+    }
+    l->socket_fd = l->pidfd = -1;
+    status = start_supervisor(l, &own, ret_error);
+    if (status == CI_OK)
+        status = ci_sandbox_new(&local_ops, l, ret_sandbox, ret_error);
+    if (status != CI_OK) {
+        local_free(l);
+        return cii_error_wrap(ret_error, status, "start the local sandbox");
+    }
+    return CI_OK;
+}

@@ -1,0 +1,48 @@
+/* The local backend's parts: the sandbox object and its sessions (local.c), runs (run.c), files on the host's side
+ * (files.c), what this machine gives (check.c). */
+#ifndef CII_SANDBOX_LOCAL_H
+#define CII_SANDBOX_LOCAL_H
+
+#include <ci/sys/sandbox.h>
+#include <stdatomic.h>
+
+#include "base/error.h"
+#include "wire/setup.h"
+
+#define LOCAL_DOMAIN "local"
+
+typedef struct local_session {
+    int control_fd;              /* calls go here; init at the other end */
+    int root_fd;                 /* O_PATH of the guest's "/" */
+    int files_fd;                /* the workspace; -1 when it is a host folder and has to be opened through the root */
+    int stage_fd;                /* beside it, out of the guest's sight */
+    uint64_t writable_mounts[3]; /* mount ids of workspace, home and /tmp */
+    uint32_t uid, gid;           /* of the session's user, as the host sees them */
+    int32_t network;
+    int limits; /* CII_LIMIT_ bits */
+    ci_sandbox_request request;
+    _Atomic bool closed;
+} local_session;
+
+/* run.c */
+ci_status local_run(void *session, const ci_run_request *request, const ci_sink *sink, ci_op **ret_op,
+                    ci_error **ret_error);
+ci_status local_info(void *session, char **ret_json, ci_error **ret_error);
+
+/* files.c */
+ci_status local_file_get(void *session, const char *path, uint64_t offset, uint64_t length, ci_op_write_cb write,
+                         void *user, ci_op **ret_op, ci_error **ret_error);
+ci_status local_file_put(void *session, const char *path, ci_op_read_cb read, void *user, ci_op **ret_op,
+                         ci_error **ret_error);
+ci_status local_file_list(void *session, const char *path, ci_entry_cb entry, void *user, ci_op **ret_op,
+                          ci_error **ret_error);
+ci_status local_file_stat(void *session, const char *path, ci_entry_cb entry, void *user, ci_op **ret_op,
+                          ci_error **ret_error);
+ci_status local_file_remove(void *session, const char *path, ci_op **ret_op, ci_error **ret_error);
+ci_status local_file_mkdir(void *session, const char *path, ci_op **ret_op, ci_error **ret_error);
+ci_status local_walk(void *session, const char *path, uint32_t flags, ci_entry_cb entry, void *user, ci_op **ret_op,
+                     ci_error **ret_error);
+/* Finds out which mounts may be written, before any code of a user runs. */
+ci_status local_files_init(local_session *s, ci_error **ret_error);
+
+#endif

@@ -1,0 +1,16 @@
+/* The sandbox object as the session layer sees it: a backend's table with named defaults, and its impl. */
+#ifndef CII_SANDBOX_SANDBOX_H
+#define CII_SANDBOX_SANDBOX_H
+
+#include <ci/sys/sandbox.h>
+
+#include "base/error.h"
+
+/* The object's own copy of the table: every slot is set. Lives as long as the sandbox. */
+const ci_sandbox_ops *cii_sandbox_ops(const ci_sandbox *sandbox);
+void *cii_sandbox_impl(const ci_sandbox *sandbox);
+
+/* CI_OK, or CI_ERR_INVALID (NULL) or CI_ERR_FORKED (made by another process). */
+ci_status cii_sandbox_check(const ci_sandbox *sandbox, ci_error **ret_error);
+
+#endif

@@ -1,0 +1,583 @@
+/* The local backend's helper program: one for each sandbox object, started by the library with two descriptors (3: the
+ * library's socket, 4: a pidfd of the host process). It finds interpreters, keeps zygotes ready, gives sessions their
+ * cgroups and ids, and takes everything down when the host goes. What a session does never passes through here, and
+ * nothing a session sends is read here. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "os/fd.h"
+#include "supervisor/supervisor.h"
+
+#define DOMAIN "local"
+#define HOST_FD 3
+#define OWNER_FD 4
+#define ATTEMPTS 2 /* zygotes that may die under the wish for one session */
+
+typedef enum zygote_state { ZYGOTE_NONE, ZYGOTE_STARTING, ZYGOTE_READY, ZYGOTE_FAILED } zygote_state;
+
+/* A session on its way to a zygote, then its init, watched until it ends. */
+typedef struct session {
+    struct session *next;
+    uint64_t id;
+    uint32_t uid;
+    int setup_fd, tree_fd, pidfd;
+    int attempts;
+    uint64_t memory_bytes;
+    uint32_t process_count;
+    struct family *family;
+    struct zygote *zygote; /* has been asked, has not answered */
+} session;
+
+typedef struct zygote {
+    int fd;
+    zygote_state state;
+    const char *preload;
+    char *failure;
+} zygote;
+
+typedef struct waiter {
+    struct waiter *next;
+    int fd;
+} waiter;
+
+/* Zygotes of one interpreter and network: a bare one, at once, and one with the preload list, when it is ready. */
+typedef struct family {
+    struct family *next;
+    interpreter python;
+    bool host_network;
+    zygote bare, full;
+    waiter *waiters; /* for the preload list */
+} family;
+
+static struct {
+    char *preload, *guest_dir;
+    char **env; /* NULL-ended */
+    family *families;
+    session *sessions;
+    cgroup_root cgroups;
+    identity ids;
+    template_process template;
+    int filter_fd;
+    uint64_t last_id;
+} supervisor;
+
+/* --- telling the library --------------------------------------------------------------------------------------------- */
+
+static void send_message(int fd, uint8_t type, const ci_error *error) {
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&message, type, &mark);
+    cii_wire_put_str(&message, CII_SETUP_BUILD, CI_BUILD_ID);
+    if (error != NULL) {
+        cii_wire_put_int(&message, CII_SETUP_STATUS, ci_error_status(error));
+        cii_wire_put_int(&message, CII_SETUP_ERRNO, ci_error_errno(error));
+        cii_wire_put_str(&message, CII_SETUP_MESSAGE, ci_error_message(error));
+        cii_wire_put_str(&message, CII_SETUP_HINT, ci_error_hint(error));
+    }
+    cii_wire_end(&message, &mark);
+    cii_fd_send(fd, message.data, message.size, NULL, 0, MSG_DONTWAIT);
+}
+
+static void refuse_text(int fd, ci_status status, const char *text) {
+    _cleanup_error_ ci_error *error = NULL;
+    cii_error_set(&error, status, DOMAIN, "%s", text);
+    send_message(fd, CII_SETUP_REFUSED, error);
+}
+
+/* --- zygotes --------------------------------------------------------------------------------------------------------- */
+
+/* What a sandbox's processes start with: nothing of the host's environment. */
+static char **make_env(char *const *extra, size_t extra_count) {
+    static const char *const base[] = {
+        "PATH=/opt/libci/bin:/home/user/.local/bin:/workspace/node_modules/.bin:/usr/local/bin:/usr/bin:/bin",
+        "HOME=/home/user",
+        "USER=user",
+        "LOGNAME=user",
+        "SHELL=/bin/bash",
+        "LANG=C.UTF-8",
+        "TERM=dumb",
+        "MPLBACKEND=agg",
+        "PIP_DISABLE_PIP_VERSION_CHECK=1",
+        "PIP_BREAK_SYSTEM_PACKAGES=1",
+        "PIP_NO_INPUT=1",
+        /* Thread pools that are made at import would keep the zygote from being forked. */
+        "OPENBLAS_NUM_THREADS=1",
+        "NUMEXPR_NUM_THREADS=1",
+    };
+    char **env = calloc(CII_ELEMENTS(base) + extra_count + 1, sizeof *env);
+    for (size_t i = 0; env != NULL && i < CII_ELEMENTS(base); i++)
+        env[i] = strdup(base[i]);
+    for (size_t i = 0; env != NULL && i < extra_count; i++)
+        env[CII_ELEMENTS(base) + i] = extra[i];
+    return env;
+}
+
+static void start_zygote(family *f, zygote *z) {
+    int sockets[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return;
+    zygote_request request = {.python = &f->python,
+                              .preload = z->preload,
+                              .guest_dir = supervisor.guest_dir,
+                              .env = supervisor.env,
+                              .host_network = f->host_network,
+                              .socket_fd = sockets[1],
+                              .filter_fd = supervisor.filter_fd};
+    int result = template_start_zygote(&supervisor.template, &request);
+    cii_close(sockets[1]);
+    if (result < 0) {
+        cii_close(sockets[0]);
+        return;
+    }
+    z->fd = sockets[0];
+    z->state = ZYGOTE_STARTING;
+}
+
+static family *find_family(const char *python, bool host_network, ci_error **ret_error) {
+    family *f = supervisor.families;
+    while (f != NULL && (strcmp(f->python.path, python) != 0 || f->host_network != host_network))
+        f = f->next;
+    if (f != NULL)
+        return f;
+    if ((f = calloc(1, sizeof *f)) == NULL || interpreter_find(python, &f->python, ret_error) != CI_OK) {
+        free(f);
+        return NULL;
+    }
+    f->host_network = host_network;
+    f->bare = (zygote){.fd = -1, .preload = "bare"};
+    f->full = (zygote){.fd = -1, .preload = supervisor.preload};
+    f->next = supervisor.families;
+    supervisor.families = f;
+    return f;
+}
+
+/* "none" asks for no preloading at all: the bare zygote is then all there is to prepare. */
+static bool wants_full(void) {
+    return strcmp(supervisor.preload, "none") != 0;
+}
+
+static void wake(family *f) {
+    while (f->waiters != NULL) {
+        waiter *w = f->waiters;
+        f->waiters = w->next;
+        const zygote *z = wants_full() ? &f->full : &f->bare;
+        if (z->state == ZYGOTE_READY)
+            send_message(w->fd, CII_SETUP_HELLO_OK, NULL);
+        else
+            refuse_text(w->fd, CI_ERR_IO,
+                        z->failure != NULL ? z->failure : "the interpreter ended while it was prepared");
+        cii_close(w->fd);
+        free(w);
+    }
+}
+
+/* --- sessions -------------------------------------------------------------------------------------------------------- */
+
+static void free_session(session *s) {
+    cii_close(s->setup_fd);
+    cii_close(s->tree_fd);
+    cii_close(s->pidfd);
+    free(s);
+}
+
+static void unlink_session(session *s) {
+    session **at = &supervisor.sessions;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+}
+
+static void refuse_session(session *s, ci_status status, const char *text) {
+    refuse_text(s->setup_fd, status, text);
+    cgroup_remove(&supervisor.cgroups, s->id);
+    unlink_session(s);
+    free_session(s);
+}
+
+static bool send_fork(session *s, zygote *z) {
+    cgroup_fds groups;
+    if (cgroup_make(&supervisor.cgroups, s->id, s->memory_bytes, s->process_count, &groups) < 0) {
+        cgroup_fds_close(&groups);
+        cgroup_remove(&supervisor.cgroups, s->id);
+        return false;
+    }
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    cii_wire_begin(&message, CII_SETUP_FORK, &mark);
+    cii_wire_put_int(&message, CII_SETUP_UID, s->uid);
+    cii_wire_put_int(&message, CII_SETUP_LIMITS, supervisor.cgroups.limits);
+    cii_wire_put_int(&message, CII_SETUP_TREE, s->tree_fd >= 0);
+    cii_wire_put_int(&message, CII_SETUP_OOM, groups.oom >= 0);
+    cii_wire_end(&message, &mark);
+    int fds[3 + CII_SETUP_CGROUP_MAX] = {s->setup_fd};
+    size_t count = 1;
+    if (s->tree_fd >= 0)
+        fds[count++] = s->tree_fd;
+    if (groups.oom >= 0)
+        fds[count++] = groups.oom;
+    for (size_t i = 0; i < groups.enter_count; i++)
+        fds[count++] = groups.enter[i];
+    bool sent = cii_fd_send(z->fd, message.data, message.size, fds, count, 0) > 0;
+    cgroup_fds_close(&groups);
+    return sent;
+}
+
+/* Gives sessions that wait to the zygote that is ready, the one with the preload list before the bare one. */
+static void dispatch(family *f) {
+    zygote *z = f->full.state == ZYGOTE_READY ? &f->full : f->bare.state == ZYGOTE_READY ? &f->bare : NULL;
+    for (session *s = supervisor.sessions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->family != f || s->zygote != NULL || s->pidfd >= 0)
+            continue;
+        if (z != NULL) {
+            if (send_fork(s, z))
+                s->zygote = z;
+            else
+                refuse_session(s, CI_ERR_IO, "make the session's control group");
+        } else if (f->bare.state == ZYGOTE_FAILED) {
+            refuse_session(s, CI_ERR_IO, f->bare.failure != NULL ? f->bare.failure : "the interpreter does not start");
+        }
+    }
+    if (z == NULL && f->bare.state == ZYGOTE_FAILED)
+        f->bare.state = ZYGOTE_NONE; /* the next session tries again */
+}
+
+static void ensure_zygotes(family *f) {
+    if (f->bare.state == ZYGOTE_NONE && f->full.state != ZYGOTE_READY)
+        start_zygote(f, &f->bare);
+    if (wants_full() && f->full.state == ZYGOTE_NONE && f->bare.state == ZYGOTE_READY)
+        start_zygote(f, &f->full);
+}
+
+/* A session gets the lowest id that is free; with one id for all, they share it. */
+static uint32_t free_uid(void) {
+    if (supervisor.ids.count == 1)
+        return 0;
+    for (uint32_t uid = 1000;; uid++) {
+        const session *s = supervisor.sessions;
+        while (s != NULL && s->uid != uid)
+            s = s->next;
+        if (s == NULL || uid + 1 == supervisor.ids.count)
+            return uid;
+    }
+}
+
+static void zygote_gone(family *f, zygote *z) {
+    bool was_ready = z->state == ZYGOTE_READY;
+    cii_close(TAKE_FD(z->fd));
+    z->state = was_ready ? ZYGOTE_NONE : ZYGOTE_FAILED;
+    for (session *s = supervisor.sessions, *next; s != NULL; s = next) {
+        next = s->next;
+        if (s->zygote != z)
+            continue;
+        s->zygote = NULL;
+        cgroup_remove(&supervisor.cgroups, s->id);
+        if (++s->attempts >= ATTEMPTS)
+            refuse_session(s, CI_ERR_LOST, "the interpreter that sessions are forked from has died");
+    }
+    ensure_zygotes(f);
+    if (z->state == ZYGOTE_FAILED)
+        wake(f);
+    dispatch(f);
+}
+
+static void zygote_forked(zygote *z, int pidfd) {
+    session *oldest = NULL; /* the list is newest first, and a zygote answers in order */
+    for (session *s = supervisor.sessions; s != NULL; s = s->next)
+        if (s->zygote == z)
+            oldest = s;
+    if (oldest == NULL) {
+        cii_close(pidfd);
+        return;
+    }
+    oldest->zygote = NULL;
+    if (pidfd < 0) {
+        refuse_session(oldest, CI_ERR_IO, "fork the session: no processes or memory left");
+        return;
+    }
+    oldest->pidfd = pidfd;
+    cii_close(TAKE_FD(oldest->setup_fd));
+    cii_close(TAKE_FD(oldest->tree_fd));
+}
+
+static void zygote_refused(zygote *z, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    _cleanup_free_ char *text = NULL;
+    int error_number = 0;
+    while (cii_wire_next(data, size, &cursor, &field) == 1)
+        if (field.key == CII_SETUP_MESSAGE && text == NULL)
+            text = strndup((const char *)field.data, field.size);
+        else if (field.key == CII_SETUP_ERRNO)
+            error_number = (int)cii_wire_int(&field);
+    free(z->failure);
+    z->failure = cii_str_printf("make the sandbox's root: %s: %s", text != NULL ? text : "?", strerror(error_number));
+}
+
+static void zygote_ready(family *f, zygote *z) {
+    static uint8_t message[CII_SETUP_MESSAGE_MAX];
+    cii_wire_frame_head head;
+    int pidfd = -1;
+    size_t fd_count = 0;
+    ssize_t size = cii_fd_recv(z->fd, message, sizeof message, &pidfd, 1, &fd_count, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0) {
+        zygote_gone(f, z);
+        return;
+    }
+    if (head.type == CII_SETUP_REFUSED) {
+        zygote_refused(z, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
+    } else if (head.type == CII_SETUP_FORKED) {
+        zygote_forked(z, pidfd);
+    } else if (head.type == CII_SETUP_ZYGOTE_READY) {
+        z->state = ZYGOTE_READY;
+        dispatch(f);
+        ensure_zygotes(f);
+        if (z == &f->full) { /* nobody needs the bare one any more; it ends when nobody holds its socket */
+            cii_close(TAKE_FD(f->bare.fd));
+            f->bare.state = ZYGOTE_NONE;
+        }
+        if (z == &f->full || !wants_full())
+            wake(f);
+    }
+}
+
+/* --- the library's requests ------------------------------------------------------------------------------------------- */
+
+typedef struct request {
+    char *python, *host_dir, *preload, *guest_dir, *build;
+    char **env;
+    size_t env_count;
+    uint64_t memory_bytes;
+    uint32_t process_count;
+    int network;
+} request;
+
+static void request_free(request *r) {
+    free(r->python);
+    free(r->host_dir);
+    free(r->build);
+}
+
+static void parse_request(request *r, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    *r = (request){.env = calloc(size / 5 + 1, sizeof(char *))};
+    while (cii_wire_next(data, size, &cursor, &field) == 1) {
+        const struct {
+            uint8_t key;
+            char **text;
+        } texts[] = {{CII_SETUP_PYTHON, &r->python},   {CII_SETUP_HOST_DIR, &r->host_dir},
+                     {CII_SETUP_PRELOAD, &r->preload}, {CII_SETUP_GUEST_DIR, &r->guest_dir},
+                     {CII_SETUP_BUILD, &r->build},     {CII_SETUP_ENV, r->env != NULL ? &r->env[r->env_count] : NULL}};
+        for (size_t i = 0; i < CII_ELEMENTS(texts); i++)
+            if (field.key == texts[i].key && texts[i].text != NULL && *texts[i].text == NULL)
+                *texts[i].text = strndup((const char *)field.data, field.size);
+        r->env_count += field.key == CII_SETUP_ENV;
+        if (field.key == CII_SETUP_MEMORY)
+            r->memory_bytes = (uint64_t)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_PROCESSES)
+            r->process_count = (uint32_t)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_NETWORK)
+            r->network = (int)cii_wire_int(&field);
+    }
+}
+
+static void open_session(const request *r, int setup_fd) {
+    _cleanup_error_ ci_error *error = NULL;
+    _cleanup_close_ int tree = -1;
+    family *f = find_family(r->python, r->network == 2, &error);
+    session *s = f != NULL ? calloc(1, sizeof *s) : NULL;
+    if (s != NULL && r->host_dir != NULL && (tree = template_open_tree(&supervisor.template, r->host_dir)) < 0) {
+        cii_error_errno(&error, errno, DOMAIN, "host_dir %s", r->host_dir);
+        free(s);
+        s = NULL;
+    }
+    if (s == NULL) {
+        send_message(setup_fd, CII_SETUP_REFUSED, error);
+        cii_close(setup_fd);
+        return;
+    }
+    *s = (session){.next = supervisor.sessions,
+                   .id = ++supervisor.last_id,
+                   .uid = free_uid(),
+                   .setup_fd = setup_fd,
+                   .tree_fd = TAKE_FD(tree),
+                   .pidfd = -1,
+                   .memory_bytes = r->memory_bytes,
+                   .process_count = r->process_count,
+                   .family = f};
+    supervisor.sessions = s;
+    ensure_zygotes(f);
+    dispatch(f);
+}
+
+static void prepare(const request *r, int reply_fd) {
+    _cleanup_error_ ci_error *error = NULL;
+    family *f = find_family(r->python, r->network == 2, &error);
+    waiter *w = f != NULL ? calloc(1, sizeof *w) : NULL;
+    if (w == NULL) {
+        send_message(reply_fd, CII_SETUP_REFUSED, error);
+        cii_close(reply_fd);
+        return;
+    }
+    *w = (waiter){.next = f->waiters, .fd = reply_fd};
+    f->waiters = w;
+    if (f->full.state == ZYGOTE_FAILED)
+        f->full.state = ZYGOTE_NONE;
+    ensure_zygotes(f);
+    if ((wants_full() ? f->full : f->bare).state == ZYGOTE_READY)
+        wake(f);
+}
+
+/* False when the library is gone. */
+static bool serve_host(void) {
+    static uint8_t message[CII_SETUP_MESSAGE_MAX];
+    cii_wire_frame_head head;
+    int fd = -1;
+    size_t fd_count = 0;
+    ssize_t size = cii_fd_recv(HOST_FD, message, sizeof message, &fd, 1, &fd_count, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || fd_count != 1)
+        return false;
+    request r;
+    parse_request(&r, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
+    if (r.python == NULL)
+        cii_close(fd);
+    else if (head.type == CII_SETUP_OPEN)
+        open_session(&r, fd);
+    else
+        prepare(&r, fd);
+    request_free(&r);
+    free(r.env);
+    return true;
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+static ci_status set_up(const request *hello, ci_error **ret_error) {
+    supervisor.preload = hello->preload;
+    supervisor.guest_dir = hello->guest_dir;
+    supervisor.env = make_env(hello->env, hello->env_count);
+    if (hello->python == NULL || supervisor.env == NULL || supervisor.preload == NULL || supervisor.guest_dir == NULL)
+        return cii_error_nomem(ret_error);
+    supervisor.filter_fd = filter_make();
+    if (supervisor.filter_fd < 0)
+        return cii_error_errno(ret_error, errno, DOMAIN, "compile the system call filter");
+    identity_choose(&supervisor.ids);
+    cgroup_open(&supervisor.cgroups);
+    ci_status status = template_start(&supervisor.ids, &supervisor.template, ret_error);
+    family *f = status == CI_OK ? find_family(hello->python, false, ret_error) : NULL;
+    if (f == NULL)
+        return ret_error != NULL && *ret_error != NULL ? ci_error_status(*ret_error) : CI_ERR_NOMEM;
+    ensure_zygotes(f);
+    return CI_OK;
+}
+
+static bool read_hello(request *ret_hello) {
+    static uint8_t message[CII_SETUP_MESSAGE_MAX];
+    cii_wire_frame_head head;
+    ssize_t size;
+    do
+        size = recv(HOST_FD, message, sizeof message, 0);
+    while (size < 0 && errno == EINTR);
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || head.type != CII_SETUP_HELLO)
+        return false;
+    parse_request(ret_hello, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
+    return ret_hello->build != NULL;
+}
+
+/* Ends sessions whose init has ended; their groups may be in use for a moment longer. */
+static void reap_session(session *s) {
+    if (cgroup_remove(&supervisor.cgroups, s->id)) {
+        unlink_session(s);
+        free_session(s);
+    } else {
+        usleep(500);
+    }
+}
+
+static size_t collect(struct pollfd *fds, void **owners) {
+    size_t count = 0;
+    fds[count++] = (struct pollfd){.fd = HOST_FD, .events = POLLIN};
+    fds[count++] = (struct pollfd){.fd = OWNER_FD, .events = POLLIN};
+    for (family *f = supervisor.families; f != NULL; f = f->next)
+        for (int i = 0; i < 2; i++) {
+            zygote *z = i == 0 ? &f->bare : &f->full;
+            owners[count] = f;
+            fds[count++] = (struct pollfd){.fd = z->fd, .events = POLLIN};
+        }
+    for (session *s = supervisor.sessions; s != NULL; s = s->next) {
+        owners[count] = s;
+        fds[count++] = (struct pollfd){.fd = s->pidfd, .events = POLLIN};
+    }
+    return count;
+}
+
+static size_t count_sources(size_t *ret_zygotes) {
+    size_t zygotes = 0, sessions = 0;
+    for (const family *f = supervisor.families; f != NULL; f = f->next)
+        zygotes += 2;
+    for (const session *s = supervisor.sessions; s != NULL; s = s->next)
+        sessions++;
+    *ret_zygotes = zygotes;
+    return 2 + zygotes + sessions;
+}
+
+/* One round: false when it is time to end. Sessions first, since the others may free them. */
+static bool serve(void) {
+    size_t zygotes, expected = count_sources(&zygotes);
+    _cleanup_free_ struct pollfd *fds = calloc(expected, sizeof *fds);
+    _cleanup_free_ void **owners = calloc(expected, sizeof *owners);
+    if (fds == NULL || owners == NULL)
+        return false;
+    size_t count = collect(fds, owners);
+    if (poll(fds, count, -1) < 0)
+        return errno == EINTR;
+    for (size_t i = 2 + zygotes; i < count; i++)
+        if (fds[i].revents != 0)
+            reap_session(owners[i]);
+    for (size_t i = 2; i < 2 + zygotes; i++) {
+        family *f = owners[i];
+        zygote *z = i % 2 == 0 ? &f->bare : &f->full;
+        if (fds[i].revents != 0 && z->fd == fds[i].fd)
+            zygote_ready(f, z);
+    }
+    if (fds[1].revents != 0)
+        return false;
+    return fds[0].revents == 0 || serve_host();
+}
+
+int main(void) {
+    request hello;
+    _cleanup_error_ ci_error *error = NULL;
+    signal(SIGPIPE, SIG_IGN);
+    if (!read_hello(&hello))
+        return 1;
+    if (strcmp(hello.build, CI_BUILD_ID) != 0) {
+        refuse_text(HOST_FD, CI_ERR_MISMATCH, "the helper program ci-supervisor is of another build than the library");
+        return 1;
+    }
+    if (set_up(&hello, &error) != CI_OK)
+        send_message(HOST_FD, CII_SETUP_REFUSED, error);
+    else {
+        prctl(PR_SET_DUMPABLE, 0); /* not before the template's maps were written through /proc */
+        send_message(HOST_FD, CII_SETUP_HELLO_OK, NULL);
+        while (serve())
+            ;
+    }
+    if (supervisor.template.pid > 0) {
+        kill(supervisor.template.pid, SIGKILL);
+        waitpid(supervisor.template.pid, NULL, 0); /* returns when all its processes are gone */
+    }
+    cgroup_close(&supervisor.cgroups);
+    return 0;
+}

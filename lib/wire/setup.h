@@ -1,0 +1,64 @@
+/* How a session comes to be: what library, supervisor, zygote and init say to each other before any code of a user
+ * runs. Messages are single frames of wire.h over SOCK_SEQPACKET sockets, descriptors beside them by SCM_RIGHTS.
+ *
+ *     library -> supervisor  HELLO, once; answered by HELLO_OK or REFUSED
+ *                            OPEN + [setup]: fork a session; its other end stays with the library
+ *                            PREPARE + [reply]: answered on reply by HELLO_OK when the preload list is ready
+ *     supervisor -> zygote   FORK + [setup, tree?, cgroup…]
+ *     zygote -> supervisor   ZYGOTE_READY; FORKED + [pidfd] for each FORK
+ *     library -> init        SESSION + [control], waiting in the setup socket before it is passed on
+ *     init -> library        SESSION_READY + [root, base] or REFUSED
+ *
+ * After SESSION_READY both ends of the setup socket are closed. Each call is then CALL + [connection] on control. */
+#ifndef CII_WIRE_SETUP_H
+#define CII_WIRE_SETUP_H
+
+#include "wire/wire.h"
+
+#define CII_SETUP_MESSAGE_MAX (128u << 10)
+#define CII_SETUP_CGROUP_MAX 4 /* descriptors to enter cgroups by */
+
+enum {
+    CII_SETUP_HELLO = 64,
+    CII_SETUP_HELLO_OK = 65,
+    CII_SETUP_REFUSED = 66,
+    CII_SETUP_OPEN = 67,
+    CII_SETUP_PREPARE = 68,
+    CII_SETUP_FORK = 69,
+    CII_SETUP_ZYGOTE_READY = 70,
+    CII_SETUP_FORKED = 71,
+    CII_SETUP_SESSION = 72,
+    CII_SETUP_SESSION_READY = 73,
+    CII_SETUP_CALL = 74,
+    CII_SETUP_TEMPLATE = 75, /* supervisor to its template process: start a zygote */
+};
+
+enum {
+    CII_SETUP_BUILD = 64, /* build id, checked by everybody */
+    CII_SETUP_PYTHON = 65,
+    CII_SETUP_PRELOAD = 66,
+    CII_SETUP_GUEST_DIR = 67,
+    CII_SETUP_ENV = 68, /* repeated */
+    CII_SETUP_NETWORK = 69,
+    CII_SETUP_MEMORY = 70,
+    CII_SETUP_WORKSPACE = 71,
+    CII_SETUP_INODES = 72,
+    CII_SETUP_PROCESSES = 73,
+    CII_SETUP_OPEN_FILES = 74,
+    CII_SETUP_HOST_DIR = 75,
+    CII_SETUP_UID = 76,
+    CII_SETUP_STATUS = 77,
+    CII_SETUP_MESSAGE = 78,
+    CII_SETUP_HINT = 79,
+    CII_SETUP_ERRNO = 80,
+    CII_SETUP_INFO = 81,   /* JSON */
+    CII_SETUP_LIMITS = 82, /* CII_LIMIT_ bits: how memory and processes are limited */
+    CII_SETUP_OOM = 83,    /* 1: the first cgroup descriptor is the memory group's event file */
+    CII_SETUP_TREE = 84,   /* 1: a detached mount for the workspace comes with it */
+    CII_SETUP_PREFIX = 85, /* repeated */
+};
+
+#define CII_LIMIT_MEMORY_CGROUP 1
+#define CII_LIMIT_PIDS_CGROUP 2
+
+#endif
