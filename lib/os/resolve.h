@@ -27,10 +27,13 @@ uint64_t cii_resolve_mount_id(int fd);
 int cii_resolve_mkdirs(int root_fd, const char *path, unsigned mode, int how);
 
 /* Takes on a file system identity (setfsuid(2), setfsgid(2)) for this thread, so that what is created belongs to it
- * and may not more than it; and goes back. Nothing between them may fail to reach the end. */
+ * and may not more than it; and goes back. Nothing between them may fail to reach the end. Without the privilege, or with
+ * that identity already, it changes nothing. Meanwhile the process is not dumpable; afterwards it is as before. */
 typedef struct cii_fsid {
     uint32_t uid;
     uint32_t gid;
+    bool changed;     /* there is something to go back from */
+    int death_signal; /* of the thread; the kernel forgets it with a change */
 } cii_fsid;
 cii_fsid cii_fsid_enter(uint32_t uid, uint32_t gid);
 void cii_fsid_leave(cii_fsid before);

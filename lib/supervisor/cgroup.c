@@ -178,6 +178,20 @@ int cgroup_make(const cgroup_root *root, uint64_t id, uint64_t memory_bytes, uin
     return 0;
 }
 
+/* Other limits for a session that is there. */
+int cgroup_limit(const cgroup_root *root, uint64_t id, uint64_t memory_bytes, uint32_t process_count) {
+    char name[32];
+    int result = 0;
+    session_name(id, name);
+    for (size_t i = 0; i < root->count && result == 0; i++) {
+        _cleanup_close_ int dir = openat(root->trees[i].fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir >= 0)
+            result = limit_session(dir, root->trees[i].v2, root->trees[i].memory, root->trees[i].pids, memory_bytes,
+                                   process_count);
+    }
+    return result;
+}
+
 void cgroup_fds_close(cgroup_fds *fds) {
     while (fds->enter_count > 0)
         cii_close(fds->enter[--fds->enter_count]);

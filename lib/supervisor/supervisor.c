@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "os/fd.h"
 #include "supervisor/supervisor.h"
 
@@ -22,17 +23,21 @@
 typedef enum zygote_state { ZYGOTE_NONE, ZYGOTE_STARTING, ZYGOTE_READY, ZYGOTE_FAILED } zygote_state;
 
 /* A session on its way to a zygote, then its init, watched until it ends. */
-typedef struct session {
-    struct session *next;
+typedef struct session session;
+struct session {
+    session *next;
     uint64_t id;
     uint32_t uid;
     int setup_fd, tree_fd, pidfd;
+    /* A spare: made before anybody asked for it. */
+    int spare_fd;         /* the other end of its setup socket; -1: no spare (any more) */
+    int root_fd, base_fd; /* what it sent when it was ready; -1 before */
     int attempts;
     uint64_t memory_bytes;
     uint32_t process_count;
     struct family *family;
     struct zygote *zygote; /* has been asked, has not answered */
-} session;
+};
 
 typedef struct zygote {
     int fd;
@@ -52,6 +57,7 @@ typedef struct family {
     interpreter python;
     bool host_network;
     zygote bare, full;
+    session *spare;
     waiter *waiters; /* for the preload list */
 } family;
 
@@ -65,6 +71,7 @@ static struct {
     template_process template;
     int filter_fd;
     uint64_t last_id;
+    int64_t spare_due_ms; /* when to make the next spares; 0: nothing to do */
 } supervisor;
 
 /* --- telling the library --------------------------------------------------------------------------------------------- */
@@ -183,6 +190,9 @@ static void free_session(session *s) {
     cii_close(s->setup_fd);
     cii_close(s->tree_fd);
     cii_close(s->pidfd);
+    cii_close(s->spare_fd);
+    cii_close(s->root_fd);
+    cii_close(s->base_fd);
     free(s);
 }
 
@@ -191,6 +201,8 @@ static void unlink_session(session *s) {
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
+    if (s->family->spare == s)
+        s->family->spare = NULL;
 }
 
 static void refuse_session(session *s, ci_status status, const char *text) {
@@ -344,8 +356,10 @@ static void zygote_ready(family *f, zygote *z) {
             cii_close(TAKE_FD(f->bare.fd));
             f->bare.state = ZYGOTE_NONE;
         }
-        if (z == &f->full || !wants_full())
+        if (z == &f->full || !wants_full()) {
             wake(f);
+            supervisor.spare_due_ms = cii_clock_ms(); /* at once */
+        }
     }
 }
 
@@ -358,6 +372,7 @@ typedef struct request {
     uint64_t memory_bytes;
     uint32_t process_count;
     int network;
+    bool plain;
 } request;
 
 static void request_free(request *r) {
@@ -387,34 +402,129 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
             r->process_count = (uint32_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_NETWORK)
             r->network = (int)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_PLAIN)
+            r->plain = cii_wire_int(&field) != 0;
     }
+}
+
+static session *session_new(family *f, int setup_fd, uint64_t memory_bytes, uint32_t process_count) {
+    session *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    *s = (session){.next = supervisor.sessions,
+                   .id = ++supervisor.last_id,
+                   .uid = free_uid(),
+                   .setup_fd = setup_fd,
+                   .tree_fd = -1,
+                   .pidfd = -1,
+                   .spare_fd = -1,
+                   .root_fd = -1,
+                   .base_fd = -1,
+                   .memory_bytes = memory_bytes,
+                   .process_count = process_count,
+                   .family = f};
+    supervisor.sessions = s;
+    return s;
+}
+
+/* Has a session made that nobody has asked for yet, so that the next who asks does not wait for it. */
+static void make_spare(family *f) {
+    const zygote *z = wants_full() ? &f->full : &f->bare;
+    int sockets[2];
+    _cleanup_buf_ cii_buf message = {0};
+    cii_wire_mark mark;
+    if (f->spare != NULL || f->host_network || z->state != ZYGOTE_READY ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return;
+    cii_wire_begin(&message, CII_SETUP_SESSION, &mark);
+    cii_wire_put_int(&message, CII_SETUP_MEMORY, (int64_t)CII_PLAIN_MEMORY);
+    cii_wire_put_int(&message, CII_SETUP_WORKSPACE, (int64_t)CII_PLAIN_WORKSPACE);
+    cii_wire_put_int(&message, CII_SETUP_INODES, (int64_t)CII_PLAIN_INODES);
+    cii_wire_put_int(&message, CII_SETUP_PROCESSES, CII_PLAIN_PROCESSES);
+    cii_wire_put_int(&message, CII_SETUP_OPEN_FILES, CII_PLAIN_OPEN_FILES);
+    cii_wire_end(&message, &mark);
+    session *s = session_new(f, sockets[1], CII_PLAIN_MEMORY, CII_PLAIN_PROCESSES);
+    if (s == NULL) {
+        cii_close(sockets[0]);
+        cii_close(sockets[1]);
+        return;
+    }
+    s->spare_fd = sockets[0];
+    f->spare = s;
+    cii_fd_send(s->spare_fd, message.data, message.size, NULL, 0, 0);
+    dispatch(f);
+}
+
+static void spare_ready(session *s) {
+    uint8_t message[1024];
+    cii_wire_frame_head head;
+    int fds[2] = {-1, -1};
+    size_t count = 0;
+    ssize_t size = cii_fd_recv(s->spare_fd, message, sizeof message, fds, 2, &count, MSG_DONTWAIT);
+    if (size >= (ssize_t)CII_WIRE_HEAD_SIZE && cii_wire_parse_head(message, &head) == 0 &&
+        head.type == CII_SETUP_SESSION_READY && count == 2) {
+        s->root_fd = fds[0];
+        s->base_fd = fds[1];
+        return;
+    }
+    cii_close(fds[0]);
+    cii_close(fds[1]);
+    cii_close(TAKE_FD(s->spare_fd)); /* it has failed: its end is noticed by its pidfd */
+    if (s->family->spare == s)
+        s->family->spare = NULL;
+}
+
+/* Gives a spare to who asked: the library's SESSION, which waits in its socket, to the spare; the spare's descriptors to
+ * the library. */
+static bool assign_spare(session *s, const request *r, int setup_fd) {
+    static uint8_t message[CII_SETUP_MESSAGE_MAX];
+    _cleanup_buf_ cii_buf ready = {0};
+    cii_wire_mark mark;
+    int control = -1;
+    size_t count = 0;
+    if (cgroup_limit(&supervisor.cgroups, s->id, r->memory_bytes, r->process_count) < 0)
+        return false;
+    ssize_t size = cii_fd_recv(setup_fd, message, sizeof message, &control, 1, &count, MSG_DONTWAIT);
+    ssize_t sent = size > 0 && count == 1 ? cii_fd_send(s->spare_fd, message, (size_t)size, &control, 1, 0) : -1;
+    cii_close(control);
+    cii_wire_begin(&ready, CII_SETUP_SESSION_READY, &mark);
+    cii_wire_put_int(&ready, CII_SETUP_LIMITS, supervisor.cgroups.limits);
+    cii_wire_end(&ready, &mark);
+    if (sent > 0) /* else the library finds its socket closed */
+        cii_fd_send(setup_fd, ready.data, ready.size, (int[]){s->root_fd, s->base_fd}, 2, MSG_DONTWAIT);
+    cii_close(setup_fd);
+    cii_close(TAKE_FD(s->spare_fd));
+    cii_close(TAKE_FD(s->root_fd));
+    cii_close(TAKE_FD(s->base_fd));
+    s->family->spare = NULL;
+    return true;
+}
+
+/* Not at once: the session that was just opened has better use for the processor. */
+#define SPARE_DELAY_MS 20
+
+static void want_spare(void) {
+    supervisor.spare_due_ms = cii_clock_ms() + SPARE_DELAY_MS;
 }
 
 static void open_session(const request *r, int setup_fd) {
     _cleanup_error_ ci_error *error = NULL;
     _cleanup_close_ int tree = -1;
     family *f = find_family(r->python, r->network == 2, &error);
-    session *s = f != NULL ? calloc(1, sizeof *s) : NULL;
-    if (s != NULL && r->host_dir != NULL && (tree = template_open_tree(&supervisor.template, r->host_dir)) < 0) {
+    want_spare();
+    if (f != NULL && r->plain && f->spare != NULL && f->spare->root_fd >= 0 && assign_spare(f->spare, r, setup_fd))
+        return;
+    if (f != NULL && r->host_dir != NULL && (tree = template_open_tree(&supervisor.template, r->host_dir)) < 0) {
         cii_error_errno(&error, errno, DOMAIN, "host_dir %s", r->host_dir);
-        free(s);
-        s = NULL;
+        f = NULL;
     }
+    session *s = f != NULL ? session_new(f, setup_fd, r->memory_bytes, r->process_count) : NULL;
     if (s == NULL) {
         send_message(setup_fd, CII_SETUP_REFUSED, error);
         cii_close(setup_fd);
         return;
     }
-    *s = (session){.next = supervisor.sessions,
-                   .id = ++supervisor.last_id,
-                   .uid = free_uid(),
-                   .setup_fd = setup_fd,
-                   .tree_fd = TAKE_FD(tree),
-                   .pidfd = -1,
-                   .memory_bytes = r->memory_bytes,
-                   .process_count = r->process_count,
-                   .family = f};
-    supervisor.sessions = s;
+    s->tree_fd = TAKE_FD(tree);
     ensure_zygotes(f);
     dispatch(f);
 }
@@ -518,6 +628,7 @@ static size_t collect(struct pollfd *fds, void **owners) {
     for (session *s = supervisor.sessions; s != NULL; s = s->next) {
         owners[count] = s;
         fds[count++] = (struct pollfd){.fd = s->pidfd, .events = POLLIN};
+        fds[count++] = (struct pollfd){.fd = s->root_fd < 0 ? s->spare_fd : -1, .events = POLLIN};
     }
     return count;
 }
@@ -527,9 +638,13 @@ static size_t count_sources(size_t *ret_zygotes) {
     for (const family *f = supervisor.families; f != NULL; f = f->next)
         zygotes += 2;
     for (const session *s = supervisor.sessions; s != NULL; s = s->next)
-        sessions++;
+        sessions += 2;
     *ret_zygotes = zygotes;
     return 2 + zygotes + sessions;
+}
+
+static int spare_timeout(void) {
+    return supervisor.spare_due_ms == 0 ? -1 : (int)CII_MAX(supervisor.spare_due_ms - cii_clock_ms(), 0);
 }
 
 /* One round: false when it is time to end. Sessions first, since the others may free them. */
@@ -540,11 +655,14 @@ static bool serve(void) {
     if (fds == NULL || owners == NULL)
         return false;
     size_t count = collect(fds, owners);
-    if (poll(fds, count, -1) < 0)
+    if (poll(fds, count, spare_timeout()) < 0)
         return errno == EINTR;
-    for (size_t i = 2 + zygotes; i < count; i++)
+    for (size_t i = 2 + zygotes; i < count; i += 2) {
+        if (fds[i + 1].revents != 0)
+            spare_ready(owners[i]);
         if (fds[i].revents != 0)
             reap_session(owners[i]);
+    }
     for (size_t i = 2; i < 2 + zygotes; i++) {
         family *f = owners[i];
         zygote *z = i % 2 == 0 ? &f->bare : &f->full;
@@ -553,6 +671,11 @@ static bool serve(void) {
     }
     if (fds[1].revents != 0)
         return false;
+    if (spare_timeout() == 0) {
+        supervisor.spare_due_ms = 0;
+        for (family *f = supervisor.families; f != NULL; f = f->next)
+            make_spare(f);
+    }
     return fds[0].revents == 0 || serve_host();
 }
 

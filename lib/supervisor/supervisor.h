@@ -54,6 +54,7 @@ typedef struct cgroup_fds {
 } cgroup_fds;
 void cgroup_open(cgroup_root *root);
 int cgroup_make(const cgroup_root *root, uint64_t id, uint64_t memory_bytes, uint32_t process_count, cgroup_fds *ret);
+int cgroup_limit(const cgroup_root *root, uint64_t id, uint64_t memory_bytes, uint32_t process_count);
 void cgroup_fds_close(cgroup_fds *fds);
 bool cgroup_remove(const cgroup_root *root, uint64_t id); /* false: still in use, try again */
 void cgroup_close(cgroup_root *root);                     /* waits, bounded, for what is in use */

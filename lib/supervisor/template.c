@@ -293,7 +293,7 @@ static _Noreturn void be_template(int socket_fd, int go_fd) {
         _exit(1);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of identity clears it */
     prctl(PR_SET_DUMPABLE, 0);
-    syscall(SYS_setgroups, 0, NULL);  /* where that is allowed */
+    syscall(SYS_setgroups, 0, NULL); /* where that is allowed */
     signal(SIGCHLD, SIG_IGN);
     int32_t error_number = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? errno : 0;
     cii_fd_send(socket_fd, &error_number, sizeof error_number, NULL, 0, 0);

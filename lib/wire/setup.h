@@ -9,6 +9,9 @@
  *     library -> init        SESSION + [control], waiting in the setup socket before it is passed on
  *     init -> library        SESSION_READY + [root, base] or REFUSED
  *
+ * A SESSION without descriptor makes a spare: it is sent by the supervisor, which gets its SESSION_READY, and when a
+ * plain session is wanted hands the library's SESSION on to it and its descriptors to the library.
+ *
  * After SESSION_READY both ends of the setup socket are closed. Each call is then CALL + [connection] on control. */
 #ifndef CII_WIRE_SETUP_H
 #define CII_WIRE_SETUP_H
@@ -56,7 +59,15 @@ enum {
     CII_SETUP_OOM = 83,    /* 1: the first cgroup descriptor is the memory group's event file */
     CII_SETUP_TREE = 84,   /* 1: a detached mount for the workspace comes with it */
     CII_SETUP_PREFIX = 85, /* repeated */
+    CII_SETUP_PLAIN = 86,  /* 1: a session as CII_PLAIN_ describes; a spare one may be taken */
 };
+
+/* What a spare session is made with. One that is asked for may have less memory, processes and files, nothing else. */
+#define CII_PLAIN_MEMORY (UINT64_C(2) << 30)
+#define CII_PLAIN_WORKSPACE (UINT64_C(4) << 30)
+#define CII_PLAIN_INODES UINT64_C(1000000)
+#define CII_PLAIN_PROCESSES 256
+#define CII_PLAIN_OPEN_FILES 4096
 
 #define CII_LIMIT_MEMORY_CGROUP 1
 #define CII_LIMIT_PIDS_CGROUP 2

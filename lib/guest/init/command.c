@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 
 #include "base/str.h"
-#include "ci/result.h"
-#include "ci/sys/sandbox.h"
 #include "guest/init/guest.h"
 #include "os/fd.h"
+#include <ci/result.h>
+#include <ci/sys/sandbox.h>
 
 /* How long the pipes of a shell that has ended may stay open before what holds them counts as a background task: just
  * enough for the end of a process substitution. */

@@ -108,15 +108,17 @@ static int mount_tmpfs(const session_spec *spec, const char *what) {
 }
 
 /* What /proc/meminfo says inside: the session's memory, not the machine's. */
-static void write_meminfo(const session_spec *spec, int dir) {
-    _cleanup_close_ int fd = openat(dir, "meminfo", O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
+static void write_meminfo(const session_spec *spec) {
+    char text[512];
     unsigned long long kib = spec->memory_bytes >> 10;
-    must(spec, fd, "meminfo");
-    dprintf(fd,
-            "MemTotal:       %llu kB\nMemFree:        %llu kB\nMemAvailable:   %llu kB\nBuffers:        0 kB\n"
-            "Cached:         0 kB\nSwapCached:     0 kB\nActive:         0 kB\nInactive:       0 kB\n"
-            "SwapTotal:      0 kB\nSwapFree:       0 kB\nShmem:          0 kB\nSlab:           0 kB\n",
-            kib, kib, kib);
+    int size = snprintf(text, sizeof text,
+                        "MemTotal:       %llu kB\nMemFree:        %llu kB\nMemAvailable:   %llu kB\n"
+                        "Buffers:        0 kB\nCached:         0 kB\nSwapCached:     0 kB\nActive:         0 kB\n"
+                        "Inactive:       0 kB\nSwapTotal:      0 kB\nSwapFree:       0 kB\nShmem:          0 kB\n"
+                        "Slab:           0 kB\n",
+                        kib, kib, kib);
+    must(spec, ftruncate(spec->meminfo_fd, 0), "meminfo");
+    must(spec, pwrite(spec->meminfo_fd, text, (size_t)size, 0), "meminfo");
 }
 
 /* The workspace on a mount of its own, whose other half, "stage", the guest cannot see: what is written there can be
@@ -136,12 +138,14 @@ static int mount_workspace(const session_spec *spec) {
 }
 
 /* Home, /tmp and /dev/shm share one tmpfs. */
-static void mount_scratch(const session_spec *spec) {
+static void mount_scratch(session_spec *spec) {
     _cleanup_close_ int base = mount_tmpfs(spec, "mount the home folder");
     make_dir(spec, base, "home", 0755, spec->uid);
     make_dir(spec, base, "tmp", 01777, spec->uid);
     make_dir(spec, base, "shm", 01777, spec->uid);
-    write_meminfo(spec, base);
+    spec->meminfo_fd = openat(base, "meminfo", O_RDWR | O_CREAT | O_CLOEXEC, 0444);
+    must(spec, spec->meminfo_fd, "meminfo");
+    write_meminfo(spec);
     _cleanup_close_ int home = openat(base, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int budget = 200;
     copy_tree(open(GUEST_HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC), home, spec->uid, 5, &budget);
@@ -252,8 +256,32 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
     signal(SIGPIPE, SIG_IGN);
     umask(022);
     send_ready(spec, root, base);
-    cii_close(TAKE_FD(spec->setup_fd));
+    if (spec->control_fd >= 0)
+        cii_close(TAKE_FD(spec->setup_fd));
     cii_close(TAKE_FD(spec->tree_fd));
+}
+
+void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (cii_wire_next(fields, size, &cursor, &field) == 1)
+        session_take_field(spec, &field);
+    write_meminfo(spec);
+    limit(RLIMIT_NOFILE, spec->open_file_count);
+    cii_close(TAKE_FD(spec->setup_fd));
+}
+
+static void limit_process(pid_t pid, __rlimit_resource_t which, uint64_t value) {
+    struct rlimit limits = {.rlim_cur = value, .rlim_max = value};
+    prlimit(pid, which, &limits, NULL);
+}
+
+void guest_limit_process(const session_spec *spec, pid_t pid) {
+    limit_process(pid, RLIMIT_NOFILE, spec->open_file_count);
+    if (!(spec->limits & CII_LIMIT_MEMORY_CGROUP))
+        limit_process(pid, RLIMIT_DATA, spec->memory_bytes);
+    if (!(spec->limits & CII_LIMIT_PIDS_CGROUP))
+        limit_process(pid, RLIMIT_NPROC, spec->process_count + 1); /* init counts too */
 }
 
 /* --- what runs users' code ------------------------------------------------------------------------------------------ */
@@ -262,10 +290,7 @@ void guest_confine(const session_spec *spec) {
     for (size_t i = 0; i < spec->cgroup_count; i++)
         if (write(spec->cgroup_fds[i], "0", 1) < 0)
             _exit(125);
-    if (!(spec->limits & CII_LIMIT_MEMORY_CGROUP))
-        limit(RLIMIT_DATA, spec->memory_bytes);
-    if (!(spec->limits & CII_LIMIT_PIDS_CGROUP))
-        limit(RLIMIT_NPROC, spec->process_count + 1); /* init counts too */
+    guest_limit_process(spec, 0);
     setsid();
     signal(SIGINT, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);

@@ -23,8 +23,9 @@ typedef struct session_spec {
     int network;
     int limits;                           /* CII_LIMIT_ bits */
     uint32_t uid;                         /* in the zygote's user namespace */
-    int setup_fd;                         /* to the library, closed when the session is ready */
-    int control_fd;                       /* calls come here */
+    int setup_fd;                         /* to who wants the session; closed when it has been handed over */
+    int control_fd;                       /* calls come here; -1: a spare, which is told later */
+    int meminfo_fd;                       /* the file that stands for /proc/meminfo */
     int tree_fd;                          /* detached mount to be the workspace, or -1 */
     int oom_fd;                           /* event file of the memory cgroup, or -1 */
     int cgroup_fds[CII_SETUP_CGROUP_MAX]; /* "0" written here moves the writer */
@@ -34,6 +35,11 @@ typedef struct session_spec {
 
 /* enter.c: becomes the session's init, or reports to the library and ends. */
 void guest_enter(session_spec *spec, const void *filter, size_t filter_size);
+/* A spare becomes somebody's session: takes the limits over. */
+void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size);
+/* The same for a process that runs already. */
+void guest_limit_process(const session_spec *spec, pid_t pid);
+void session_take_field(session_spec *spec, const cii_wire_field *field);
 /* What every process that runs a user's code does first: limits, cgroup, session of its own, default signals. Between
  * fork or vfork and exec: async-signal-safe. */
 void guest_confine(const session_spec *spec);
@@ -150,7 +156,7 @@ struct kernel {
 struct guest {
     session_spec *spec;
     int epoll_fd;
-    watch control, signals;
+    watch control, signals, setup;
     job *jobs;
     kernel *kernels;
     stream *garbage;

@@ -10,11 +10,11 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "ci/result.h"
-#include "ci/sys/sandbox.h"
 #include "guest/init/guest.h"
 #include "guest/init/serve.h"
 #include "os/fd.h"
+#include <ci/result.h>
+#include <ci/sys/sandbox.h>
 
 #define CONGESTED (256u << 10) /* a connection with more than this unsent stops its pipes */
 #define CHUNK (64u << 10)
@@ -522,6 +522,29 @@ static void signals_ready(watch *w, uint32_t events _unused_) {
         child_ended(OWNER(w, guest, signals), pid, status);
 }
 
+/* A spare is wanted: SESSION has come, and with it the control socket. */
+static void setup_ready(watch *w, uint32_t events _unused_) {
+    static uint8_t message[CII_SETUP_MESSAGE_MAX];
+    guest *g = OWNER(w, guest, setup);
+    cii_wire_frame_head head;
+    int fd = -1;
+    size_t count = 0;
+    ssize_t size = cii_fd_recv(w->fd, message, sizeof message, &fd, 1, &count, MSG_DONTWAIT);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 ||
+        head.type != CII_SETUP_SESSION || count != 1)
+        _exit(0); /* nobody wanted it */
+    watch_set(g, w, 0);
+    w->fd = -1;
+    guest_adopt(g->spec, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
+    for (const kernel *k = g->kernels; k != NULL; k = k->next)
+        if (k->pid > 0)
+            guest_limit_process(g->spec, k->pid);
+    g->spec->control_fd = g->control.fd = fd;
+    watch_set(g, &g->control, EPOLLIN);
+}
+
 /* --- the loop ------------------------------------------------------------------------------------------------------ */
 
 guest *guest_new(session_spec *spec) {
@@ -536,9 +559,11 @@ guest *guest_new(session_spec *spec) {
     g->spec = spec;
     g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     g->control = (watch){.ready = control_ready, .fd = spec->control_fd};
+    g->setup = (watch){.ready = setup_ready, .fd = spec->setup_fd};
     g->signals = (watch){.ready = signals_ready, .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)};
     g->shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
-    if (g->epoll_fd < 0 || watch_set(g, &g->control, EPOLLIN) < 0 || watch_set(g, &g->signals, EPOLLIN) < 0)
+    if (g->epoll_fd < 0 || watch_set(g, &g->control, EPOLLIN) < 0 || watch_set(g, &g->setup, EPOLLIN) < 0 ||
+        watch_set(g, &g->signals, EPOLLIN) < 0)
         return NULL;
     return g;
 }

@@ -9,11 +9,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "ci/result.h"
-#include "ci/sys/sandbox.h"
 #include "guest/init/guest.h"
 #include "guest/init/serve.h"
 #include "os/fd.h"
+#include <ci/result.h>
+#include <ci/sys/sandbox.h>
 
 #define KERNELS_MAX 32
 #define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))

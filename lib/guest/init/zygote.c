@@ -65,7 +65,7 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
     cii_wire_field field;
     size_t cursor = 0, next = 0;
     bool tree = false, oom = false;
-    *spec = (session_spec){.setup_fd = -1, .control_fd = -1, .tree_fd = -1, .oom_fd = -1};
+    *spec = (session_spec){.setup_fd = -1, .control_fd = -1, .tree_fd = -1, .oom_fd = -1, .meminfo_fd = -1};
     while (cii_wire_next(data, size, &cursor, &field) == 1) {
         if (field.key == CII_SETUP_UID)
             spec->uid = (uint32_t)cii_wire_int(&field);
@@ -154,7 +154,7 @@ static void set_env(session_spec *spec, char *entry, size_t *count) {
     *count += at == *count;
 }
 
-static void take_session_field(session_spec *spec, const cii_wire_field *field, size_t *env_count) {
+void session_take_field(session_spec *spec, const cii_wire_field *field) {
     uint64_t value = (uint64_t)cii_wire_int(field);
     switch (field->key) {
     case CII_SETUP_MEMORY:
@@ -175,9 +175,6 @@ static void take_session_field(session_spec *spec, const cii_wire_field *field, 
     case CII_SETUP_NETWORK:
         spec->network = (int)value;
         break;
-    case CII_SETUP_ENV:
-        set_env(spec, strndup((const char *)field->data, field->size), env_count);
-        break;
     default:
         break;
     }
@@ -193,8 +190,7 @@ static int read_session(session_spec *spec) {
     ssize_t size = message == NULL ? -1
                                    : cii_fd_recv(spec->setup_fd, message, CII_SETUP_MESSAGE_MAX, &spec->control_fd, 1,
                                                  &fd_count, 0);
-    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || fd_count != 1 || cii_wire_parse_head(message, &head) < 0 ||
-        head.type != CII_SETUP_SESSION)
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || head.type != CII_SETUP_SESSION)
         return -1;
     size_t own = cii_strv_count((const char *const *)environ);
     spec->env = calloc(own + (size_t)size / 5 + 1, sizeof *spec->env);
@@ -204,7 +200,10 @@ static int read_session(session_spec *spec) {
         spec->env[env_count] = strdup(environ[env_count]);
     cii_wire_field field;
     while (cii_wire_next(message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE, &cursor, &field) == 1)
-        take_session_field(spec, &field, &env_count);
+        if (field.key == CII_SETUP_ENV)
+            set_env(spec, strndup((const char *)field.data, field.size), &env_count);
+        else
+            session_take_field(spec, &field);
     return 0;
 }
 

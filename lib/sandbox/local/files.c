@@ -23,18 +23,17 @@
 
 /* --- paths ------------------------------------------------------------------------------------------------------------ */
 
-/* A guest path as one below the root: relative ones start in the workspace. */
+/* A guest path as one below the root: relative ones start in the workspace, ".." above the root stays there. */
 static ci_status below_root(const char *path, char **ret_path, ci_error **ret_error) {
-    _cleanup_free_ char *normal = NULL;
+    _cleanup_free_ char *normal = NULL, *absolute = cii_str_printf("%s%s", path[0] == '/' ? "" : "/workspace/", path);
     if (*path == 0)
         return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "path: empty");
-    ci_status status = cii_path_normalize(path, &normal, ret_error);
+    if (absolute == NULL)
+        return cii_error_nomem(ret_error);
+    ci_status status = cii_path_normalize(absolute, &normal, ret_error);
     if (status != CI_OK)
         return status;
-    if (normal[0] == '/')
-        *ret_path = strdup(normal[1] != 0 ? normal + 1 : ".");
-    else
-        *ret_path = cii_str_printf("workspace/%s", normal);
+    *ret_path = strdup(normal[1] != 0 ? normal + 1 : ".");
     return *ret_path != NULL ? CI_OK : cii_error_nomem(ret_error);
 }
 
@@ -290,7 +289,12 @@ static int32_t put_end(file_op *f, ci_error **ret_error) {
         if (S_ISREG(st.st_mode))
             fchmod(f->fd, st.st_mode & 0777);
     }
-    if (renameat(f->parent_fd, f->temporary, f->parent_fd, f->name) < 0)
+    cii_fsid before = cii_fsid_enter(f->session->uid, f->session->gid); /* a new name is made by somebody */
+    int renamed = renameat(f->parent_fd, f->temporary, f->parent_fd, f->name);
+    int error_number = errno;
+    cii_fsid_leave(before);
+    errno = error_number;
+    if (renamed < 0)
         return path_error(f->session, f->path, ret_error);
     free(TAKE_PTR(f->temporary));
     return 1;

@@ -136,7 +136,7 @@ static ci_status start_supervisor(local *l, const ci_sandbox_local_options *opti
     _cleanup_close_ int owner = cii_pidfd_open(getpid());
     if (owner < 0)
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "pidfd_open (Linux 5.14 is needed)");
-    const char *const argv[] = {HELPER_NAME, NULL};
+    const char *const argv[] = {path, NULL};
     pid_t pid;
     ci_status status = cii_process_spawn(path, argv, NULL, (int[]){theirs, owner}, 2, &pid, &l->pidfd, ret_error);
     if (status == CI_OK)
@@ -160,6 +160,7 @@ static void session_free(local_session *s) {
         return;
     cii_close(s->control_fd);
     cii_close(s->root_fd);
+    cii_close(s->base_fd);
     cii_close(s->files_fd);
     cii_close(s->stage_fd);
     free(s);
@@ -187,10 +188,8 @@ static ci_status take_session(reply_op *r, const uint8_t *data, size_t size, int
     if (fd_count == 0)
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, LOCAL_DOMAIN, "the session's init sent no root");
     s->root_fd = TAKE_FD(fds[0]);
-    if (fd_count > 1) {
-        s->files_fd = openat(fds[1], "files", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        s->stage_fd = openat(fds[1], "stage", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    }
+    if (fd_count > 1)
+        s->base_fd = TAKE_FD(fds[1]);
     ci_status status = local_files_init(s, ret_error);
     if (status == CI_OK)
         *r->ret_session = TAKE_PTR(r->session);
@@ -283,6 +282,14 @@ static void put_session(cii_buf *message, const ci_sandbox_request *request) {
     cii_wire_end(message, &mark);
 }
 
+/* Whether a session that was made ready in advance will do. */
+static bool is_plain(const ci_sandbox_request *request) {
+    return request->network == 0 && request->host_dir == NULL && (request->env == NULL || *request->env == NULL) &&
+           request->workspace_bytes == CII_PLAIN_WORKSPACE && request->workspace_inodes == CII_PLAIN_INODES &&
+           request->memory_bytes <= CII_PLAIN_MEMORY && request->process_count <= CII_PLAIN_PROCESSES &&
+           request->open_file_count <= CII_PLAIN_OPEN_FILES;
+}
+
 static void put_open(cii_buf *message, const local *l, const ci_sandbox_request *request) {
     cii_wire_mark mark;
     cii_wire_begin(message, CII_SETUP_OPEN, &mark);
@@ -291,6 +298,7 @@ static void put_open(cii_buf *message, const local *l, const ci_sandbox_request 
     cii_wire_put_int(message, CII_SETUP_MEMORY, (int64_t)request->memory_bytes);
     cii_wire_put_int(message, CII_SETUP_PROCESSES, request->process_count);
     cii_wire_put_int(message, CII_SETUP_NETWORK, request->network);
+    cii_wire_put_int(message, CII_SETUP_PLAIN, is_plain(request));
     cii_wire_end(message, &mark);
 }
 
@@ -323,7 +331,8 @@ static ci_status local_open(void *impl, const ci_sandbox_request *request, void 
         free(s);
         return cii_error_nomem(ret_error);
     }
-    *s = (local_session){.control_fd = -1, .root_fd = -1, .files_fd = -1, .stage_fd = -1, .network = request->network};
+    *s = (local_session){
+        .control_fd = -1, .root_fd = -1, .base_fd = -1, .files_fd = -1, .stage_fd = -1, .network = request->network};
     s->request = *request;
     r->session = s;
     r->ret_session = ret_session;
@@ -365,9 +374,15 @@ static void local_close(void *session) {
 }
 
 static ci_status local_host_dirs(void *session, ci_host_dirs *ret_dirs, ci_error **ret_error) {
-    const local_session *s = session;
-    if (s->files_fd < 0 || s->stage_fd < 0)
+    local_session *s = session;
+    if (s->base_fd < 0)
         return cii_error_set(ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN, "the sandbox root is a folder of the host");
+    if (s->files_fd < 0)
+        s->files_fd = openat(s->base_fd, "files", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (s->stage_fd < 0)
+        s->stage_fd = openat(s->base_fd, "stage", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (s->files_fd < 0 || s->stage_fd < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open the sandbox root");
     ret_dirs->files_fd = s->files_fd;
     ret_dirs->stage_fd = s->stage_fd;
     ret_dirs->uid = s->uid;

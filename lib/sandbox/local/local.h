@@ -12,10 +12,12 @@
 #define LOCAL_DOMAIN "local"
 
 typedef struct local_session {
-    int control_fd;              /* calls go here; init at the other end */
-    int root_fd;                 /* O_PATH of the guest's "/" */
-    int files_fd;                /* the workspace; -1 when it is a host folder and has to be opened through the root */
-    int stage_fd;                /* beside it, out of the guest's sight */
+    int control_fd; /* calls go here; init at the other end */
+    int root_fd;    /* O_PATH of the guest's "/" */
+    int base_fd;    /* the mount with the workspace, "files", and beside it "stage", which the guest does not see; -1
+                       when the workspace is a host folder */
+    int files_fd;   /* these two, opened when they are asked for */
+    int stage_fd;
     uint64_t writable_mounts[3]; /* mount ids of workspace, home and /tmp */
     uint32_t uid, gid;           /* of the session's user, as the host sees them */
     int32_t network;

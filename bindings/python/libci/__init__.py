@@ -1,0 +1,74 @@
+"""libci: a code interpreter to embed. Sessions run Python and shell commands in a sandbox, with state that persists.
+
+    import libci
+
+    with libci.Session(workspace_dir="out") as session:
+        session.run_code("x = 6")
+        print(session.run_code("x * 7").value)
+        print(session.run_command("uname -sr").stdout)
+"""
+
+from ._errors import (
+    Busy,
+    Cancelled,
+    Closed,
+    Condition,
+    Error,
+    Exists,
+    Failed,
+    Forked,
+    InputOutput,
+    Internal,
+    Invalid,
+    Limit,
+    Lost,
+    Mismatch,
+    Missing,
+    NoMemory,
+    NotFound,
+    NotSupported,
+    Permission,
+    Protocol,
+    TimedOut,
+)
+from ._library import use_library
+from ._result import FileInfo, FileKind, FileStatus, Item, Outcome, Result
+from ._session import Call, DirStorage, Sandbox, Session, check_machine, tool_schemas, version
+
+__all__ = [
+    "Busy",
+    "Call",
+    "Cancelled",
+    "Closed",
+    "Condition",
+    "DirStorage",
+    "Error",
+    "Exists",
+    "Failed",
+    "FileInfo",
+    "FileKind",
+    "FileStatus",
+    "Forked",
+    "InputOutput",
+    "Internal",
+    "Invalid",
+    "Item",
+    "Limit",
+    "Lost",
+    "Mismatch",
+    "Missing",
+    "NoMemory",
+    "NotFound",
+    "NotSupported",
+    "Outcome",
+    "Permission",
+    "Protocol",
+    "Result",
+    "Sandbox",
+    "Session",
+    "TimedOut",
+    "check_machine",
+    "tool_schemas",
+    "use_library",
+    "version",
+]

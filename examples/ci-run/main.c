@@ -1,0 +1,381 @@
+/*
+ * ci-run: runs Python and shell commands in a libci session, for people and for scripts. It uses the public interface
+ * alone, so it also shows how a host drives calls from its own poll(2) loop.
+ */
+#include "calls.h"
+#include "check.h"
+#include "options.h"
+#include "terminal.h"
+#include "uploads.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The text of a unit. */
+struct source {
+    char *text;
+    size_t size;
+};
+
+struct program {
+    const struct options *options;
+    struct terminal terminal;
+    struct source *sources; /* one a unit */
+    ci_sandbox *sandbox;
+    ci_session *session;
+    char *temporary; /* workspace folder to be removed at the end */
+};
+
+/* ---- what is to be run ---- */
+
+static int read_all(int fd, struct source *ret) {
+    size_t capacity = 0;
+    for (;;) {
+        if (capacity - ret->size < 4096) {
+            char *text = realloc(ret->text, capacity = 2 * capacity + 8192);
+            if (!text)
+                return -1;
+            ret->text = text;
+        }
+        ssize_t size = read(fd, ret->text + ret->size, capacity - ret->size);
+        if (size == 0)
+            return 0;
+        if (size > 0)
+            ret->size += (size_t)size;
+        else if (errno != EINTR)
+            return -1;
+    }
+}
+
+static int read_source(const char *path, struct source *ret) {
+    int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    int failed = fd < 0 || read_all(fd, ret);
+    if (failed)
+        terminal_note("ci-run: %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    if (!failed && ret->size >= 3 && memcmp(ret->text, "\xef\xbb\xbf", 3) == 0) /* an editor's mark, no code */
+        memmove(ret->text, ret->text + 3, ret->size -= 3);
+    return failed ? STATUS_FAILED : 0;
+}
+
+static int read_sources(struct program *program) {
+    const struct options *options = program->options;
+    program->sources = calloc(options->unit_count + 1, sizeof(*program->sources));
+    if (!program->sources)
+        return STATUS_FAILED;
+    for (size_t i = 0; i < options->unit_count; i++)
+        if (options->units[i].kind == UNIT_FILE && read_source(options->units[i].argument, &program->sources[i]))
+            return STATUS_FAILED;
+    return 0;
+}
+
+/* By -l, or else by the file's suffix. */
+static const char *language_of(const struct options *options, const struct unit *unit) {
+    static const char *const by_suffix[][2] = {{".js", "javascript"}, {".mjs", "javascript"}, {".cjs", "javascript"},
+                                               {".ts", "typescript"}, {".mts", "typescript"}, {".cts", "typescript"}};
+    const char *suffix = unit->kind == UNIT_FILE ? strrchr(unit->argument, '.') : NULL;
+    if (options->language)
+        return options->language;
+    for (size_t i = 0; suffix && i < sizeof(by_suffix) / sizeof(by_suffix[0]); i++)
+        if (strcmp(suffix, by_suffix[i][0]) == 0)
+            return by_suffix[i][1];
+    return "python";
+}
+
+/* ---- opening ---- */
+
+/* Takes the outcome of a wait that is over: an error is told, but not one that the user asked for by a signal. */
+static int fail(struct program *program, ci_error *error) {
+    if (!program->terminal.end_status)
+        return terminal_fail(error);
+    ci_error_free(error);
+    return program->terminal.end_status;
+}
+
+static int make_sandbox(struct program *program) {
+    const struct options *options = program->options;
+    ci_sandbox_local_options local = CI_SANDBOX_LOCAL_OPTIONS_INIT;
+    local.python = options->python;
+    local.preload = options->preload ? options->preload : options->calls ? "data" : NULL;
+    local.log = terminal_log;
+    ci_error *error = NULL;
+    if (ci_sandbox_local_new(&local, &program->sandbox, &error))
+        return terminal_fail(error);
+    if (!local.preload)
+        return 0;
+    ci_call *call = NULL; /* the one session there is should have the modules, so it waits for them */
+    if (ci_sandbox_prepare_start(program->sandbox, 0, &call, &error) == CI_OK) {
+        terminal_wait(&program->terminal, call, 0);
+        ci_call_take_status(call, &error);
+        ci_call_free(call);
+    }
+    return error ? fail(program, error) : 0;
+}
+
+static int open_session(struct program *program, const char *workspace, uint32_t flags) {
+    const struct options *options = program->options;
+    ci_session_options session = CI_SESSION_OPTIONS_INIT;
+    session.sandbox = program->sandbox;
+    session.workspace_dir = workspace;
+    session.session_id = options->session_id;
+    session.memory_bytes = options->memory_bytes;
+    session.workspace_bytes = options->disk_bytes;
+    session.process_count = (uint32_t)options->process_count;
+    session.network = options->network;
+    session.timeout_ms = options->timeout_ms;
+    session.flags = flags;
+    session.log = terminal_log;
+    ci_error *error = NULL;
+    ci_call *call = NULL;
+    if (ci_session_open_start(&session, &call, &error) == CI_OK) {
+        terminal_wait(&program->terminal, call, 0);
+        ci_call_take_session(call, &program->session, &error);
+        ci_call_free(call);
+    }
+    return error ? fail(program, error) : 0;
+}
+
+/* Opens the session, uploads already in its workspace: a first one only stores them. */
+static int open_with_uploads(struct program *program) {
+    const struct options *options = program->options;
+    const char *workspace = options->workspace;
+    if (options->uploads.count && !workspace) {
+        const char *folder = getenv("TMPDIR");
+        if (asprintf(&program->temporary, "%s/ci-run-XXXXXX", folder && *folder ? folder : "/tmp") < 0 ||
+            !mkdtemp(program->temporary)) {
+            terminal_note("ci-run: temporary workspace: %s", strerror(errno));
+            return STATUS_FAILED;
+        }
+        workspace = program->temporary;
+    }
+    if (options->uploads.count) {
+        int status = open_session(program, workspace, CI_SESSION_NO_PRELOAD);
+        if (status == 0)
+            status = uploads_store(&program->terminal, program->session, &options->uploads);
+        ci_session_close(program->session);
+        program->session = NULL;
+        if (status)
+            return program->terminal.end_status ? program->terminal.end_status : status;
+    }
+    return open_session(program, workspace, 0);
+}
+
+static void report_preload(struct program *program) {
+    ci_result *report;
+    if (ci_session_preload_report(program->session, &report, NULL) == CI_OK) {
+        terminal_note_preload(report);
+        ci_result_free(report);
+    }
+}
+
+/* ---- running ---- */
+
+/* What the streams did not tell: the value of -e, the traceback, the reason. */
+static void show_end(struct program *program, const struct unit *unit, const ci_result *result) {
+    struct terminal *terminal = &program->terminal;
+    size_t size;
+    const char *value = ci_result_value(result, &size);
+    int32_t outcome = ci_result_outcome(result);
+    if (value && unit->kind == UNIT_CODE && terminal_put(terminal, STDOUT_FILENO, value, size) == 0)
+        terminal_put(terminal, STDOUT_FILENO, "\n", 1);
+    const char *traceback = ci_result_traceback(result);
+    const char *message = ci_result_error_message(result);
+    if (traceback && outcome == CI_OUTCOME_EXCEPTION) {
+        size = strlen(traceback);
+        terminal_put(terminal, STDERR_FILENO, traceback, size);
+        if (size && traceback[size - 1] != '\n')
+            terminal_put(terminal, STDERR_FILENO, "\n", 1);
+    } else if (outcome != CI_OUTCOME_OK && outcome != CI_OUTCOME_EXIT) {
+        terminal_note("ci-run: %s", message ? message : ci_outcome_name(outcome));
+    }
+}
+
+/* Takes the result of a call that is done and shows it. Returns the exit status it stands for. */
+static int take_result(struct program *program, ci_call *call, const struct unit *unit) {
+    ci_error *error = NULL;
+    ci_result *result = NULL;
+    ci_call_take_result(call, &result, &error);
+    ci_call_free(call);
+    if (error)
+        return fail(program, error);
+    int status = ci_result_exit_code(result);
+    terminal_note_preload(result);
+    if (program->options->json)
+        terminal_put_json(&program->terminal, result);
+    else
+        show_end(program, unit, result);
+    ci_result_free(result);
+    return program->terminal.end_status ? program->terminal.end_status : status;
+}
+
+/* Sets sys.argv as Python itself would, in a cell of its own, so that line numbers stay; no name is left behind. */
+static int set_arguments(struct program *program, const char *name) {
+    const struct options *options = program->options;
+    char *code = NULL;
+    size_t size;
+    FILE *out = open_memstream(&code, &size);
+    if (!out)
+        return STATUS_FAILED;
+    fputs("__import__('sys').argv = [__import__('os').fsdecode(a) for a in [", out);
+    for (size_t i = 0; i <= options->argument_count; i++) {
+        fputs("b'", out);
+        for (const char *c = i ? options->arguments[i - 1] : name; *c; c++)
+            fprintf(out, "\\x%02x", (unsigned char)*c);
+        fputs("', ", out);
+    }
+    fputs("]]", out);
+    ci_error *error = NULL;
+    ci_call *call = NULL;
+    if (fclose(out) == 0 && ci_execute_code_start(program->session, code, size, NULL, &call, &error) == CI_OK) {
+        terminal_wait(&program->terminal, call, 0);
+        ci_result *result = NULL;
+        ci_call_take_result(call, &result, &error);
+        ci_result_free(result);
+        ci_call_free(call);
+    }
+    free(code);
+    return error ? fail(program, error) : program->terminal.end_status;
+}
+
+static int run_unit(struct program *program, const struct unit *unit, const struct source *source) {
+    const struct options *options = program->options;
+    ci_run_options run = CI_RUN_OPTIONS_INIT;
+    if (!options->json) {
+        run.output = terminal_output;
+        run.output_user = &program->terminal;
+    }
+    ci_error *error = NULL;
+    ci_call *call = NULL;
+    if (unit->kind == UNIT_COMMAND) {
+        ci_execute_command_start(program->session, unit->argument, &run, &call, &error);
+    } else {
+        int is_file = unit->kind == UNIT_FILE;
+        run.language = language_of(options, unit);
+        int status = strcmp(run.language, "python") ? 0 : set_arguments(program, is_file ? unit->argument : "-c");
+        if (status)
+            return status;
+        ci_execute_code_start(program->session, is_file ? source->text : unit->argument,
+                              is_file ? source->size : SIZE_MAX, &run, &call, &error);
+    }
+    if (error)
+        return terminal_fail(error);
+    terminal_wait(&program->terminal, call, 1);
+    return take_result(program, call, unit);
+}
+
+static int run_units(struct program *program) {
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < program->options->unit_count; i++)
+        status = run_unit(program, &program->options->units[i], &program->sources[i]);
+    return status;
+}
+
+/* ---- saving ---- */
+
+static int push(struct program *program, const struct list *names) {
+    ci_error *error = NULL;
+    ci_call *call = NULL;
+    ci_result *result = NULL;
+    if (ci_push_to_workspace_start(program->session, names ? names->items : NULL, names ? names->count : 0, &call,
+                                   &error) == CI_OK) {
+        terminal_wait(&program->terminal, call, 0);
+        ci_call_take_result(call, &result, &error);
+        ci_call_free(call);
+    }
+    if (error)
+        return fail(program, error);
+    size_t count = ci_result_file_count(result, CI_FILES_MAIN);
+    for (size_t i = 0; i < count; i++) {
+        ci_file_info file = {.struct_size = sizeof(file)};
+        if (ci_result_file(result, CI_FILES_MAIN, i, &file) || file.status == CI_FILE_UNCHANGED)
+            continue;
+        if (file.status == CI_FILE_SAVED)
+            terminal_note("workspace: saved %s (%llu bytes)", file.key, (unsigned long long)file.size_bytes);
+        else
+            terminal_note("workspace: %s %s: %s", ci_file_status_name(file.status), file.path,
+                          file.error ? file.error : "");
+    }
+    int status = ci_result_exit_code(result);
+    if (program->options->json && !program->options->calls)
+        terminal_put_json(&program->terminal, result);
+    ci_result_free(result);
+    return program->terminal.end_status ? program->terminal.end_status : status;
+}
+
+/* Saves what was asked for, also after code that failed: what it made before is still of use. */
+static int save(struct program *program) {
+    const struct options *options = program->options;
+    int status = options->outputs.count ? push(program, &options->outputs) : 0;
+    if (options->push && !program->terminal.end_status) {
+        int pushed = push(program, NULL);
+        status = status ? status : pushed;
+    }
+    return status;
+}
+
+/* ---- */
+
+static int answer_calls(struct program *program) {
+    const char *path = program->options->calls;
+    int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        terminal_note("ci-run: --calls %s: %s", path, strerror(errno));
+        return STATUS_FAILED;
+    }
+    int status = calls_answer(&program->terminal, program->session, fd);
+    close(fd);
+    return status;
+}
+
+static int work(struct program *program) {
+    int status = make_sandbox(program);
+    if (status == 0)
+        status = open_with_uploads(program);
+    if (status)
+        return status;
+    report_preload(program);
+    status = program->options->calls ? answer_calls(program) : run_units(program);
+    if (program->terminal.end_status)
+        return program->terminal.end_status;
+    int saved = save(program);
+    return status ? status : saved;
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    struct program program = {.options = &options};
+    static struct unit standard_input = {UNIT_FILE, "-"};
+    int status = STATUS_FAILED;
+    if (options_parse(&options, argc, argv)) {
+        options_free(&options);
+        return STATUS_FAILED;
+    }
+    if (options.unit_count == 0 && !options.calls)
+        options.units[options.unit_count++] = standard_input;
+    if (options.help) {
+        options_help();
+        status = 0;
+    } else if (options.version) {
+        puts(ci_version_string());
+        status = 0;
+    } else if (options.check) {
+        status = check_print(options.python, options.json);
+    } else if (read_sources(&program) == 0 && terminal_open(&program.terminal) == 0) {
+        status = work(&program);
+    }
+    ci_session_close(program.session);
+    ci_sandbox_free(program.sandbox);
+    if (program.temporary)
+        uploads_remove_folder(program.temporary);
+    free(program.temporary);
+    for (size_t i = 0; program.sources && i < options.unit_count; i++)
+        free(program.sources[i].text);
+    free(program.sources);
+    options_free(&options);
+    return status;
+}

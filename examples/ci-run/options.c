@@ -1,0 +1,224 @@
+/* The table of options, from which both the parser and the page of help are made. */
+#include "options.h"
+
+#include <ci/ci.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { TEXT, LIST, FLAG, UNIT, SIZE, COUNT, SECONDS, NETWORK };
+
+struct row {
+    const char *name;
+    const char *argument; /* NULL: takes none */
+    const char *help;
+    size_t offset; /* in struct options; of UNIT rows: the kind of unit */
+    enum kind kind;
+    char letter; /* 0: no short form */
+};
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct row rows[] = {
+    {"execute", "CODE", "run CODE and print the value of its last expression", UNIT_CODE, UNIT, 'e'},
+    {"command", "COMMAND", "run a shell command", UNIT_COMMAND, UNIT, 'c'},
+    {"language", "NAME", "python (the default), javascript or typescript", AT(language), TEXT, 'l'},
+    {"upload", "PATH", "put a file or folder into the workspace's uploads; archives are unpacked", AT(uploads), LIST,
+     0},
+    {"output", "NAME", "save this file to the workspace afterwards", AT(outputs), LIST, 0},
+    {"push", NULL, "save all files of the sandbox to the workspace afterwards", AT(push), FLAG, 0},
+    {"workspace", "DIR", "the workspace; without it a temporary one, removed at the end", AT(workspace), TEXT, 0},
+    {"session", "ID", "the session's part of the workspace: 1 to 64 of A-Z a-z 0-9 _ -", AT(session_id), TEXT, 0},
+    {"timeout", "SECONDS", "deadline of each run, or of each call; fractions are fine", AT(timeout_ms), SECONDS, 0},
+    {"memory", "SIZE", "memory of all processes, as in 512M or 4G (2G)", AT(memory_bytes), SIZE, 0},
+    {"disk", "SIZE", "size of the sandbox's folder (4G)", AT(disk_bytes), SIZE, 0},
+    {"processes", "N", "processes and threads (256)", AT(process_count), COUNT, 0},
+    {"network", "MODE", "none (the default), internet or host", AT(network), NETWORK, 0},
+    {"python", "PATH", "the interpreter (/usr/bin/python3), a virtual environment's too", AT(python), TEXT, 0},
+    {"preload", "LIST", "modules imported beforehand: numpy,pandas; data; none", AT(preload), TEXT, 0},
+    {"json", NULL, "print each result as one line of JSON, nothing else", AT(json), FLAG, 0},
+    {"calls", "FILE", "answer tool calls, one {\"name\": …, \"input\": {…}} a line; - is stdin", AT(calls), TEXT, 0},
+    {"check", NULL, "tell what this machine gives, what is missing and the remedy", AT(check), FLAG, 0},
+    {"version", NULL, "print the version", AT(version), FLAG, 'V'},
+    {"help", NULL, "print this page", AT(help), FLAG, 'h'},
+};
+
+enum { ROW_COUNT = sizeof(rows) / sizeof(rows[0]), LONG_ONLY = 256 };
+
+static int refuse(const char *name, const char *value, const char *allowed) {
+    fprintf(stderr, "ci-run: --%s %s: %s\n", name, value, allowed);
+    return -1;
+}
+
+/* A count of bytes: digits, then K, M, G or T (powers of 1024), "B" or "iB" after them if one likes. */
+static int parse_size(const char *text, uint64_t *ret_bytes) {
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || end == text || *text < '0' || *text > '9')
+        return -1;
+    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    end += unit != NULL;
+    if (unit && *end == 'i')
+        end++;
+    if (*end == 'B')
+        end++;
+    if (*end || value == 0 || value > UINT64_MAX >> shift)
+        return -1;
+    *ret_bytes = (uint64_t)value << shift;
+    return 0;
+}
+
+static int parse_seconds(const char *text, int64_t *ret_ms) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= 0 && value <= 1e9))
+        return -1;
+    *ret_ms = (int64_t)(value * 1000 + 0.999); /* a deadline below a millisecond is one all the same */
+    return 0;
+}
+
+static int parse_network(const char *text, int32_t *ret_mode) {
+    static const char *const modes[] = {"none", "internet", "host"};
+    for (int32_t i = 0; i < 3; i++)
+        if (strcmp(text, modes[i]) == 0) {
+            *ret_mode = i; /* CI_NETWORK_NONE, _INTERNET, _HOST */
+            return 0;
+        }
+    return -1;
+}
+
+static int set(struct options *options, const struct row *row, const char *value) {
+    char *field = (char *)options + row->offset;
+    switch (row->kind) {
+    case TEXT:
+        *(const char **)field = value;
+        return 0;
+    case LIST: {
+        struct list *list = (struct list *)field;
+        list->items[list->count++] = value;
+        return 0;
+    }
+    case FLAG:
+        *(int *)field = 1;
+        return 0;
+    case UNIT:
+        options->units[options->unit_count++] = (struct unit){(enum unit_kind)row->offset, value};
+        return 0;
+    case SIZE:
+        if (parse_size(value, (uint64_t *)field) == 0)
+            return 0;
+        return refuse(row->name, value, "give a number of bytes above 0, as in 1048576, 512M or 4G");
+    case COUNT:
+        if (parse_size(value, (uint64_t *)field) == 0 && *(uint64_t *)field <= UINT32_MAX)
+            return 0;
+        return refuse(row->name, value, "give a whole number above 0");
+    case SECONDS:
+        if (parse_seconds(value, (int64_t *)field) == 0)
+            return 0;
+        return refuse(row->name, value, "give seconds, as in 10 or 0.5; 0 is no deadline");
+    case NETWORK:
+        if (parse_network(value, (int32_t *)field) == 0)
+            return 0;
+        return refuse(row->name, value, "give none, internet or host");
+    }
+    return -1;
+}
+
+/* What each option is right about alone can still be wrong together. */
+static int check_together(const struct options *options) {
+    const char *wrong = NULL;
+    if ((options->outputs.count || options->push) && !options->workspace)
+        wrong = "--output and --push save to a workspace that stays: add --workspace DIR";
+    else if (options->calls && (options->unit_count || options->argument_count))
+        wrong = "--calls takes its work from the calls alone: leave out FILE, -e, -c and --";
+    if (!wrong)
+        return 0;
+    fprintf(stderr, "ci-run: %s\n", wrong);
+    return -1;
+}
+
+static int allocate(struct options *options, int argc) {
+    size_t most = (size_t)argc + 1; /* nothing comes more often than there are arguments */
+    options->units = calloc(most, sizeof(*options->units));
+    options->uploads.items = calloc(most, sizeof(char *));
+    options->outputs.items = calloc(most, sizeof(char *));
+    if (options->units && options->uploads.items && options->outputs.items)
+        return 0;
+    fprintf(stderr, "ci-run: out of memory\n");
+    return -1;
+}
+
+int options_parse(struct options *options, int argc, char **argv) {
+    static const struct row file = {.offset = UNIT_FILE, .kind = UNIT};
+    struct option longs[ROW_COUNT + 1] = {0};
+    char shorts[2 * ROW_COUNT + 2] = "-"; /* "-": what is no option comes in its turn, as 1 */
+    char *next = shorts + 1;
+    for (int i = 0; i < ROW_COUNT; i++) {
+        longs[i] =
+            (struct option){rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, LONG_ONLY + i};
+        if (rows[i].letter) {
+            *next++ = rows[i].letter;
+            if (rows[i].argument)
+                *next++ = ':';
+        }
+    }
+    *options = (struct options){0};
+    if (allocate(options, argc))
+        return -1;
+    argv[0] = (char *)"ci-run"; /* getopt names it in its own sentences */
+    int code;
+    while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        const struct row *row = code == 1 ? &file : code >= LONG_ONLY ? &rows[code - LONG_ONLY] : NULL;
+        for (int i = 0; !row && i < ROW_COUNT; i++)
+            if (rows[i].letter == code)
+                row = &rows[i];
+        if (!row) {
+            fprintf(stderr, "ci-run --help shows what there is.\n");
+            return -1;
+        }
+        if (set(options, row, optarg))
+            return -1;
+    }
+    options->arguments = argv + optind;
+    options->argument_count = (size_t)(argc - optind);
+    return check_together(options);
+}
+
+void options_free(struct options *options) {
+    free(options->units);
+    free(options->uploads.items);
+    free(options->outputs.items);
+}
+
+void options_help(void) {
+    puts("Runs Python and shell commands in a sandbox.\n\n"
+         "  ci-run [OPTION…] [FILE | -] [-- ARG…]\n"
+         "  ci-run [OPTION…] -e CODE -c COMMAND …\n"
+         "  ci-run [OPTION…] --calls FILE\n\n"
+         "FILE, -e and -c run in the order given, in one session that keeps variables and files; the first that fails\n"
+         "ends it. With none of them the program is read from standard input. ARG… become sys.argv[1:].\n");
+    for (int i = 0; i < ROW_COUNT; i++) {
+        char left[40];
+        const char *argument = rows[i].argument;
+        int width = rows[i].letter ? snprintf(left, sizeof(left), "-%c, ", rows[i].letter)
+                                   : snprintf(left, sizeof(left), "    ");
+        snprintf(left + width, sizeof(left) - (size_t)width, "--%s%s%s", rows[i].name, argument ? " " : "",
+                 argument ? argument : "");
+        printf("  %-25s %s\n", left, rows[i].help);
+    }
+    puts(
+        "\nExit status: that of the code or command; 124 when a deadline ended it, 130 when Ctrl-C did, 125 when ci-run\n"
+        "or libci could not do its part. Ctrl-C interrupts what runs; a second one ends ci-run.\n\n"
+        "Examples:\n"
+        "  ci-run -e '2 ** 100'\n"
+        "  ci-run script.py -- --verbose input.txt\n"
+        "  ci-run --upload data.zip --workspace out --output chart.png analyse.py\n"
+        "  ci-run -e 'x = 6' -c 'echo hello > note.txt' -e 'x * 7, open(\"note.txt\").read()'\n"
+        "  echo '{\"name\": \"execute_code\", \"input\": {\"code\": \"print(1)\"}}' | ci-run --calls -");
+}

@@ -1,0 +1,180 @@
+/* Output, signals and waiting. Everything that can block does so in poll(2), beside the descriptor of signals. */
+#include "terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+int terminal_open(struct terminal *terminal) {
+    int fd; /* whoever started ci-run without stdin, stdout or stderr must not get another file in their place */
+    while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    close(fd);
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a write tells */
+    *terminal = (struct terminal){.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};
+    if (terminal->signal_fd >= 0)
+        return 0;
+    terminal_note("ci-run: signalfd: %s", strerror(errno));
+    return -1;
+}
+
+static void take_signal(struct terminal *terminal) {
+    struct signalfd_siginfo info;
+    if (read(terminal->signal_fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    terminal->signal_count++;
+    if (terminal->call && terminal->interruptible && info.ssi_signo == SIGINT && terminal->signal_count == 1)
+        ci_call_interrupt(terminal->call);
+    else
+        terminal->end_status = 128 + (int)info.ssi_signo;
+}
+
+/* Waits for events on fd. Returns 0; -1 when ci-run has to end. */
+static int await(struct terminal *terminal, int fd, short events) {
+    struct pollfd fds[2] = {{.fd = fd, .events = events}, {.fd = terminal->signal_fd, .events = POLLIN}};
+    while (!terminal->end_status) {
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[1].revents)
+            take_signal(terminal);
+        else if (fds[0].revents)
+            return 0;
+    }
+    return -1;
+}
+
+int terminal_await(struct terminal *terminal, int fd) {
+    return await(terminal, fd, POLLIN);
+}
+
+int terminal_put(struct terminal *terminal, int fd, const void *data, size_t size) {
+    const char *next = data;
+    while (size > 0) {
+        if (await(terminal, fd, POLLOUT))
+            return -1;
+        /* A writable pipe takes PIPE_BUF bytes without blocking, more perhaps not. */
+        ssize_t written = write(fd, next, size < PIPE_BUF ? size : PIPE_BUF);
+        if (written >= 0) {
+            next += written;
+            size -= (size_t)written;
+        } else if (errno != EINTR && errno != EAGAIN) {
+            terminal->end_status = errno == EPIPE ? 128 + SIGPIPE : STATUS_FAILED;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int terminal_put_json(struct terminal *terminal, const ci_result *result) {
+    char *json;
+    size_t size;
+    if (ci_result_json(result, &json, &size)) {
+        terminal_note("ci-run: out of memory");
+        terminal->end_status = STATUS_FAILED;
+        return -1;
+    }
+    json[size] = '\n'; /* in the place of the NUL, so that a reader gets line and newline at once */
+    int failed = terminal_put(terminal, STDOUT_FILENO, json, size + 1);
+    ci_free(json);
+    return failed;
+}
+
+void terminal_note(const char *format, ...) {
+    char *text;
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (size < 0)
+        return;
+    for (int i = 0; i < size; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            text[i] = '?';
+    dprintf(STDERR_FILENO, "%s\n", text);
+    free(text);
+}
+
+int terminal_fail(ci_error *error) {
+    terminal_note("ci-run: %s", ci_error_message(error));
+    if (*ci_error_hint(error))
+        terminal_note("ci-run: %s", ci_error_hint(error));
+    ci_error_free(error);
+    return STATUS_FAILED;
+}
+
+void terminal_note_preload(const ci_result *result) {
+    enum { MOST = 20 };
+    size_t count = ci_result_file_count(result, CI_FILES_PRELOAD), preloaded = 0, shown = 0;
+    for (size_t i = 0; i < count; i++) {
+        ci_file_info file = {.struct_size = sizeof(file)};
+        if (ci_result_file(result, CI_FILES_PRELOAD, i, &file))
+            continue;
+        if (file.status == CI_FILE_PRELOADED)
+            preloaded++;
+        else if (++shown > MOST)
+            continue;
+        else if (file.status == CI_FILE_UNPACKED && file.refused_count)
+            terminal_note("uploads: unpacked %s into %s (%u entries; %u refused)", file.path,
+                          file.target ? file.target : ".", file.entry_count, file.refused_count);
+        else if (file.status == CI_FILE_UNPACKED)
+            terminal_note("uploads: unpacked %s into %s (%u entries)", file.path, file.target ? file.target : ".",
+                          file.entry_count);
+        else
+            terminal_note("uploads: %s: %s: %s", ci_file_status_name(file.status), file.path,
+                          file.error ? file.error : "no reason given");
+    }
+    if (shown > MOST)
+        terminal_note("uploads: and %zu more; --json lists all", shown - MOST);
+    if (preloaded)
+        terminal_note("uploads: %zu file%s in the sandbox", preloaded, preloaded == 1 ? "" : "s");
+}
+
+int32_t terminal_output(void *user, int32_t event, const char *mime_type, const void *data, size_t size) {
+    struct terminal *terminal = user;
+    if (event == CI_EVENT_ITEM) {
+        if (strncmp(mime_type, "image/", 6) == 0)
+            terminal_note("[%s, %zu bytes; save it in the code and name it with --output, or use --json]", mime_type,
+                          size);
+        return 0;
+    }
+    return terminal_put(terminal, event == CI_EVENT_STDOUT ? STDOUT_FILENO : STDERR_FILENO, data, size);
+}
+
+void terminal_log(void *user, int32_t level, const char *domain, const char *message) {
+    (void)user;
+    if (level <= CI_LOG_WARNING)
+        terminal_note("ci-run: %s: %s", domain, message);
+}
+
+void terminal_wait(struct terminal *terminal, ci_call *call, int interruptible) {
+    struct pollfd fds[2] = {{.fd = ci_call_fd(call), .events = POLLIN}, {.fd = terminal->signal_fd, .events = POLLIN}};
+    terminal->call = call;
+    terminal->interruptible = interruptible;
+    terminal->signal_count = 0;
+    int cancelled = 0;
+    while (ci_call_process(call) == CI_CALL_RUNNING) {
+        if (terminal->end_status && !cancelled) {
+            ci_call_cancel(call);
+            cancelled = 1;
+            continue;
+        }
+        /* Without a descriptor to poll (none was left), looking now and then does. */
+        if (poll(fds, 2, fds[0].fd < 0 ? 20 : -1) > 0 && fds[1].revents)
+            take_signal(terminal);
+    }
+    terminal->call = NULL;
+}

@@ -1,0 +1,36 @@
+# What is installed, and how others find it: pkg-config (libci) and CMake (find_package(libci), target libci::ci).
+include(CMakePackageConfigHelpers)
+
+foreach(library ci ci_static)
+  add_library(libci::${library} ALIAS ${library})
+  set_property(TARGET ${library} PROPERTY INTERFACE_INCLUDE_DIRECTORIES
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endforeach()
+
+install(TARGETS ci ci_static EXPORT libci-targets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/ci DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
+
+# The helper program, and the guest that it loads into interpreters: the same tree as in the build folder.
+set(helper_dir ${CMAKE_INSTALL_LIBEXECDIR}/libci)
+if(TARGET ci-supervisor)
+  install(TARGETS ci-supervisor RUNTIME DESTINATION ${helper_dir})
+endif()
+if(TARGET ci_guest)
+  install(TARGETS ci_guest LIBRARY DESTINATION ${helper_dir}/guest)
+endif()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/python DESTINATION ${helper_dir}/guest FILES_MATCHING PATTERN *.py)
+if(TARGET ci-run)
+  install(TARGETS ci-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/libci)
+install(EXPORT libci-targets NAMESPACE libci:: DESTINATION ${package_dir})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/libci-config.cmake.in
+  ${CMAKE_CURRENT_BINARY_DIR}/libci-config.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/libci-config-version.cmake COMPATIBILITY SameMajorVersion)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/libci.pc.in ${CMAKE_CURRENT_BINARY_DIR}/libci.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libci-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/libci-config-version.cmake
+        DESTINATION ${package_dir})
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libci.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,0 +1,110 @@
+"""The Python kernel of a session. See ../README.md.
+
+    prepare()  in a process that kernels will be forked from: imports what they shall find imported
+    serve()    in the kernel's own process: runs cells until the channel is closed
+
+`python -m ci_kernel FD` is a kernel without such a fork.
+"""
+
+from .private import BUILTINS as __builtins__  # noqa: F401
+
+import builtins
+import gc
+import importlib
+import os
+import sys
+import warnings
+from types import ModuleType
+from typing import Any, Dict, List, NoReturn, Optional
+
+from .kernel import Kernel
+from .plain import Plain
+from .private import ROOT
+
+__all__ = ["prepare", "serve"]
+
+
+class _Prepared:
+    def __init__(self) -> None:
+        self.main = ModuleType("__main__")
+        vars(self.main)["__builtins__"] = builtins
+        self.front_end: Optional[Plain] = None
+        self.loaded: List[str] = []
+
+    def make_front_end(self) -> None:
+        """IPython where it works, the plain interpreter otherwise."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                from .ishell import IPythonFrontEnd
+
+                self.front_end = IPythonFrontEnd(self.main)
+            except Exception:  # not installed, too old, too new
+                self.front_end = Plain()
+
+
+_prepared = _Prepared()
+
+
+def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
+    """Makes a process ready to be forked into kernels: IPython, then the modules of the list. bare: neither, so that
+    kernels import IPython themselves. Returns {"loaded": [...], "failed": {module: why}, "ipython": bool}. A module that
+    leaves threads behind counts as failed, and the process is then no good for forking."""
+    failed = {}
+    if not bare:
+        _prepared.make_front_end()
+        for name in preload or []:
+            why = _load(name)
+            if why is None:
+                _prepared.loaded.append(name)
+            else:
+                failed[name] = why
+    for stream in (sys.stdout, sys.stderr):  # or every kernel would print what is in the buffer
+        if stream is not None:
+            stream.flush()
+    gc.collect()
+    gc.freeze()
+    ipython = _prepared.front_end is not None and _prepared.front_end.version is not None
+    return {"loaded": list(_prepared.loaded), "failed": failed, "ipython": ipython}
+
+
+def serve(channel_fd: int) -> NoReturn:
+    """Is a kernel, and never returns. Descriptors 0, 1 and 2, environment and working folder are the session's."""
+    _reseed()
+    _make_natural()
+    if _prepared.front_end is None:
+        _prepared.make_front_end()
+    Kernel(channel_fd, _prepared.main, _prepared.front_end, _prepared.loaded).serve()
+    os._exit(0)
+
+
+def _load(name: str) -> Optional[str]:
+    """Imports a module. Returns why that failed."""
+    before = _thread_count()
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        return "%s: %s" % (type(error).__name__, error)
+    return "it starts threads" if _thread_count() > max(before, 1) else None
+
+
+def _thread_count() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _reseed() -> None:
+    """Forks of one process must not draw the same numbers."""
+    if "random" in sys.modules:
+        sys.modules["random"].seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "ssl" in sys.modules:
+        sys.modules["ssl"].RAND_add(os.urandom(32), 32.0)
+
+
+def _make_natural() -> None:
+    """sys.path and sys.argv as an interpreter has them that was started by hand, without a script."""
+    sys.argv[:] = [""]
+    own = (ROOT, os.path.realpath(ROOT))
+    path = [entry for entry in sys.path if entry and os.path.realpath(entry) not in own]
+    sys.path[:] = ["", *path]

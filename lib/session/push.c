@@ -1,0 +1,366 @@
+/* ci_push_to_workspace(): selects files, then saves several at a time. */
+#include "base/path.h"
+#include "base/str.h"
+#include "session/keys.h"
+#include "session/object.h"
+#include "session/save.h"
+#include "session/walk.h"
+
+#define PARALLEL_SAVES 8 /* two descriptors each at most: fits CII_WAITS_MAX */
+
+/* A file that was selected, and what became of it. */
+typedef struct push_file {
+    char *path;
+    char *name;
+    char *reason; /* skipped or failed */
+    cii_stamp stamp;
+    uint64_t size_bytes;
+    int32_t kind;
+    int32_t status; /* CI_FILE_OK: not saved yet */
+    bool is_hashed;
+    char sha256[65];
+} push_file;
+
+typedef struct push_call {
+    ci_call call;
+    enum { SELECT, STAT, WALK, SAVE } stage;
+    char **paths; /* as given; NULL-ended */
+    size_t path_at;
+    char *path; /* the one being selected, normalized */
+    ci_op *op;
+    ci_entry entry; /* of path, by stat */
+    cii_walk walk;
+    ci_status walk_status;
+    uint64_t activity;
+    uint64_t writes;
+    push_file *files;
+    size_t file_count;
+    size_t file_capacity;
+    size_t file_at; /* next to be saved */
+    cii_save saves[PARALLEL_SAVES];
+    push_file *saved[PARALLEL_SAVES]; /* NULL: the place is free */
+} push_call;
+
+/* --- selecting ----------------------------------------------------------------------------------------------------- */
+
+/* Consumes path. reason NULL: to be saved. */
+static push_file *add_file(push_call *self, char *path, const ci_entry *entry, int32_t status, const char *reason) {
+    if (path && self->file_count == self->file_capacity) {
+        size_t capacity = self->file_capacity ? self->file_capacity * 2 : 64;
+        push_file *files = realloc(self->files, capacity * sizeof *files);
+        if (!files) {
+            free(path);
+            return NULL;
+        }
+        self->files = files;
+        self->file_capacity = capacity;
+    }
+    char *copy = reason ? strdup(reason) : NULL;
+    if (!path || (reason && !copy)) {
+        free(path);
+        free(copy);
+        return NULL;
+    }
+    push_file *file = &self->files[self->file_count++];
+    *file = (push_file){.path = path, .reason = copy, .status = status, .kind = CI_FILE_REGULAR};
+    if (!entry)
+        return file;
+    file->kind = entry->kind;
+    file->size_bytes = entry->size_bytes;
+    file->stamp = (cii_stamp){
+        .activity = self->activity,
+        .writes = self->writes,
+        .size_bytes = entry->size_bytes,
+        .version = entry->version,
+        .modified_ns = entry->modified_ns,
+    };
+    return file;
+}
+
+/* Why a push leaves it out; NULL: it does not. */
+static const char *why_skipped(const push_call *self, const ci_entry *entry) {
+    switch (entry->kind) {
+    case CI_FILE_REGULAR:
+        return NULL;
+    case CI_FILE_DIRECTORY:
+        if (self->call.session->options.flags & CI_SESSION_PUSH_EVERYTHING)
+            return NULL;
+        return cii_walk_is_litter(cii_path_base(entry->path)) ? "a folder of that name is not saved" : NULL;
+    case CI_FILE_SYMLINK:
+        return "a link";
+    default:
+        return "neither a file nor a folder";
+    }
+}
+
+static int32_t on_walked(void *user, const ci_entry *entry) {
+    push_call *self = user;
+    const char *reason = why_skipped(self, entry);
+    if (!reason && entry->kind == CI_FILE_DIRECTORY)
+        return 0;
+    int32_t status = reason ? CI_FILE_SKIPPED : CI_FILE_OK;
+    if (!add_file(self, cii_walk_join(self->path, entry->path), entry, status, reason)) {
+        self->walk_status = CI_ERR_NOMEM;
+        return -1;
+    }
+    return reason && entry->kind == CI_FILE_DIRECTORY;
+}
+
+static int32_t on_stat(void *user, const ci_entry *entry) {
+    push_call *self = user;
+    memcpy(&self->entry, entry, CII_MIN(sizeof self->entry, entry->struct_size));
+    return 0;
+}
+
+static ci_status fail_path(push_call *self, const char *path, ci_error *error, ci_error **ret_error) {
+    push_file *file = add_file(self, strdup(path), NULL, CI_FILE_FAILED, ci_error_message(error));
+    ci_error_free(error);
+    return file ? CI_OK : cii_error_nomem(ret_error);
+}
+
+static ci_status start_walk(push_call *self, ci_error **ret_error) {
+    self->stage = WALK;
+    return cii_walk_start(&self->walk, self->call.session, self->path, on_walked, self, ret_error);
+}
+
+/* Begins with the next path; none left: saving begins. */
+static ci_status select_next(push_call *self, ci_error **ret_error) {
+    ci_session *session = self->call.session;
+    free(TAKE_PTR(self->path));
+    if (!self->paths && self->path_at++ == 0) {
+        self->path = strdup(".");
+        return self->path ? start_walk(self, ret_error) : cii_error_nomem(ret_error);
+    }
+    if (!self->paths || !self->paths[self->path_at]) {
+        self->stage = SAVE;
+        return CI_OK;
+    }
+    const char *given = self->paths[self->path_at++];
+    ci_error *error = NULL;
+    if (cii_keys_sandbox_path(given, &self->path, &error) < 0)
+        return fail_path(self, given, error, ret_error);
+    self->stage = STAT;
+    self->entry = (ci_entry){0};
+    return session->ops->file_stat(session->backend, self->path, on_stat, self, &self->op, ret_error);
+}
+
+static bool is_fatal(ci_status status) {
+    return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST;
+}
+
+static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    _cleanup_error_ ci_error *error = NULL;
+    int r = cii_op_step(&self->op, waits, &error);
+    if (r == 0)
+        return 0;
+    if (is_fatal(r)) {
+        if (ret_error)
+            *ret_error = TAKE_PTR(error);
+        return r;
+    }
+    self->stage = SELECT;
+    if (r < 0)
+        return fail_path(self, self->path, TAKE_PTR(error), ret_error);
+    if (self->entry.kind == CI_FILE_DIRECTORY)
+        return start_walk(self, ret_error);
+    self->entry.path = self->path;
+    const char *reason = why_skipped(self, &self->entry);
+    if (!add_file(self, strdup(self->path), &self->entry, reason ? CI_FILE_SKIPPED : CI_FILE_OK, reason))
+        return cii_error_nomem(ret_error);
+    return 0;
+}
+
+static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    _cleanup_error_ ci_error *error = NULL;
+    int r = cii_walk_step(&self->walk, waits, &error);
+    if (r == 0)
+        return 0;
+    cii_walk_free(&self->walk);
+    if (self->walk_status < 0)
+        return cii_error_nomem(ret_error);
+    self->stage = SELECT;
+    if (r > 0)
+        return 0;
+    if (is_fatal(r)) {
+        if (ret_error)
+            *ret_error = TAKE_PTR(error);
+        return r;
+    }
+    return fail_path(self, self->path, TAKE_PTR(error), ret_error);
+}
+
+/* --- saving -------------------------------------------------------------------------------------------------------- */
+
+static ci_status take_over(push_file *file, cii_save *save) {
+    ci_file_info info = cii_save_info(save, file->sha256);
+    file->status = save->status;
+    file->is_hashed = save->is_hashed;
+    if (save->is_hashed)
+        file->size_bytes = save->size_bytes;
+    if (info.key)
+        file->name = TAKE_PTR(save->name);
+    if (info.error && !(file->reason = strdup(info.error)))
+        return CI_ERR_NOMEM;
+    return CI_OK;
+}
+
+/* Puts the next file into a free place; false: there is none left. */
+static bool fill_place(push_call *self, size_t place, ci_status *ret_status, ci_error **ret_error) {
+    while (self->file_at < self->file_count && self->files[self->file_at].status != CI_FILE_OK)
+        self->file_at++;
+    if (self->file_at == self->file_count)
+        return false;
+    push_file *file = &self->files[self->file_at++];
+    *ret_status = cii_save_start(&self->saves[place], self->call.session, file->path, ret_error);
+    self->saves[place].stamp = file->stamp;
+    self->saved[place] = file;
+    return true;
+}
+
+static int step_saves(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    bool busy = false;
+    for (size_t i = 0; i < PARALLEL_SAVES; i++) {
+        ci_status status = CI_OK;
+        if (!self->saved[i] && !fill_place(self, i, &status, ret_error))
+            continue;
+        if (status < 0)
+            return status;
+        busy = true;
+        int r = cii_save_step(&self->saves[i], waits, ret_error);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            continue;
+        status = take_over(self->saved[i], &self->saves[i]);
+        cii_save_free(&self->saves[i]);
+        self->saved[i] = NULL;
+        waits->again = true;
+        if (status < 0)
+            return cii_error_nomem(ret_error);
+    }
+    return busy ? 0 : 1;
+}
+
+/* --- the call ------------------------------------------------------------------------------------------------------ */
+
+static ci_status make_result(push_call *self, int32_t outcome, const char *why, ci_error **ret_error) {
+    _cleanup_result_ ci_result *result = NULL;
+    ci_status status = cii_result_new(CII_RESULT_PUSH, NULL, &result);
+    for (size_t i = 0; i < self->file_count && status == CI_OK; i++) {
+        const push_file *file = &self->files[i];
+        bool undone = file->status == CI_FILE_OK;
+        const ci_file_info info = {
+            .struct_size = sizeof info,
+            .path = file->path,
+            .key = file->name,
+            .sha256 = file->is_hashed ? file->sha256 : NULL,
+            .error = undone ? why : file->reason,
+            .size_bytes = file->size_bytes,
+            .modified_ms = file->stamp.modified_ns / 1000000,
+            .kind = file->kind,
+            .status = undone ? CI_FILE_FAILED : file->status,
+        };
+        status = cii_result_add_file(result, CI_FILES_MAIN, &info, NULL);
+    }
+    if (status == CI_OK)
+        status = cii_result_settle(result);
+    if (status == CI_OK && outcome == CI_OUTCOME_TIMEOUT)
+        status = cii_result_override_timeout(result, self->call.timeout_ms);
+    else if (status == CI_OK && outcome != CI_OUTCOME_OK)
+        status = cii_result_override(result, outcome, NULL);
+    if (status < 0)
+        return cii_error_nomem(ret_error);
+    self->call.result = TAKE_PTR(result);
+    return CI_OK;
+}
+
+static int push_stage(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    switch (self->stage) {
+    case SELECT:
+        return select_next(self, ret_error);
+    case STAT:
+        return step_stat(self, waits, ret_error);
+    case WALK:
+        return step_walk(self, waits, ret_error);
+    case SAVE:
+        return step_saves(self, waits, ret_error);
+    }
+    return CI_ERR_INTERNAL;
+}
+
+static int push_step(ci_call *call, cii_waits *waits, ci_error **ret_error) {
+    push_call *self = (push_call *)call;
+    int r = push_stage(self, waits, ret_error);
+    if (r == 0 && waits->count == 0)
+        waits->again = true; /* between two stages */
+    if (r <= 0)
+        return r;
+    ci_status status = make_result(self, CI_OUTCOME_OK, NULL, ret_error);
+    return status < 0 ? status : 1;
+}
+
+static ci_status push_cut(ci_call *call, int32_t outcome, ci_error **ret_error) {
+    const char *why = outcome == CI_OUTCOME_TIMEOUT ? "not saved: time-out" : "not saved: interrupted";
+    return make_result((push_call *)call, outcome, why, ret_error);
+}
+
+static void push_drop(ci_call *call) {
+    push_call *self = (push_call *)call;
+    cii_op_drop(&self->op);
+    cii_walk_free(&self->walk);
+    for (size_t i = 0; i < PARALLEL_SAVES; i++)
+        cii_save_free(&self->saves[i]);
+    for (size_t i = 0; i < self->file_count; i++) {
+        free(self->files[i].path);
+        free(self->files[i].name);
+        free(self->files[i].reason);
+    }
+    free(self->files);
+    free(self->path);
+    cii_strv_free(self->paths);
+}
+
+static const cii_call_ops push_ops = {.name = "push", .step = push_step, .drop = push_drop, .cut = push_cut};
+
+static char **copy_paths(const char *const *paths, size_t count) {
+    char **copy = calloc(count + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++)
+        if (!(copy[i] = strdup(paths[i]))) {
+            cii_strv_free(copy);
+            return NULL;
+        }
+    return copy;
+}
+
+ci_status ci_push_to_workspace_start(ci_session *session, const char *const *paths, size_t path_count,
+                                     ci_call **ret_call, ci_error **ret_error) {
+    ci_status status = cii_session_check(session, ret_error);
+    if (status == CI_OK)
+        status = cii_session_need_workspace(session, ret_error);
+    if (status < 0)
+        return status;
+    for (size_t i = 0; paths && i < path_count; i++)
+        if (!paths[i])
+            return cii_error_set(ret_error, CI_ERR_INVALID, "session", "paths[%zu]: NULL", i);
+    ci_call *call = NULL;
+    status = cii_call_new(sizeof(push_call), &push_ops, session, session->options.timeout_ms, &call, ret_error);
+    if (status < 0)
+        return status;
+    push_call *self = (push_call *)call;
+    call->outcome_kind = CII_OUTCOME_RESULT;
+    self->activity = session->ops->activity(session->backend);
+    self->writes = atomic_load(&session->write_count);
+    if (paths && !(self->paths = copy_paths(paths, path_count))) {
+        ci_call_free(call);
+        return cii_error_nomem(ret_error);
+    }
+    *ret_call = call;
+    return CI_OK;
+}
+
+ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count,
+                               ci_result **ret_result, ci_error **ret_error) {
+    ci_call *call = NULL;
+    ci_status status = ci_push_to_workspace_start(session, paths, path_count, &call, ret_error);
+    return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
+}

@@ -1,0 +1,244 @@
+/* See save.h. What was pushed before, or is an upload, is hashed first and compared; what the workspace has with a known
+ * hash likewise; all else is read once, hashed on its way. */
+#include "session/save.h"
+
+#include "base/path.h"
+#include "base/str.h"
+#include "session/keys.h"
+
+ci_status cii_save_start(cii_save *save, ci_session *session, const char *path, ci_error **ret_error) {
+    *save = (cii_save){.session = session, .path = strdup(path)};
+    if (!save->path)
+        return cii_error_nomem(ret_error);
+    ci_status status = cii_keys_of_path(session, path, &save->key, &save->name, &save->error);
+    if (status == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
+    save->status = status < 0 ? CI_FILE_SKIPPED : CI_FILE_OK;
+    return CI_OK;
+}
+
+void cii_save_free(cii_save *save) {
+    cii_op_drop(&save->op);
+    cii_transfer_free(&save->transfer);
+    free(save->path);
+    free(save->key);
+    free(save->name);
+    free(save->known.etag);
+    free(save->object_etag);
+    ci_error_free(save->error);
+    *save = (cii_save){0};
+}
+
+ci_file_info cii_save_info(const cii_save *save, char hex[65]) {
+    if (save->is_hashed)
+        cii_hex(save->sha256, sizeof save->sha256, hex);
+    return (ci_file_info){
+        .struct_size = sizeof(ci_file_info),
+        .path = save->path,
+        .key = save->status == CI_FILE_SAVED || save->object_is_there ? save->name : NULL,
+        .sha256 = save->is_hashed ? hex : NULL,
+        .error = save->error ? ci_error_message(save->error) : NULL,
+        .size_bytes = save->size_bytes,
+        .modified_ms = save->stamp.modified_ns / 1000000,
+        .kind = CI_FILE_REGULAR,
+        .status = save->status,
+    };
+}
+
+/* --- what is known ------------------------------------------------------------------------------------------------- */
+
+static bool same_stamp(const cii_stamp *a, const cii_stamp *b) {
+    return a->activity != 0 && a->activity == b->activity && a->writes == b->writes && a->size_bytes == b->size_bytes &&
+           a->version == b->version && a->modified_ns == b->modified_ns;
+}
+
+static ci_status look_up(cii_save *save) {
+    ci_session *session = save->session;
+    ci_status status = CI_OK;
+    pthread_mutex_lock(&session->lock);
+    const cii_known_file *known = cii_known_find(&session->known, save->path);
+    if (known) {
+        save->known = *known;
+        save->known.path = NULL;
+        if (known->etag && !(save->known.etag = strdup(known->etag)))
+            status = CI_ERR_NOMEM;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+static ci_status remember(cii_save *save, bool pushed) {
+    ci_session *session = save->session;
+    ci_status status = CI_OK;
+    pthread_mutex_lock(&session->lock);
+    cii_known_file *known = cii_known_add(&session->known, save->path);
+    if (known) {
+        memcpy(known->hash, save->sha256, sizeof known->hash);
+        known->stamp = save->stamp;
+        known->is_hashed = true;
+        if (pushed) {
+            memcpy(known->pushed, save->sha256, sizeof known->pushed);
+            free(known->etag);
+            known->etag = TAKE_PTR(save->transfer.etag);
+            known->is_pushed = true;
+        }
+    } else {
+        status = CI_ERR_NOMEM;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return status;
+}
+
+/* --- steps --------------------------------------------------------------------------------------------------------- */
+
+static bool is_fatal(ci_status status) {
+    return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST || status == CI_ERR_FORKED;
+}
+
+static bool has_hash(const cii_save *save, const uint8_t hash[32]) {
+    return save->is_hashed && memcmp(save->sha256, hash, 32) == 0;
+}
+
+static ci_status start_hash(cii_save *save) {
+    ci_session *session = save->session;
+    save->stage = CII_SAVE_HASH;
+    ci_status status = cii_transfer_init(&save->transfer, false, &save->error);
+    if (status == CI_OK)
+        status = session->ops->file_get(session->backend, save->path, 0, UINT64_MAX, cii_transfer_write,
+                                        &save->transfer, &save->transfer.source, &save->error);
+    return status;
+}
+
+static int32_t on_object(void *user, const ci_object *object) {
+    cii_save *save = user;
+    save->object_is_there = true;
+    save->object_size = object->size_bytes;
+    save->object_is_hashed = object->sha256 != NULL;
+    if (object->sha256)
+        memcpy(save->object_sha256, object->sha256, sizeof save->object_sha256);
+    free(save->object_etag);
+    save->object_etag = object->etag ? strdup(object->etag) : NULL;
+    return 0;
+}
+
+static ci_status start_stat(cii_save *save) {
+    ci_session *session = save->session;
+    save->stage = CII_SAVE_STAT;
+    return session->storage_ops->stat(session->storage_impl, save->key, on_object, save, &save->op, &save->error);
+}
+
+static ci_status start_write(cii_save *save) {
+    ci_session *session = save->session;
+    const ci_put_request request = {
+        .struct_size = sizeof request,
+        .key = save->key,
+        .mime_type = cii_mime_type(save->path, NULL, 0),
+        .size_bytes = UINT64_MAX, /* it may grow while it is read */
+    };
+    save->stage = CII_SAVE_WRITE;
+    save->is_hashed = false;
+    cii_transfer *transfer = &save->transfer;
+    ci_status status = cii_transfer_init(transfer, true, &save->error);
+    if (status == CI_OK)
+        status = session->ops->file_get(session->backend, save->path, 0, UINT64_MAX, cii_transfer_write, transfer,
+                                        &transfer->source, &save->error);
+    if (status == CI_OK)
+        status = session->storage_ops->put(session->storage_impl, &request, cii_transfer_read, cii_transfer_object,
+                                           transfer, &transfer->sink, &save->error);
+    return status;
+}
+
+static int end(cii_save *save, int32_t status) {
+    save->status = status;
+    return 1;
+}
+
+/* What the workspace has is known, and the content's hash if it can matter. */
+static int decide(cii_save *save) {
+    bool by_etag = save->known.is_pushed && save->known.etag && save->object_etag &&
+                   strcmp(save->known.etag, save->object_etag) == 0 && has_hash(save, save->known.pushed);
+    if (save->object_is_there && (by_etag || (save->object_is_hashed && has_hash(save, save->object_sha256))))
+        return end(save, CI_FILE_UNCHANGED);
+    if (save->object_is_there && save->object_is_hashed && !save->is_hashed &&
+        save->object_size == save->stamp.size_bytes)
+        return start_hash(save);
+    return start_write(save);
+}
+
+static int hashed(cii_save *save) {
+    if (!save->uploads_too && save->known.is_preloaded && has_hash(save, save->known.preloaded))
+        return end(save, CI_FILE_UNCHANGED);
+    return save->object_is_there ? decide(save) : start_stat(save);
+}
+
+static int begin(cii_save *save) {
+    if (save->status == CI_FILE_SKIPPED)
+        return 1;
+    if (look_up(save) < 0)
+        return cii_error_nomem(&save->error);
+    if (save->known.is_hashed && same_stamp(&save->known.stamp, &save->stamp)) {
+        memcpy(save->sha256, save->known.hash, sizeof save->sha256);
+        save->size_bytes = save->stamp.size_bytes;
+        save->is_hashed = true;
+        return hashed(save);
+    }
+    return save->known.is_preloaded || save->known.is_pushed ? start_hash(save) : start_stat(save);
+}
+
+static int step_transfer(cii_save *save, cii_waits *waits) {
+    int r = cii_transfer_step(&save->transfer, waits, &save->error);
+    if (r <= 0)
+        return r;
+    memcpy(save->sha256, save->transfer.sha256, sizeof save->sha256);
+    save->size_bytes = save->transfer.size;
+    save->is_hashed = true;
+    bool written = save->stage == CII_SAVE_WRITE;
+    if (remember(save, written) < 0)
+        return cii_error_nomem(&save->error);
+    cii_transfer_free(&save->transfer);
+    return written ? end(save, CI_FILE_SAVED) : hashed(save);
+}
+
+static int step(cii_save *save, cii_waits *waits) {
+    int r;
+    switch (save->stage) {
+    case CII_SAVE_KNOWN:
+        return begin(save);
+    case CII_SAVE_HASH:
+    case CII_SAVE_WRITE:
+        return step_transfer(save, waits);
+    case CII_SAVE_STAT:
+        r = cii_op_step(&save->op, waits, &save->error);
+        if (r == 0 || (r < 0 && r != CI_ERR_NOTFOUND))
+            return r;
+        if (r < 0) {
+            ci_error_free(TAKE_PTR(save->error));
+            save->object_is_there = false;
+        }
+        save->stage = CII_SAVE_DECIDE;
+        return 0;
+    case CII_SAVE_DECIDE:
+        return decide(save);
+    }
+    return CI_ERR_INTERNAL;
+}
+
+/* The starts above return CI_OK, 0, when they have changed the stage: then the next one goes on at once. */
+int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error) {
+    for (;;) {
+        int stage = (int)save->stage;
+        int r = step(save, waits);
+        if (r == 0 && stage != (int)save->stage)
+            continue;
+        if (r >= 0)
+            return r;
+        if (is_fatal(r)) {
+            if (ret_error)
+                *ret_error = TAKE_PTR(save->error);
+            return r;
+        }
+        cii_transfer_free(&save->transfer);
+        save->object_is_there = false; /* no key to tell of */
+        return end(save, CI_FILE_FAILED);
+    }
+}

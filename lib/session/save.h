@@ -1,0 +1,43 @@
+/* One file of the sandbox into the workspace, unless it has it already. */
+#ifndef CII_SESSION_SAVE_H
+#define CII_SESSION_SAVE_H
+
+#include "session/object.h"
+#include "session/transfer.h"
+
+typedef struct cii_save {
+    ci_session *session;
+    bool uploads_too; /* an upload nobody touched is saved like any other file */
+    cii_stamp stamp;  /* as the walk saw it; activity 0: content has to be hashed */
+    enum { CII_SAVE_KNOWN, CII_SAVE_HASH, CII_SAVE_STAT, CII_SAVE_DECIDE, CII_SAVE_WRITE } stage;
+    char *path;
+    char *key;
+    ci_op *op;
+    cii_transfer transfer;
+    cii_known_file known; /* a copy without its path */
+    bool object_is_there;
+    bool object_is_hashed;
+    uint64_t object_size;
+    uint8_t object_sha256[32];
+    char *object_etag;
+
+    int32_t status; /* how it went: a CI_FILE_ status */
+    char *name;     /* logical name of the object; NULL where there is none */
+    ci_error *error;
+    uint64_t size_bytes;
+    uint8_t sha256[32];
+    bool is_hashed;
+} cii_save;
+
+/* path is normalized and relative. */
+ci_status cii_save_start(cii_save *save, ci_session *session, const char *path, ci_error **ret_error);
+
+/* 1: finished, well or not: status and error tell; 0; negative: nothing more can be saved (the session or memory is
+ * gone). */
+int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error);
+
+/* The file's entry; strings live as long as save and hex. */
+ci_file_info cii_save_info(const cii_save *save, char hex[65]);
+void cii_save_free(cii_save *save); /* zeroed is fine */
+
+#endif

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Measures libci beside plain Python, bubblewrap and ipykernel: tests/bench/run.sh [--rounds N] [--json FILE]. Installs
+# what is missing. Ends with 1 when a figure that is wanted was missed.
+set -euo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+build=${XDG_CACHE_HOME:-$HOME/.cache}/libci/bench-$(printf %s "$top" | sha256sum | cut -c 1-12)
+"$top/.ci/deps.sh" build python test bench >&2
+mkdir -p "$build"
+cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >"$build/build.log" 2>&1 &&
+  cmake --build "$build" >>"$build/build.log" 2>&1 ||
+  { tail -n 40 "$build/build.log"; echo "The build failed; all of it: $build/build.log" >&2; exit 1; }
+exec /usr/bin/python3 -B "$top/tests/bench/measure.py" --build "$build" "$@" </dev/null

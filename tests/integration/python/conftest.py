@@ -1,0 +1,127 @@
+"""Fixtures of the end-to-end tests. CI_TEST_BUILD names the build folder, CI_TEST_FULL=1 adds the long tests."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get("CI_TEST_BUILD") or SOURCE / "build")
+sys.path.insert(0, str(SOURCE / "bindings/python"))
+sys.dont_write_bytecode = True
+
+import libci  # noqa: E402
+
+libci.use_library(str(BUILD / "lib/libci.so"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: takes minutes; runs only with CI_TEST_FULL=1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("CI_TEST_FULL"):
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+def descriptors() -> dict[str, str]:
+    found = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except FileNotFoundError:
+            pass  # the one that listed them
+    return found
+
+
+def children() -> list[int]:
+    pids = []
+    for task in Path("/proc/self/task").iterdir():
+        pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[libci.Sandbox]:
+    """One sandbox for the sessions of a whole file, as a host has one."""
+    with libci.Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test leaves descriptors and children as they were."""
+    if "sandbox" in request.fixturenames or "session" in request.fixturenames or "open_session" in request.fixturenames:
+        request.getfixturevalue("sandbox")
+    gc.collect()
+    before = descriptors(), children()
+    yield
+    gc.collect()
+    assert (descriptors(), children()) == before
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace folder with an empty uploads folder."""
+    (tmp_path / "workspace/uploads").mkdir(parents=True)
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def open_session(sandbox: libci.Sandbox) -> Iterator[Callable[..., libci.Session]]:
+    """Opens sessions that are closed at the test's end."""
+    sessions: list[libci.Session] = []
+
+    def open_one(**options: object) -> libci.Session:
+        sessions.append(libci.Session(**{"sandbox": sandbox, **options}))  # type: ignore[arg-type]
+        return sessions[-1]
+
+    yield open_one
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def session(open_session: Callable[..., libci.Session]) -> libci.Session:
+    """A session with all defaults and a deadline that ends a test gone wrong."""
+    return open_session(timeout=60)
+
+
+@pytest.fixture
+def ci_run() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs ci-run to its end; bytes in, bytes out."""
+
+    def run(*arguments: object, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess:
+        command = [str(BUILD / "bin/ci-run"), *map(str, arguments)]
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=120, **options)  # type: ignore
+
+    return run
+
+
+@pytest.fixture
+def ci_run_start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts ci-run with pipes; it is killed at the test's end if it still runs."""
+    started: list[subprocess.Popen] = []
+
+    def start(*arguments: object, **options: object) -> subprocess.Popen:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        started.append(subprocess.Popen([str(BUILD / "bin/ci-run"), *map(str, arguments)], **pipes))  # type: ignore
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe:
+                pipe.close()

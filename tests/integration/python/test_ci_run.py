@@ -1,0 +1,245 @@
+"""ci-run, as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import BUILD, SOURCE
+
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+def test_units_run_in_the_order_given_in_one_session(ci_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text("x *= 7\nprint('file', x)\nx")
+    done = ci_run("-e", "x = 6", "-c", "echo shell > f", tmp_path / "two.py", "-", "-e", "x, open('f').read()", stdin=b"x += 1")
+    assert (done.stdout.decode(), done.stderr, done.returncode) == ("file 42\n(43, 'shell\\n')\n", b"", 0)
+
+
+def test_the_program_comes_from_standard_input_when_none_is_named(ci_run: Run) -> None:
+    assert ci_run(stdin=b"print(1)\n2").stdout == b"1\n"
+
+
+def test_arguments_are_sys_argv_and_line_numbers_stay(ci_run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_bytes(b"\xef\xbb\xbfimport sys\nprint(sys.argv)\nprint('sys' in dir(), 'os' in dir())\n\n1 / 0\n")
+    done = ci_run(script, "--", "-x", "a b", "é'\"\\\n", b"\xff".decode("utf-8", "surrogateescape"))
+    assert done.stdout.decode() == f"{[str(script), '-x', 'a b', 'é' + chr(39) + chr(34) + chr(92) + chr(10), chr(0xdcff)]!r}\nTrue False\n"
+    assert b"ZeroDivisionError" in done.stderr and b"5" in done.stderr and b"1 / 0" in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_script_sees_no_name_it_did_not_import(ci_run: Run) -> None:
+    assert ci_run("-e", "'sys' in dir()", "--", "a").stdout == b"False\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["-e", "1"], 0),
+        (["-e", "1 / 0"], 1),
+        (["-e", "import sys; sys.exit(7)"], 7),
+        (["-c", "exit 42"], 42),
+        (["-c", "kill -SEGV $$"], 139),
+        (["-e", "while True: pass", "--timeout", "0.3"], 124),
+        (["-c", "sleep 10", "--timeout", "0.3"], 124),
+        (["no-such-file.py"], 125),
+        (["--memory", "many", "-e", "1"], 125),
+        (["--memory", "-1", "-e", "1"], 125),
+        (["--timeout", "soon", "-e", "1"], 125),
+        (["--network", "some", "-e", "1"], 125),
+        (["--processes", "0", "-e", "1"], 125),
+        (["--no-such-option"], 125),
+        (["-e"], 125),
+        (["--push", "-e", "1"], 125),
+        (["--output", "x", "-e", "1"], 125),
+        (["--calls", "-", "-e", "1"], 125),
+        (["--python", "/no/such/python", "-e", "1"], 125),
+        (["--session", "a b", "-e", "1"], 125),
+        (["--network", "internet", "-e", "1"], 125),
+        (["-l", "javascript", "-e", "1"], 125),
+        (["-l", "cobol", "-e", "1"], 125),
+    ],
+)
+def test_the_exit_status_tells(ci_run: Run, arguments: list[str], status: int) -> None:
+    done = ci_run(*arguments)
+    assert done.returncode == status, done.stderr
+    if status in (124, 125):
+        assert done.stderr.startswith(b"ci-run") and done.stderr.count(b"\n") <= 3, done.stderr
+
+
+def test_what_a_later_release_brings_is_a_clear_sentence(ci_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("console.log(1)")
+    assert b"javascript" in ci_run(tmp_path / "a.js").stderr.lower()
+    assert b"internet" in ci_run("--network", "internet", "-e", "1").stderr
+
+
+def test_the_first_failure_ends_the_run(ci_run: Run) -> None:
+    done = ci_run("-e", "print(1)", "-c", "exit 3", "-e", "print(2)")
+    assert (done.stdout, done.returncode) == (b"1\n", 3)
+
+
+def test_output_streams_as_it_comes(ci_run_start: Callable[..., subprocess.Popen]) -> None:
+    process = ci_run_start("-e", "import time\nprint('now', flush=True)\ntime.sleep(5)")
+    start = time.monotonic()
+    assert process.stdout.readline() == b"now\n"
+    assert process.poll() is None and time.monotonic() - start < 5
+
+
+def test_every_byte_of_both_streams_passes(ci_run: Run) -> None:
+    done = ci_run("-e", "import os\nos.write(1, bytes(range(256)) * 1000)\nos.write(2, b'\\xff\\0');")
+    assert (done.stdout, done.stderr) == (bytes(range(256)) * 1000, b"\xff\0")
+
+
+def test_ctrl_c_interrupts_the_cell_and_twice_ends(ci_run_start: Callable[..., subprocess.Popen]) -> None:
+    process = ci_run_start("-e", "print('on', flush=True)\nimport time\ntime.sleep(60)", "-e", "print('never')")
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130 and process.stdout.read() == b""
+
+    process = ci_run_start(
+        "-e",
+        "import time\ntry:\n    print('on', flush=True)\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print('caught', flush=True)\ntime.sleep(60)",
+    )
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == b"caught\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_other_signals_end_it_and_leave_nothing(ci_run_start: Callable[..., subprocess.Popen], number: int, tmp_path: Path) -> None:
+    (tmp_path / "up").write_text("x")
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    process = ci_run_start("--upload", tmp_path / "up", "-e", "print('on', flush=True)\nimport time\ntime.sleep(60)", env=environment)
+    process.stdout.readline()
+    process.send_signal(number)
+    assert process.wait(5) == 128 + number
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_reader_that_leaves_ends_it(ci_run_start: Callable[..., subprocess.Popen]) -> None:
+    process = ci_run_start("-e", "while True: print('y' * 1000)")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(10) == 128 + signal.SIGPIPE
+    process.stdout = None
+
+
+def test_closed_standard_streams_do_no_harm(ci_run: Run) -> None:
+    command = f"{BUILD}/bin/ci-run -e \"open('x','w').write('1')\" -c 'cat x' 0<&- 1>&- 2>&-; echo $?"
+    assert subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout == b"0\n"
+
+
+def test_uploads_outputs_and_push(ci_run: Run, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("in/side.txt", "inside")
+        archive.writestr("../evil", "evil")
+    (tmp_path / "folder/deep").mkdir(parents=True)
+    (tmp_path / "folder/deep/file").write_text("deep")
+    (tmp_path / "folder/link").symlink_to("/etc/passwd")
+    out = tmp_path / "out"
+    done = ci_run(
+        *("--upload", tmp_path / "data.zip", "--upload", f"{tmp_path}/folder/", "--workspace", out),
+        *("-c", "cat data/in/side.txt folder/deep/file; echo 1 > one; echo 2 > two; echo 3 > three"),
+        *("--output", "one", "--output", "two"),
+    )
+    assert (done.stdout, done.returncode) == (b"insidedeep", 0)
+    notes = done.stderr.decode()
+    assert "data.zip" in notes and "evil" in notes and "link" in notes
+    assert (out / "uploads/data.zip").exists() and (out / "uploads/folder/deep/file").read_text() == "deep"
+    assert sorted(os.listdir(out / "code-interpreter")) == ["one", "two"]
+    done = ci_run("--workspace", out, "-c", "echo 4 > four; cat data/in/side.txt", "--push")
+    assert (done.stdout, done.returncode) == (b"inside", 0)
+    assert sorted(os.listdir(out / "code-interpreter")) == ["four", "one", "two"]
+
+
+def test_a_missing_output_is_an_error_and_the_others_are_saved(ci_run: Run, tmp_path: Path) -> None:
+    done = ci_run("--workspace", tmp_path, "-c", "echo 1 > one", "--output", "nothing", "--output", "one")
+    assert done.returncode == 1 and b"nothing" in done.stderr
+    assert (tmp_path / "code-interpreter/one").exists()
+
+
+def test_two_uploads_of_one_name_are_refused(ci_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x").write_text("1")
+    (tmp_path / "x").write_text("2")
+    done = ci_run("--upload", tmp_path / "a/x", "--upload", tmp_path / "x", "-e", "1")
+    assert done.returncode == 125 and b"same name" in done.stderr
+    assert ci_run("--upload", tmp_path / "nothing", "-e", "1").returncode == 125
+
+
+def test_a_session_id_names_a_part_of_the_workspace(ci_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "up").write_text("x")
+    done = ci_run("--workspace", tmp_path / "w", "--session", "s-1", "--upload", tmp_path / "up", "-c", "cp up down", "--output", "down")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "w/s-1/uploads/up").exists() and (tmp_path / "w/s-1/code-interpreter/down").read_text() == "x"
+
+
+def test_json_is_one_result_a_line_and_nothing_else(ci_run: Run, tmp_path: Path) -> None:
+    done = ci_run("--json", "-e", "print('é')\n6 * 7", "-c", "echo out; echo err >&2; touch f", "--workspace", tmp_path, "--output", "f")
+    first, second, third = map(json.loads, done.stdout.splitlines())
+    assert first["structuredContent"]["stdout"] == "é\n" and first["structuredContent"]["result"] == "42"
+    assert (second["structuredContent"]["stdout"], second["structuredContent"]["stderr"]) == ("out\n", "err\n")
+    assert third["structuredContent"]["files"][0]["path"] == "f"
+    failed = ci_run("--json", "-e", "1 / 0", "-e", "2")
+    (line,) = failed.stdout.splitlines()
+    assert json.loads(line)["isError"] is True and failed.returncode == 1
+
+
+def test_images_are_announced(ci_run: Run) -> None:
+    done = ci_run("-e", "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+    assert b"[image/png, " in done.stderr and done.returncode == 0
+
+
+def test_limits_reach_the_session(ci_run: Run) -> None:
+    done = ci_run("--disk", "4M", "-e", "open('x', 'wb').write(bytes(8 << 20))")
+    assert done.returncode == 1 and b"No space" in done.stderr
+    done = ci_run("--memory", "200M", "-e", "x = [bytearray(50 << 20) for _ in range(50)]")
+    assert done.returncode in (1, 137), done.stderr
+
+
+def test_the_host_network_is_there_when_asked_for_and_not_otherwise(ci_run: Run) -> None:
+    code = "import os\nlen(os.listdir('/proc/self/net/dev')) if 0 else [l.split(':')[0].strip() for l in open('/proc/net/dev') if ':' in l]"
+    host = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines() if ":" in line]
+    assert ci_run("-e", code).stdout == b"['lo']\n"
+    assert sorted(eval(ci_run("--network", "host", "-e", code).stdout)) == sorted(host)
+
+
+def test_help_version_and_check(ci_run: Run) -> None:
+    page = ci_run("--help").stdout.decode()
+    for option in (
+        "-e CODE -c COMMAND -l --upload --output --push --workspace --session --timeout --memory --disk --processes "
+        "--network --python --preload --json --calls --check --version --help"
+    ).split():
+        assert option in page
+    assert all(len(line) <= 120 for line in page.splitlines())
+    assert ci_run("--version").stdout.startswith(b"libci 0.1.0")
+    done = ci_run("--check")
+    assert done.returncode == 0 and b"Sessions can run here." in done.stdout, done.stdout
+    assert json.loads(ci_run("--check", "--json").stdout)["ok"] is True
+
+
+def test_preloaded_modules_are_there(ci_run: Run) -> None:
+    done = ci_run("--preload", "colorsys", "-e", "import sys\n'colorsys' in sys.modules")
+    assert done.stdout == b"True\n"
+
+
+def test_the_quickstart_program_does_the_main_job(tmp_path: Path) -> None:
+    (tmp_path / "uploads").mkdir()
+    make = [SOURCE / "examples/quickstart/make_data.py", tmp_path / "uploads/sales.zip"]
+    subprocess.run(["/usr/bin/python3", *make], check=True)
+    done = subprocess.run([BUILD / "bin/quickstart", tmp_path], capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"3024 rows" in done.stdout and b"Lisbon" in done.stdout and b"best month" in done.stdout
+    assert (tmp_path / "code-interpreter/chart.png").read_bytes().startswith(b"\x89PNG")

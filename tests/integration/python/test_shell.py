@@ -1,0 +1,166 @@
+"""Shell commands: pipes, heredocs, exit codes, signals, background processes, time-outs."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import libci
+from libci import Outcome
+
+
+@pytest.mark.parametrize(
+    ("command", "stdout"),
+    [
+        ("echo hello | tr a-z A-Z", "HELLO\n"),
+        ("cat <<EOF\none $((1 + 1))\nEOF", "one 2\n"),
+        ("cat <<'EOF' | wc -l\n$x\n`y`\nEOF", "2\n"),
+        ("for i in 1 2 3; do echo $i; done | paste -sd+", "1+2+3\n"),
+        ("read x; echo \"got:$x\"", "got:\n"),
+        ("cat", ""),
+        ("echo $((2 ** 10)); [[ abc == a* ]] && echo bash", "1024\nbash\n"),
+        ("printf 'a\\0b' | od -An -tx1", " 61 00 62\n"),
+        ("pwd", "/workspace\n"),
+        ("diff <(echo a) <(echo a) && echo same", "same\n"),
+    ],
+)
+def test_the_whole_shell_is_there(session: libci.Session, command: str, stdout: str) -> None:
+    result = session.run_command(command)
+    assert (result.stdout, result.stderr, result.exit_code) == (stdout, "", 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "outcome", "exit_code"),
+    [
+        ("true", Outcome.OK, 0),
+        ("exit 0", Outcome.OK, 0),
+        ("false", Outcome.EXIT, 1),
+        ("exit 42", Outcome.EXIT, 42),
+        ("exit 255", Outcome.EXIT, 255),
+        ("no_such_command_here", Outcome.EXIT, 127),
+        ("if", Outcome.EXIT, 2),
+        ("kill -TERM $$", Outcome.SIGNAL, 128 + 15),
+        ("kill -SEGV $$", Outcome.SIGNAL, 128 + 11),
+        ("kill -KILL $$", Outcome.SIGNAL, 128 + 9),
+    ],
+)
+def test_exit_codes_and_signals(session: libci.Session, command: str, outcome: Outcome, exit_code: int) -> None:
+    result = session.run_command(command)
+    assert (result.outcome, result.exit_code) == (outcome, exit_code)
+    assert session.run_command("echo lives").stdout == "lives\n"
+
+
+def test_output_before_a_failure_is_kept_and_streams_are_apart(session: libci.Session) -> None:
+    result = session.run_command("echo out; echo err >&2; printf 'tail'; exit 3")
+    assert (result.stdout, result.stderr, result.exit_code) == ("out\ntail", "err\n", 3)
+
+
+def test_a_command_with_a_nul_or_nothing_is_no_trap(session: libci.Session) -> None:
+    with pytest.raises(ValueError):
+        session.run_command("echo a\0b")
+    assert session.run_command("").exit_code == 0
+
+
+def test_files_are_shared_with_python(session: libci.Session) -> None:
+    session.run_code("open('from_python', 'w').write('p')")
+    assert session.run_command("cat from_python; echo s > from_shell").stdout == "p"
+    assert session.run_code("open('from_shell').read()").value == "'s\\n'"
+
+
+def test_a_deadline_ends_a_command_and_tells_what_it_printed(session: libci.Session) -> None:
+    start = time.monotonic()
+    result = session.run_command("echo before; sleep 60; echo never", timeout=0.5)
+    assert time.monotonic() - start < 0.5 + 1 + 1
+    assert (result.outcome, result.exit_code, result.stdout) == (Outcome.TIMEOUT, 124, "before\n")
+
+
+def sleepers(session: libci.Session) -> list[str]:
+    found = session.run_command("for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done 2>/dev/null | grep '^sleep' | sort")
+    return found.stdout.split("\n")[:-1]
+
+
+def test_a_deadline_kills_what_the_command_started_and_nothing_older(session: libci.Session) -> None:
+    session.run_command("sleep 2000 & setsid sleep 2001 &")
+    assert sleepers(session) == ["sleep 2000 ", "sleep 2001 "]
+    result = session.run_command(
+        "trap '' INT TERM HUP\n"
+        "sleep 2002 & setsid sleep 2003 & (setsid sleep 2004 &) & nohup sleep 2005 >/dev/null 2>&1 &\n"
+        "setsid bash -c 'setsid sleep 2006 & disown; exit' &\nsleep 60",
+        timeout=0.5,
+    )
+    assert result.outcome is Outcome.TIMEOUT
+    assert sleepers(session) == ["sleep 2000 ", "sleep 2001 "]
+
+
+def test_a_server_in_the_background_neither_hangs_the_call_nor_dies(session: libci.Session) -> None:
+    start = time.monotonic()
+    result = session.run_command("python3 -u -m http.server 8123 --bind 127.0.0.1 &\necho started")
+    assert time.monotonic() - start < 5
+    assert result.ok and result.stdout.startswith("started\n")
+    task = result.task_id
+    assert task and result.task_running
+    fetch = "import urllib.request, time\nfor i in range(50):\n    try:\n        print(urllib.request.urlopen('http://127.0.0.1:8123/').status); break\n    except OSError: time.sleep(0.1)"
+    assert session.run_code(fetch).stdout == "200\n"
+    polled = session.poll_task(task)
+    assert polled.task_running and b"GET / HTTP" in polled.stdout_bytes + polled.stderr_bytes
+    stopped = session.stop_task(task)
+    assert not stopped.task_running
+    assert session.run_code(fetch.replace("range(50)", "range(2)")).stdout == ""
+    with pytest.raises(libci.NotFound):
+        session.poll_task(task)
+
+
+def test_a_background_command_is_a_task_at_once(session: libci.Session) -> None:
+    start = time.monotonic()
+    result = session.run_command("echo one; sleep 0.5; echo two; exit 6", background=True)
+    assert time.monotonic() - start < 0.4 and result.task_id and result.task_running
+    seen = result.stdout_bytes
+    deadline = time.monotonic() + 10
+    while True:
+        polled = session.poll_task(result.task_id)
+        seen += polled.stdout_bytes
+        if not polled.task_running or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    assert (seen, polled.exit_code) == (b"one\ntwo\n", 6)
+    with pytest.raises(libci.NotFound):
+        session.poll_task(result.task_id)
+
+
+def test_a_task_that_prints_without_end_is_bounded_and_does_not_block(session: libci.Session) -> None:
+    result = session.run_command("(for i in $(seq 1 400000); do echo 'a line of a log that nobody reads'; done; echo end > done) &")
+    deadline = time.monotonic() + 60
+    while session.run_command("cat done 2>/dev/null").stdout != "end\n":
+        assert time.monotonic() < deadline, "the writer is blocked"
+        time.sleep(0.1)
+    polled = session.poll_task(result.task_id)
+    assert polled.stdout_total >= 400000 * 34 // 2 and len(polled.stdout_bytes) < 4 << 20
+
+
+def test_no_task_by_that_number(session: libci.Session) -> None:
+    with pytest.raises(libci.NotFound):
+        session.poll_task(12345)
+    with pytest.raises(libci.NotFound):
+        session.stop_task(12345)
+
+
+def test_an_interrupt_ends_a_command(session: libci.Session) -> None:
+    call = session.start_command("echo begun; sleep 60")
+    call.process()
+    time.sleep(0.3)
+    call.interrupt()
+    result = call.result()
+    assert (result.outcome, result.exit_code, result.stdout) == (Outcome.INTERRUPTED, 130, "begun\n")
+
+
+def test_environment_and_folder_of_one_command(session: libci.Session) -> None:
+    session.run_command("mkdir -p deep/er")
+    result = session.run_command("echo $GREETING; pwd", env={"GREETING": "hej då"}, cwd="deep/er")
+    assert result.stdout == "hej då\n/workspace/deep/er\n"
+    assert session.run_command("echo $GREETING; pwd").stdout == "\n/workspace\n"
+
+
+def test_every_byte_passes(session: libci.Session) -> None:
+    result = session.run_command("for i in $(seq 0 255); do printf \"\\\\x$(printf %x $i)\"; done")
+    assert result.stdout_bytes == bytes(range(256))

@@ -1,0 +1,224 @@
+"""The workspace on disk: saving, pushing, what is unchanged, session ids, the calls on its files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import libci
+from libci import FileStatus, Outcome
+
+OpenSession = Callable[..., libci.Session]
+
+
+def statuses(result: libci.Result) -> dict[str, FileStatus]:
+    return {file.path: file.status for file in result.files}
+
+
+def saved(workspace: Path) -> dict[str, bytes]:
+    root = workspace / "code-interpreter"
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_output_filename_is_saved_after_the_run(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    result = session.run_code("open('chart.png', 'wb').write(b'\\x89PNG');", output_filename="chart.png")
+    assert result.ok and statuses(result) == {"chart.png": FileStatus.SAVED}
+    (file,) = result.files
+    assert file.key == "code-interpreter/chart.png" and file.size == 4
+    assert file.sha256 == hashlib.sha256(b"\x89PNG").hexdigest()
+    assert saved(workspace) == {"chart.png": b"\x89PNG"}
+
+
+def test_a_missing_output_file_is_an_error_that_names_what_was_written(
+    open_session: OpenSession, workspace: Path
+) -> None:
+    session = open_session(workspace_dir=workspace)
+    result = session.run_code("print('ran')\nopen('chart1.png', 'w').close()", output_filename="chart.png")
+    assert result.outcome is Outcome.FAILED and result.stdout == "ran\n"
+    assert "chart.png" in (result.error_message or "") and "chart1.png" in result.json_text()
+
+
+def test_saving_comes_also_after_code_that_failed(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    result = session.run_code("open('half', 'w').write('x')\n1 / 0", output_filename="half")
+    assert result.outcome is Outcome.EXCEPTION
+    assert saved(workspace) == {"half": b"x"}
+
+
+def test_push_saves_everything_in_root_and_folders(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_code(
+        "import os\nos.makedirs('a/b')\nopen('a/data.csv', 'w').write('1')\nopen('a/b/data.csv', 'w').write('2')\n"
+        "open('data.csv', 'w').write('3')\nopen('ünï ☃.txt', 'w').write('u')\nopen('big', 'wb').write(bytes(9 << 20))\nopen('empty', 'w').close()"
+    )
+    result = session.push()
+    assert result.ok, result.error_message
+    assert {f.path: f.status for f in result.files} == dict.fromkeys(
+        ["a/b/data.csv", "a/data.csv", "big", "data.csv", "empty", "ünï ☃.txt"], FileStatus.SAVED
+    )
+    files = saved(workspace)
+    assert files.pop("big") == bytes(9 << 20)
+    assert files == {"a/b/data.csv": b"2", "a/data.csv": b"1", "data.csv": b"3", "empty": b"", "ünï ☃.txt": b"u"}
+
+
+def test_a_second_push_saves_only_what_changed(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_command("echo 1 > a; echo 1 > b; echo 1 > c")
+    session.push()
+    assert set(statuses(session.push()).values()) == {FileStatus.UNCHANGED}
+    # The same size and time prove nothing.
+    session.run_code("import os\ns = os.stat('a')\nopen('a', 'w').write('2\\n')\nos.utime('a', ns=(s.st_atime_ns, s.st_mtime_ns))")
+    session.run_command("rm c")
+    assert statuses(session.push()) == {"a": FileStatus.SAVED, "b": FileStatus.UNCHANGED}
+    assert saved(workspace) == {"a": b"2\n", "b": b"1\n", "c": b"1\n"}
+
+
+def test_a_write_through_a_mapping_is_noticed(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_code("import mmap\nf = open('m', 'w+b'); f.write(b'1111'); f.flush()\nm = mmap.mmap(f.fileno(), 4)")
+    assert statuses(session.push()) == {"m": FileStatus.SAVED}
+    session.run_code("m[0:4] = b'2222'")
+    assert statuses(session.push()) == {"m": FileStatus.SAVED}
+    assert saved(workspace) == {"m": b"2222"}
+
+
+def test_push_of_named_paths_and_folders_names_what_is_missing(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_command("mkdir d; echo 1 > d/x; echo 2 > y; echo 3 > z")
+    result = session.push("d", "nothing", "y")
+    assert result.outcome is Outcome.FAILED
+    assert statuses(result) == {"d/x": FileStatus.SAVED, "nothing": FileStatus.FAILED, "y": FileStatus.SAVED}
+    assert sorted(saved(workspace)) == ["d/x", "y"]
+
+
+def test_push_skips_what_cannot_or_should_not_be_saved_and_says_why(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_command(
+        "echo 1 > good; ln -s good link; ln -s /etc/passwd out; mkfifo fifo; mkdir -p node_modules/x __pycache__ src\n"
+        "echo 1 > node_modules/x/y; echo 1 > __pycache__/z; echo 1 > src/code"
+    )
+    session.write_file(b"bad-\xff", "1")
+    result = session.push()
+    by_status = {status: {f.path for f in result.files if f.status is status} for status in FileStatus}
+    assert by_status[FileStatus.SAVED] == {"good", "src/code"}
+    assert {"link", "out", "fifo", os.fsdecode(b"bad-\xff")} <= by_status[FileStatus.SKIPPED]
+    assert all(f.error for f in result.files if f.status is FileStatus.SKIPPED)
+    assert not by_status[FileStatus.FAILED]
+    everything = open_session(workspace_dir=workspace, session_id="everything", push_everything=True)
+    everything.run_command("mkdir node_modules; echo 1 > node_modules/x")
+    assert statuses(everything.push()) == {"node_modules/x": FileStatus.SAVED}
+
+
+def test_one_failure_does_not_stop_the_rest(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    (workspace / "code-interpreter/b").mkdir(parents=True)  # a folder stands where a file is to go
+    session.run_command("echo 1 > a; echo 1 > b; echo 1 > c")
+    result = session.push()
+    assert result.outcome is Outcome.FAILED
+    assert statuses(result) == {"a": FileStatus.SAVED, "b": FileStatus.FAILED, "c": FileStatus.SAVED}
+
+
+def test_without_a_workspace_pushing_is_a_clear_error(session: libci.Session) -> None:
+    with pytest.raises(libci.NotSupported, match="workspace"):
+        session.push()
+
+
+def test_sessions_with_ids_have_their_own_part(open_session: OpenSession, workspace: Path) -> None:
+    (workspace / "one/uploads").mkdir(parents=True)
+    (workspace / "one/uploads/mine").write_text("1")
+    one = open_session(workspace_dir=workspace, session_id="one")
+    two = open_session(workspace_dir=workspace, session_id="two")
+    assert (one.run_command("ls").stdout, two.run_command("ls").stdout) == ("mine\n", "")
+    two.run_command("echo 2 > out")
+    assert two.push().files[0].key == "code-interpreter/out"
+    assert (workspace / "two/code-interpreter/out").read_text() == "2\n"
+    assert [f.path for f in one.workspace_list()] == ["uploads/mine"]
+    assert [f.path for f in two.workspace_list("code-interpreter/")] == ["code-interpreter/out"]
+
+
+def test_two_live_sessions_on_one_id_the_second_is_busy(open_session: OpenSession, workspace: Path) -> None:
+    first = open_session(workspace_dir=workspace, session_id="same")
+    with pytest.raises(libci.Busy):
+        open_session(workspace_dir=workspace, session_id="same")
+    first.close()
+    open_session(workspace_dir=workspace, session_id="same")
+
+
+@pytest.mark.parametrize("session_id", ["", "a b", "../x", "x" * 65, "ü", "a/b"])
+def test_an_id_of_other_characters_is_refused(open_session: OpenSession, workspace: Path, session_id: str) -> None:
+    with pytest.raises(libci.Invalid):
+        open_session(workspace_dir=workspace, session_id=session_id)
+
+
+def test_the_workspace_outlives_the_session(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_code("open('result.json', 'w').write('{}');", output_filename="result.json")
+    session.close()
+    later = open_session(workspace_dir=workspace)
+    assert later.workspace_read("code-interpreter/result.json") == b"{}"
+    assert later.run_command("ls").stdout == ""
+
+
+def test_the_calls_on_workspace_files(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.workspace_write("notes/ünï.txt", "0123456789")
+    session.workspace_write("notes/empty", b"")
+    assert [(f.path, f.size) for f in session.workspace_list("notes/")] == [("notes/empty", 0), ("notes/ünï.txt", 10)]
+    assert session.workspace_read("notes/ünï.txt", 3, 4) == b"3456"
+    assert session.workspace_stat("notes/ünï.txt").size == 10
+    session.workspace_write("notes/ünï.txt", "again")
+    assert session.workspace_read("notes/ünï.txt") == b"again"
+    session.workspace_remove("notes/ünï.txt")
+    for call in (session.workspace_read, session.workspace_stat, session.workspace_remove):
+        with pytest.raises(libci.NotFound):
+            call("notes/ünï.txt")
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "a/../../outside", "", ".", "a//b", b"\xff".decode("latin-1") + "\n/../x"])
+def test_no_name_leads_out_of_the_workspace(open_session: OpenSession, workspace: Path, name: str) -> None:
+    session = open_session(workspace_dir=workspace)
+    (workspace.parent / "outside").write_text("outside")
+    with pytest.raises(libci.Error):
+        session.workspace_read(name)
+    with pytest.raises(libci.Error):
+        session.workspace_write(name, "evil")
+    assert (workspace.parent / "outside").read_text() == "outside"
+
+
+def test_no_link_leads_out_of_the_workspace(open_session: OpenSession, workspace: Path) -> None:
+    (workspace.parent / "outside").mkdir()
+    (workspace.parent / "outside/secret").write_text("secret")
+    (workspace / "uploads/link").symlink_to(workspace.parent / "outside")
+    (workspace / "code-interpreter").symlink_to(workspace.parent / "outside")
+    session = open_session(workspace_dir=workspace)
+    assert "secret" not in session.run_command("ls -R").stdout
+    session.run_command("echo evil > file")
+    try:
+        assert session.push().outcome is Outcome.FAILED
+    except libci.Error:
+        pass
+    assert os.listdir(workspace.parent / "outside") == ["secret"]
+
+
+def test_a_transfer_that_stops_leaves_the_old_file(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.workspace_write("f", "old")
+
+    class Broken:
+        left = 2
+
+        def read(self, size: int) -> bytes:
+            self.left -= 1
+            if self.left < 0:
+                raise OSError("the source broke")
+            return b"x"
+
+    with pytest.raises(OSError, match="the source broke"):
+        session.workspace_put("f", Broken())  # type: ignore[arg-type]
+    assert session.workspace_read("f") == b"old"
+    assert [path.name for path in workspace.iterdir() if path.is_file()] == ["f"]

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Builds everything and runs all tests: ./tests/run.sh [--full]. Installs what is missing. As root the tests run twice,
+# as root and as an ordinary user; then all that is written in C once more under the address and undefined-behaviour
+# sanitizers. --full adds the long tests. Ends with one line: N passed, N failed, N skipped.
+set -euo pipefail
+
+full=
+for argument in "$@"; do
+  case $argument in
+    --full) full=1 ;;
+    *) echo "usage: tests/run.sh [--full]" >&2; exit 2 ;;
+  esac
+done
+exec </dev/null
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cores=$(nproc)
+say() { printf '\n== %s\n' "$*"; }
+
+say "Packages"
+"$top/.ci/deps.sh" build python test
+
+# The ordinary user must be able to read what is built, so root does not build below its own home.
+if [ "$(id -u)" = 0 ]; then
+  cache=/var/cache/libci
+else
+  cache=${XDG_CACHE_HOME:-$HOME/.cache}/libci
+fi
+cache=$cache/$(printf %s "$top" | sha256sum | cut -c 1-12)
+umask 022
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock -n 9 || { echo "tests/run.sh: another run in $cache is not over" >&2; exit 1; }
+home=$(mktemp -d "${TMPDIR:-/tmp}/ci-test-XXXXXX")
+trap 'rm -rf "$home"' EXIT
+chmod 755 "$home"
+
+# as_user COMMAND…: as somebody without any privilege, name or group, with a home and temporary files of his own.
+user=61234
+as_user() {
+  setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --bounding-set=-all -- \
+    env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home/user" TMPDIR="$home/user" USER=ci-test \
+    LOGNAME=ci-test CI_TEST_FULL="$full" "$@"
+}
+as_self() {
+  env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" "$@"
+}
+mkdir "$home/self" "$home/user"
+source=$top
+if [ "$(id -u)" = 0 ]; then
+  chown "$user:$user" "$home/user"
+  if ! as_user test -r "$top/tests/run.sh"; then
+    source=$cache/source
+    echo "Copying the sources to $source, where an ordinary user can read them"
+    rm -rf "$source"
+    mkdir "$source"
+    git -C "$top" ls-files -z -co --exclude-standard | tar -C "$top" --null --ignore-failed-read -T - -c | tar -C "$source" -x
+  fi
+fi
+
+# build NAME OPTION…
+build() {
+  local name=$1
+  shift
+  say "Build: $name"
+  cmake -S "$source" -B "$cache/$name" -G Ninja "$@" >"$cache/$name.log" 2>&1 &&
+    cmake --build "$cache/$name" -j "$cores" >>"$cache/$name.log" 2>&1 ||
+    { tail -n 60 "$cache/$name.log"; echo "1 failed: the build '$name'; all of it: $cache/$name.log"; exit 1; }
+  grep -A 3 -F 'warning: ' "$cache/$name.log" || true
+}
+
+# run WHO BUILD LABEL CTEST-OPTION…: one pass over the suites.
+counts=$home/counts
+failed=0
+run() {
+  local who=$1 name=$2 title=$3
+  shift 3
+  say "Tests: $title"
+  # CTest writes where it runs; the build belongs to whoever made it.
+  mkdir -p "$home/$who/ctest"
+  echo "subdirs(\"$cache/$name\")" >"$home/$who/ctest/CTestTestfile.cmake"
+  chmod 777 "$home/$who/ctest"
+  "as_$who" ctest --test-dir "$home/$who/ctest" -V -j "$cores" "$@" 2>&1 |
+    /usr/bin/python3 "$source/tests/report.py" --who "$who" --log "$cache/$name-$who.log" \
+      --expected "$source/tests/expected-skips.txt" --counts "$counts" || failed=1
+}
+
+without=(-LE "long|bench")
+[ -n "$full" ] && without=(-LE bench)
+without_python=(-LE "long|bench|python")
+[ -n "$full" ] && without_python=(-LE "bench|python")
+
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+build plain
+run self plain "as $(id -un)" "${without[@]}"
+[ "$(id -u)" = 0 ] && run user plain "as an ordinary user" "${without[@]}"
+build sanitize -DCI_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug
+run self sanitize "sanitizers, as $(id -un)" "${without_python[@]}"
+[ "$(id -u)" = 0 ] && run user sanitize "sanitizers, as an ordinary user" "${without_python[@]}"
+
+echo
+awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit !(p > 0 && f == 0)}' \
+  "$counts" && exit "$failed"
+exit 1

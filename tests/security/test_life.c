@@ -1,0 +1,194 @@
+/* Nothing is left behind: not by sessions that come and go, not when host, supervisor, init or kernel is killed. */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support.h"
+
+static void nap(int milliseconds) {
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    nanosleep(&time, NULL);
+}
+
+/* Processes whose command line or name holds a word; pids into found. */
+static size_t find_processes(const char *word, pid_t *found, size_t max) {
+    size_t count = 0;
+    DIR *proc = opendir("/proc");
+    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
+        char path[300], text[4096];
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid <= 0 || pid == getpid())
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL)
+            continue;
+        size_t size = fread(text, 1, sizeof text - 1, file);
+        fclose(file);
+        for (size_t i = 0; i < size; i++)
+            if (text[i] == 0)
+                text[i] = ' ';
+        text[size] = 0;
+        if (strstr(text, word) != NULL && count < max)
+            found[count++] = pid;
+    }
+    closedir(proc);
+    return count;
+}
+
+/* A word that only this test's sandboxes carry in their command lines. */
+static char marker[64];
+
+static size_t count_marked(void) {
+    pid_t found[512];
+    return find_processes(marker, found, 512);
+}
+
+static size_t count_descriptors(void) {
+    size_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static void wait_until_gone(void) {
+    for (int i = 0; i < 500 && count_marked() > 0; i++)
+        nap(10);
+    assert_int_equal(count_marked(), 0);
+}
+
+static void leave_child(ci_session *session) {
+    char command[160];
+    snprintf(command, sizeof command, "(exec -a %s-child sleep 600) > /dev/null 2>&1 &", marker);
+    ci_result_free(run_command(session, command));
+    assert_true(count_marked() > 0);
+}
+
+static ci_session *open_busy(void) {
+    ci_session *session = open_session(NULL);
+    leave_child(session);
+    return session;
+}
+
+static void closing_ends_everything(void **state) {
+    size_t before = count_descriptors();
+    ci_session *session = open_busy();
+    ci_session_close(session);
+    wait_until_gone();
+    assert_int_equal(count_descriptors(), before);
+    (void)state;
+}
+
+static void killing_the_host_ends_everything(void **state) {
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        open_busy();
+        if (write(ready[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    assert_true(count_marked() > 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    wait_until_gone();
+    (void)state;
+}
+
+/* The helper program from a folder of this test's own, so that it is known among others. */
+static void killing_the_supervisor_ends_everything_and_is_told(void **state) {
+    char folder[] = "/tmp/ci-life-XXXXXX", command[512], helper[64];
+    pid_t found[4];
+    assert_non_null(mkdtemp(folder));
+    snprintf(command, sizeof command, "cp -r %s %s/libci && chmod -R a+rX %s", HELPER_DIR, folder, folder);
+    assert_int_equal(system(command), 0);
+    snprintf(helper, sizeof helper, "%s/libci", folder);
+    ci_sandbox_local_options local = CI_SANDBOX_LOCAL_OPTIONS_INIT;
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    local.helper_dir = helper;
+    assert_int_equal(ci_sandbox_local_new(&local, &options.sandbox, NULL), CI_OK);
+    ci_session *session = open_session(&options);
+    leave_child(session);
+    assert_int_equal(find_processes(helper, found, 4), 1);
+    kill(found[0], SIGKILL);
+    wait_until_gone();
+    ci_result *result = NULL;
+    ci_error *error = NULL;
+    assert_int_equal(ci_execute_code(session, "1", SIZE_MAX, NULL, &result, &error), CI_ERR_LOST);
+    assert_false(ci_error_handle_usable(error));
+    ci_error_free(error);
+    ci_session_close(session);
+    ci_sandbox_free(options.sandbox);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
+    (void)state;
+}
+
+static void sessions_that_come_and_go_leave_nothing(void **state) {
+    ci_sandbox *sandbox = NULL;
+    assert_int_equal(ci_sandbox_local_new(NULL, &sandbox, NULL), CI_OK);
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.sandbox = sandbox;
+    size_t descriptors = count_descriptors();
+    int rounds = getenv("CI_TEST_LONG") != NULL ? 2000 : 60;
+    for (int i = 0; i < rounds; i++) {
+        ci_session *session = open_session(&options);
+        ci_result *result = run_code(session, "print(6 * 7)");
+        assert_string_equal(ci_result_stdout(result, NULL), "42\n");
+        ci_result_free(result);
+        ci_session_close(session);
+    }
+    assert_int_equal(count_descriptors(), descriptors);
+    ci_sandbox_free(sandbox);
+    (void)state;
+}
+
+static void many_sessions_are_open_at_once(void **state) {
+    enum { MANY = 200 };
+    static ci_session *sessions[MANY];
+    int count = getenv("CI_TEST_LONG") != NULL ? MANY : 20;
+    ci_sandbox *sandbox = NULL;
+    assert_int_equal(ci_sandbox_local_new(NULL, &sandbox, NULL), CI_OK);
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.sandbox = sandbox;
+    size_t descriptors = count_descriptors();
+    for (int i = 0; i < count; i++)
+        sessions[i] = open_session(&options);
+    assert_true(count_descriptors() - descriptors <= (size_t)count * 4);
+    for (int i = 0; i < count; i++) {
+        char code[32], expected[32];
+        snprintf(code, sizeof code, "x = %d; print(x)", i);
+        snprintf(expected, sizeof expected, "%d\n", i);
+        ci_result *result = run_code(sessions[i], code);
+        assert_string_equal(ci_result_stdout(result, NULL), expected);
+        ci_result_free(result);
+    }
+    for (int i = 0; i < count; i++)
+        ci_session_close(sessions[i]);
+    assert_int_equal(count_descriptors(), descriptors);
+    ci_sandbox_free(sandbox);
+    (void)state;
+}
+
+int main(void) {
+    snprintf(marker, sizeof marker, "ci-life-%d", (int)getpid());
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(closing_ends_everything),
+        cmocka_unit_test(killing_the_host_ends_everything),
+        cmocka_unit_test(killing_the_supervisor_ends_everything_and_is_told),
+        cmocka_unit_test(sessions_that_come_and_go_leave_nothing),
+        cmocka_unit_test(many_sessions_are_open_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

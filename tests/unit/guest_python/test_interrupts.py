@@ -1,0 +1,183 @@
+"""SIGINT ends the cell that runs, keeps what it defined, and never hits anything else."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from host import EXCEPTION, OK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "while True: pass",
+        "import time\ntime.sleep(60)",
+        "import subprocess\nsubprocess.run(['sleep', '60'])",
+        "import asyncio\nawait asyncio.sleep(60)",
+        "import asyncio\nasyncio.run(asyncio.sleep(60))",
+        "import threading\nthreading.Event().wait()",
+        "import threading\nt = threading.Thread(target=lambda: __import__('time').sleep(3))\nt.start()\nt.join()",
+        "import os\nr, w = os.pipe()\nos.read(r, 1)",
+        "import queue\nqueue.Queue().get()",
+        "import itertools\nfor i in itertools.count(): str(i)",
+        "def f():\n    try:\n        while True: pass\n    finally:\n        print('cleaned')\nf()",
+        "import os\nwhile True: os.write(2, b'e' * 1000)",
+        "while True: print('x' * 100)",
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nwhile True: pass",
+        "while True:\n    try: raise ValueError\n    except ValueError: pass",
+        "import os\nwhile True:\n    if os.fork() == 0: os._exit(0)\n    os.wait()",
+        "[i for i in iter(int, 1)]",
+        "eval(compile('while True: pass', 'x', 'exec'))",
+    ],
+)
+def test_code_that_is_interrupted(kernel, text):
+    kernel.run("kept = 1")
+    result = kernel.run("mine = 2\n" + text, interrupts=[0.25], timeout=20)
+    assert (result.outcome, result.error) == (EXCEPTION, "KeyboardInterrupt")
+    assert "<cell 2>" in result.traceback
+    assert kernel.value("kept, mine") == "(1, 2)"
+
+
+def test_output_before_an_interrupt_is_kept(kernel):
+    result = kernel.run("print('one', end='')\nwhile True: pass", interrupts=[0.2])
+    assert result.stdout == b"one"
+
+
+def test_cleaning_up_is_awaited_after_an_interrupt(kernel):
+    result = kernel.run(
+        "import asyncio\ntry:\n    await asyncio.sleep(60)\nfinally:\n    await asyncio.sleep(0.01)\n    print('cleaned')",
+        interrupts=[0.3],
+    )
+    assert (result.error, result.stdout) == ("KeyboardInterrupt", b"cleaned\n")
+    assert kernel.value("await asyncio.sleep(0, 3)") == "3"
+
+
+def test_code_may_catch_the_interrupt(kernel):
+    result = kernel.run("try:\n    while True: pass\nexcept KeyboardInterrupt:\n    print('caught')\n5", interrupts=[0.2])
+    assert (result.outcome, result.value, result.stdout) == (OK, "5", b"caught\n")
+
+
+def test_a_second_interrupt_ends_code_that_caught_the_first(kernel):
+    result = kernel.run(
+        "try:\n    while True: pass\nexcept KeyboardInterrupt:\n    while True: pass", interrupts=[0.2, 0.4]
+    )
+    assert result.error == "KeyboardInterrupt"
+
+
+def test_code_may_have_its_own_handler_until_the_cell_ends(kernel):
+    text = "import signal, time\nsignal.signal(signal.SIGINT, lambda *a: print('mine'))\ntime.sleep(0.5)"
+    result = kernel.run(text, interrupts=[0.2])
+    assert (result.outcome, result.stdout) == (OK, b"mine\n")
+    os.kill(kernel.pid, signal.SIGINT)
+    assert kernel.value("1") == "1"
+    assert kernel.run("while True: pass", interrupts=[0.2]).error == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)",
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])",
+        "import ctypes\nctypes.CDLL(None).signal(2, 1)",
+        "import signal\nsignal.signal = lambda *a: None\nsignal.signal(2, signal.SIG_IGN)",
+    ],
+)
+def test_a_later_cell_can_be_interrupted_whatever_one_did_to_the_signal(kernel, text):
+    kernel.run(text)
+    assert kernel.run("while True: pass", interrupts=[0.2]).error == "KeyboardInterrupt"
+
+
+def test_between_cells_interrupts_are_dropped(kernel):
+    for i in range(50):
+        os.kill(kernel.pid, signal.SIGINT)
+        result = kernel.run("%d" % i)
+        assert (result.outcome, result.value) == (OK, str(i))
+
+
+def test_interrupts_at_any_moment_hit_the_running_cell_or_nothing(kernel):
+    """Fires at random around the whole life of a cell: the kernel answers each one, and in order."""
+    kernel.run("done = 0")
+    hit = 0
+    draw = random.Random(1)
+    for i in range(400):
+        kernel.send("for _ in range(2000): pass\ndone = %d\n%d" % (i, i))
+        deadline = time.monotonic() + draw.random() * 0.0006
+        while time.monotonic() < deadline:
+            pass
+        for _ in range(draw.randrange(1, 4)):
+            os.kill(kernel.pid, signal.SIGINT)
+        kind, fields = kernel._message(10)
+        fields = dict(fields)
+        interrupted = fields[30] == b"\1" + bytes(7)
+        hit += interrupted
+        assert kind == 18
+        if interrupted:
+            assert fields[34] == b"KeyboardInterrupt"
+        else:
+            assert fields[32] == str(i).encode()
+        result = kernel.run("'after'")
+        assert (result.outcome, result.value) == (OK, "'after'")
+    assert hit > 20
+
+
+def test_an_interrupt_right_after_the_request_is_not_lost(kernel):
+    """It counts from the moment the kernel has the request; before that it belongs to the cell before."""
+    kernel.run("import time")
+    for i in range(50):
+        kernel.send("while True: pass")
+        time.sleep(0.001 if i % 2 else 0.003)
+        os.kill(kernel.pid, signal.SIGINT)
+        _, fields = kernel._message(10)
+        assert dict(fields)[34] == b"KeyboardInterrupt"
+
+
+def test_interrupts_do_not_cut_items_in_two(ipython):
+    ipython.run("from IPython.display import display, Image")
+    for i in range(60):
+        result = ipython.run(
+            "while True: display(Image(data=b'x' * 100_000, format='png'))", interrupts=[0.003 + i * 0.001]
+        )
+        assert result.error == "KeyboardInterrupt"
+        assert all(len(data) == 100_000 for _, data, _ in result.items)
+        assert ipython.value("1") == "1"
+
+
+def test_an_interrupt_while_an_item_waits_for_its_answer(ipython):
+    ipython.run("from IPython.display import display, Image")
+    seen = []
+
+    def on_item():
+        if not seen:
+            os.kill(ipython.pid, signal.SIGINT)
+            time.sleep(0.05)
+        seen.append(1)
+
+    result = ipython.run("while True: display(Image(data=b'x', format='png'))", on_item=on_item)
+    assert (result.error, len(seen)) == ("KeyboardInterrupt", 1)
+
+
+def test_an_alarm_that_a_cell_did_not_stop_does_not_go_off_later(kernel):
+    kernel.run(
+        "import signal\ndef bell(*a): raise TimeoutError('late')\nsignal.signal(signal.SIGALRM, bell)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.2)"
+    )
+    time.sleep(0.4)
+    assert kernel.value("1") == "1"
+    result = kernel.run("signal.setitimer(signal.ITIMER_REAL, 0.1)\nwhile True: pass")
+    assert (result.error, result.message) == ("TimeoutError", "late")
+
+
+def test_handlers_of_other_signals_that_raise_between_cells(kernel):
+    kernel.run("import signal\ndef h(*a): raise OSError('between')\nsignal.signal(signal.SIGUSR1, h)")
+    for _ in range(20):
+        os.kill(kernel.pid, signal.SIGUSR1)
+        time.sleep(0.002)
+        kernel.value("5") == "5"
+
+
+def test_numpy_is_interrupted(kernel):
+    pytest.importorskip("numpy")
+    kernel.run("import numpy as np\na = np.random.rand(300, 300)")
+    assert kernel.run("while True: a @ a", interrupts=[0.3]).error == "KeyboardInterrupt"

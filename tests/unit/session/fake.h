@@ -1,0 +1,33 @@
+/* A backend whose runs do what a test wants: the text of a run is one of
+ *
+ *     say WORDS      prints them and is done            sleep MS     is done after that time
+ *     fail           ends with an exception             memory       was killed at the memory limit
+ *     forever        ends when it is interrupted        caught       likewise, and well
+ *     stubborn       ends only when it is killed        undead       does not even then
+ *     lost WORDS     prints, then the sandbox is gone
+ */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include <ci/ci.h>
+#include <ci/sys/sandbox.h>
+#include <stdatomic.h>
+
+#define FAKE_CANNOT_INTERRUPT 1u
+
+typedef struct fake_log {
+    _Atomic int open_sessions;
+    _Atomic int open_ops;
+    _Atomic int runs;
+    _Atomic int interrupts;
+    _Atomic int kills;
+    char order[256]; /* first letters of the texts, as run() got them */
+} fake_log;
+
+ci_sandbox *fake_sandbox(unsigned flags, fake_log *log);
+ci_session *fake_session(ci_sandbox *sandbox, int64_t grace_ms, uint32_t flags);
+
+/* Descriptors that this process has open. */
+int count_fds(void);
+
+#endif

@@ -1,0 +1,17 @@
+/* What every storage must do (include/ci/sys/storage.h), as one table of tests that runs on any of them. */
+#ifndef TEST_STORAGE_CONFORMANCE_H
+#define TEST_STORAGE_CONFORMANCE_H
+
+#include <ci/sys/storage.h>
+
+/* How to make a fresh, empty storage. */
+typedef struct storage_factory {
+    const char *name;
+    ci_status (*make)(void **ret_state, ci_storage **ret_storage, ci_error **ret_error);
+    void (*destroy)(void *state); /* after the storage is freed */
+} storage_factory;
+
+/* Runs all tests, each on a storage of its own; returns how many failed. */
+int storage_conformance(const storage_factory *factory);
+
+#endif
