@@ -6,8 +6,8 @@ set -euo pipefail
 declare -A groups=(
   [build]="gcc g++ cmake ninja-build pkg-config libyajl-dev libarchive-dev libseccomp-dev libcap-dev libssl-dev"
   [python]="python3 python3-ipython python3-matplotlib python3-numpy python3-pandas"
-  [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip clang-format zip p7zip-full
-          bubblewrap util-linux procps git"
+  [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip
+          clang-format abigail-tools doxygen zip p7zip-full bubblewrap util-linux procps git"
   [bench]="python3-ipykernel python3-jupyter-client bubblewrap"
 )
 

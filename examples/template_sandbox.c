@@ -80,11 +80,11 @@ static ci_status fail(ci_status status, const char *message, ci_error **ret_erro
 
 static ci_status fail_errno(int number, const char *what, ci_error **ret_error) {
     char message[512];
-    ci_status status = number == ENOENT                      ? CI_ERR_NOTFOUND
-                       : number == EACCES || number == EPERM ? CI_ERR_PERMISSION
-                       : number == ENOMEM                    ? CI_ERR_NOMEM
-                       : number == EEXIST                    ? CI_ERR_EXISTS
-                       : number == ENOSPC || number == EFBIG ? CI_ERR_LIMIT
+    ci_status status = number == ENOENT                                            ? CI_ERR_NOTFOUND
+                       : number == EACCES || number == EPERM                       ? CI_ERR_PERMISSION
+                       : number == ENOMEM                                          ? CI_ERR_NOMEM
+                       : number == EEXIST                                          ? CI_ERR_EXISTS
+                       : number == ENOSPC || number == EFBIG                       ? CI_ERR_LIMIT
                        : number == ENOTDIR || number == EISDIR || number == EINVAL ? CI_ERR_INVALID
                                                                                    : CI_ERR_IO;
     snprintf(message, sizeof message, "%s: %s", what, strerror(number));

@@ -35,19 +35,20 @@ void cii_op_drop(ci_op **op) {
     *op = NULL;
 }
 
-ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms, ci_call **ret_call,
-                       ci_error **ret_error) {
+ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms,
+                       ci_call **ret_call, ci_error **ret_error) {
     ci_call *call = calloc(1, size);
     if (!call)
         return cii_error_nomem(ret_error);
     call->ops = ops;
-    call->creator = getpid();
+    call->creator = session ? session->creator : getpid(); /* who links it has checked that they are the same */
     call->wake_fd = -1;
     call->epoll_fd = -1;
     call->timer_fd = -1;
     call->started_us = cii_clock_us();
     call->timeout_ms = CII_MAX(timeout_ms, 0);
-    call->deadline_us = timeout_ms > 0 && timeout_ms < CII_NEVER / 2000 ? call->started_us + timeout_ms * 1000 : CII_NEVER;
+    call->deadline_us =
+        timeout_ms > 0 && timeout_ms < CII_NEVER / 2000 ? call->started_us + timeout_ms * 1000 : CII_NEVER;
     call->timer_due_us = CII_NEVER;
     call->waits.again = true;
     if (session) {
@@ -150,10 +151,6 @@ ci_status ci_call_cancel(ci_call *call) {
 
 /* What every take has in common: CI_OK when there is something of that kind to take. */
 static ci_status take(ci_call *call, int kind, const char *what, ci_error **ret_error) {
-    if (!call)
-        return cii_error_set(ret_error, CI_ERR_INVALID, "session", "call: NULL");
-    if (call->creator != getpid())
-        return cii_error_set(ret_error, CI_ERR_FORKED, "session", "the call was made by another process");
     if (!call->done)
         return cii_error_set(ret_error, CI_ERR_INVALID, "session", "the call is not done");
     if (call->taken)
@@ -168,50 +165,66 @@ static ci_status take(ci_call *call, int kind, const char *what, ci_error **ret_
     return call->status;
 }
 
-ci_status ci_call_take_result(ci_call *call, ci_result **ret_result, ci_error **ret_error) {
+static ci_status take_result(ci_call *call, ci_result **ret_result, ci_error **ret_error) {
     ci_status status = take(call, CII_OUTCOME_RESULT, "a result", ret_error);
     if (status == CI_OK)
         *ret_result = TAKE_PTR(call->result);
     return status;
 }
 
+static ci_status check(const ci_call *call, ci_error **ret_error) {
+    if (!call)
+        return cii_error_set(ret_error, CI_ERR_INVALID, "session", "call: NULL");
+    if (call->creator != getpid())
+        return cii_error_set(ret_error, CI_ERR_FORKED, "session", "the call was made by another process");
+    return CI_OK;
+}
+
+ci_status ci_call_take_result(ci_call *call, ci_result **ret_result, ci_error **ret_error) {
+    ci_status status = check(call, ret_error);
+    return status < 0 ? status : take_result(call, ret_result, ret_error);
+}
+
 ci_status ci_call_take_session(ci_call *call, ci_session **ret_session, ci_error **ret_error) {
-    ci_status status = take(call, CII_OUTCOME_SESSION, "a session", ret_error);
+    ci_status status = check(call, ret_error);
+    if (status == CI_OK)
+        status = take(call, CII_OUTCOME_SESSION, "a session", ret_error);
     if (status == CI_OK)
         *ret_session = TAKE_PTR(call->opened);
     return status;
 }
 
 ci_status ci_call_take_status(ci_call *call, ci_error **ret_error) {
-    return take(call, CII_OUTCOME_STATUS, "a status alone", ret_error);
+    ci_status status = check(call, ret_error);
+    return status < 0 ? status : take(call, CII_OUTCOME_STATUS, "a status alone", ret_error);
 }
 
+/* --- blocking forms: start has checked the process, and getpid(2) is not free ---------------------------------------- */
+
 ci_status cii_call_end_result(ci_call *call, ci_result **ret_result, ci_error **ret_error) {
-    ci_call_wait(call, -1);
-    ci_status status = ci_call_take_result(call, ret_result, ret_error);
-    ci_call_free(call);
+    cii_call_wait(call, CII_NEVER);
+    ci_status status = take_result(call, ret_result, ret_error);
+    cii_call_free(call, true);
     return status;
 }
 
 ci_status cii_call_end_status(ci_call *call, ci_error **ret_error) {
-    ci_call_wait(call, -1);
-    ci_status status = ci_call_take_status(call, ret_error);
-    ci_call_free(call);
+    cii_call_wait(call, CII_NEVER);
+    ci_status status = take(call, CII_OUTCOME_STATUS, "a status alone", ret_error);
+    cii_call_free(call, true);
     return status;
 }
 
-void ci_call_free(ci_call *call) {
-    if (!call)
-        return;
-    if (call->creator == getpid()) {
-        if (!call->done) {
-            call->ops->drop(call);
-            if (call->session)
-                cii_session_unlink(call->session, call);
-        }
+/* --- freeing ------------------------------------------------------------------------------------------------------- */
+
+void cii_call_free(ci_call *call, bool own) {
+    if (own && !call->done) {
+        call->ops->drop(call);
         if (call->session)
-            cii_session_give_wake_fd(call->session, call);
+            cii_session_unlink(call->session, call);
     }
+    if (own && call->session)
+        cii_session_give_wake_fd(call->session, call);
     ci_session_close(call->opened);
     cii_close(call->wake_fd);
     cii_close(call->epoll_fd);
@@ -220,4 +233,9 @@ void ci_call_free(ci_call *call) {
     ci_error_free(call->error);
     cii_session_unref(call->session);
     free(call);
+}
+
+void ci_call_free(ci_call *call) {
+    if (call)
+        cii_call_free(call, call->creator == getpid());
 }

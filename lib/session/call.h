@@ -86,13 +86,18 @@ struct ci_call {
 
 /* Makes a call of `size` bytes, of which struct ci_call is the first member and the rest zero, and links it to the
  * session (NULL: none). timeout_ms: 0 and less: none. */
-ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms, ci_call **ret_call,
-                       ci_error **ret_error);
+ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms,
+                       ci_call **ret_call, ci_error **ret_error);
 
 /* One step, signals and deadline included: whether the call is done. */
 bool cii_call_advance(ci_call *call);
 
 void cii_call_signal(ci_call *call, unsigned signal); /* from any thread that knows the call is alive */
+
+/* Processes the call until it is done (true), or until_us has come (CII_NEVER: it will not). */
+bool cii_call_wait(ci_call *call, int64_t until_us);
+/* own: in the process that made it; elsewhere only memory and descriptors are released. */
+void cii_call_free(ci_call *call, bool own);
 
 /* For blocking forms: waits, takes, frees. */
 ci_status cii_call_end_result(ci_call *call, ci_result **ret_result, ci_error **ret_error);

@@ -9,7 +9,7 @@ typedef struct cii_changes {
     cii_walk walk;
     void *before; /* tsearch(3) */
     bool comparing;
-    int64_t since_ns; /* with cii_changes_since(): only what was modified from then on */
+    int64_t since_ns;  /* with cii_changes_since(): only what was modified from then on */
     cii_report report; /* after the second walk */
     ci_status status;
 } cii_changes;

@@ -65,8 +65,9 @@ ci_status cii_keys_of_name(const ci_session *session, const char *name, char **r
         prefix = session->output_prefix;
         rest = name + strlen(CII_OUTPUTS);
     } else {
-        status = cii_error_set(ret_error, CI_ERR_INVALID, "session",
-                               "name: \"%s\" begins neither with \"" CII_OUTPUTS "\" nor with \"" CII_UPLOADS "\"", name);
+        status =
+            cii_error_set(ret_error, CI_ERR_INVALID, "session",
+                          "name: \"%s\" begins neither with \"" CII_OUTPUTS "\" nor with \"" CII_UPLOADS "\"", name);
         cii_error_hint(ret_error, "\"" CII_OUTPUTS "%s\" may be meant", name);
         return status;
     }

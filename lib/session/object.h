@@ -59,7 +59,8 @@ void cii_session_unref(ci_session *session);
 void cii_session_log(ci_session *session, int32_t level, const char *format, ...) _printf_(3, 4);
 void cii_session_trace(ci_session *session, const char *event, int64_t duration_us);
 
-/* Puts a call into the list of those that interrupt and close reach; holds the session. CI_ERR_CLOSED, _FORKED. */
+/* Puts a call into the list of those that interrupt and close reach; holds the session. After cii_session_check(), which
+ * tells whose process this is. CI_ERR_CLOSED. */
 ci_status cii_session_link(ci_session *session, ci_call *call, ci_error **ret_error);
 void cii_session_unlink(ci_session *session, ci_call *call); /* leaves the door too; keeps the hold */
 /* outer stands for inner from now on, and is linked already. */

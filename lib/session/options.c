@@ -54,7 +54,7 @@ ci_status cii_env_check(const char *const *env, ci_error **ret_error) {
 }
 
 #define ID_FORM "1 to 64 of the characters A-Z a-z 0-9 _ -"
-#define ALL_FLAGS                                                                                               \
+#define ALL_FLAGS                                                                                          \
     (CI_SESSION_NO_PRELOAD | CI_SESSION_PRELOAD_ONCE | CI_SESSION_NO_UNPACK | CI_SESSION_PUSH_EVERYTHING | \
      CI_SESSION_LEAVE_RUNNING)
 
@@ -83,9 +83,9 @@ static ci_status check(const ci_session_options *o, ci_error **ret_error) {
     return cii_env_check(o->env, ret_error);
 }
 
-#define DEFAULT(field, value)      \
-    do {                           \
-        if (options->field == 0)   \
+#define DEFAULT(field, value)       \
+    do {                            \
+        if (options->field == 0)    \
             options->field = value; \
     } while (0)
 

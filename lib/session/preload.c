@@ -253,8 +253,8 @@ static ci_status start_list(cii_preload *self, ci_error **ret_error) {
 
 static bool is_archive(const cii_preload *self, const char *key) {
     size_t stem = 0;
-    return !(self->session->options.flags & CI_SESSION_NO_UNPACK) &&
-           cii_archive_is_name(cii_path_base(key), &stem) && stem > 0;
+    return !(self->session->options.flags & CI_SESSION_NO_UNPACK) && cii_archive_is_name(cii_path_base(key), &stem) &&
+           stem > 0;
 }
 
 /* Archives last, so that a folder of uploads gets its name before one that is unpacked. */
@@ -287,13 +287,10 @@ static int32_t on_stat(void *user, const ci_entry *entry) {
 }
 
 static ci_status start_next(cii_preload *self) {
-    ci_session *session = self->session;
-    const char *rest = current(self)->key + strlen(session->uploads_prefix);
+    const char *rest = current(self)->key + strlen(self->session->uploads_prefix);
     ci_status status = cii_key_check(rest, false, "upload", &self->error);
     if (status == CI_OK)
         status = cii_path_normalize(rest, &self->path, &self->error);
-    if (status == CI_OK)
-        status = session->ops->file_stat(session->backend, self->path, on_stat, self, &self->op, &self->error);
     self->stage = STAT;
     return status < 0 ? fail(self, status) : CI_OK;
 }
@@ -333,7 +330,12 @@ static ci_status start_hash(cii_preload *self, bool here) {
 }
 
 static ci_status step_stat(cii_preload *self, cii_waits *waits) {
-    int r = cii_op_step(&self->op, waits, &self->error);
+    ci_session *session = self->session;
+    int r = 0;
+    if (!self->op)
+        r = session->ops->file_stat(session->backend, self->path, on_stat, self, &self->op, &self->error);
+    if (r == 0)
+        r = cii_op_step(&self->op, waits, &self->error);
     if (r == 0)
         return 0;
     if (r == CI_ERR_NOTFOUND) {
@@ -452,7 +454,8 @@ static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
 
 int cii_preload_step(cii_preload *self, bool opening, cii_waits *waits, ci_error **ret_error) {
     const uint32_t flags = self->session->options.flags;
-    if (!self->session->storage_ops || (flags & CI_SESSION_NO_PRELOAD) || (!opening && (flags & CI_SESSION_PRELOAD_ONCE)))
+    if (!self->session->storage_ops || (flags & CI_SESSION_NO_PRELOAD) ||
+        (!opening && (flags & CI_SESSION_PRELOAD_ONCE)))
         return 1;
     self->opening = opening;
     const int64_t end_us = cii_clock_us() + STEP_US;

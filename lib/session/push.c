@@ -118,18 +118,13 @@ static ci_status fail_path(push_call *self, const char *path, ci_error *error, c
     return file ? CI_OK : cii_error_nomem(ret_error);
 }
 
-static ci_status start_walk(push_call *self, ci_error **ret_error) {
-    self->stage = WALK;
-    return cii_walk_start(&self->walk, self->call.session, self->path, on_walked, self, ret_error);
-}
-
 /* Begins with the next path; none left: saving begins. */
 static ci_status select_next(push_call *self, ci_error **ret_error) {
-    ci_session *session = self->call.session;
     free(TAKE_PTR(self->path));
     if (!self->paths && self->path_at++ == 0) {
         self->path = strdup(".");
-        return self->path ? start_walk(self, ret_error) : cii_error_nomem(ret_error);
+        self->stage = WALK;
+        return self->path ? CI_OK : cii_error_nomem(ret_error);
     }
     if (!self->paths || !self->paths[self->path_at]) {
         self->stage = SAVE;
@@ -141,7 +136,7 @@ static ci_status select_next(push_call *self, ci_error **ret_error) {
         return fail_path(self, given, error, ret_error);
     self->stage = STAT;
     self->entry = (ci_entry){0};
-    return session->ops->file_stat(session->backend, self->path, on_stat, self, &self->op, ret_error);
+    return CI_OK;
 }
 
 static bool is_fatal(ci_status status) {
@@ -149,8 +144,13 @@ static bool is_fatal(ci_status status) {
 }
 
 static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    ci_session *session = self->call.session;
     _cleanup_error_ ci_error *error = NULL;
-    int r = cii_op_step(&self->op, waits, &error);
+    int r = 0;
+    if (!self->op)
+        r = session->ops->file_stat(session->backend, self->path, on_stat, self, &self->op, &error);
+    if (r == 0)
+        r = cii_op_step(&self->op, waits, &error);
     if (r == 0)
         return 0;
     if (is_fatal(r)) {
@@ -161,8 +161,10 @@ static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
     self->stage = SELECT;
     if (r < 0)
         return fail_path(self, self->path, TAKE_PTR(error), ret_error);
-    if (self->entry.kind == CI_FILE_DIRECTORY)
-        return start_walk(self, ret_error);
+    if (self->entry.kind == CI_FILE_DIRECTORY) {
+        self->stage = WALK;
+        return 0;
+    }
     self->entry.path = self->path;
     const char *reason = why_skipped(self, &self->entry);
     if (!add_file(self, strdup(self->path), &self->entry, reason ? CI_FILE_SKIPPED : CI_FILE_OK, reason))
@@ -172,7 +174,11 @@ static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
 
 static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
     _cleanup_error_ ci_error *error = NULL;
-    int r = cii_walk_step(&self->walk, waits, &error);
+    int r = 0;
+    if (!self->walk.session)
+        r = cii_walk_start(&self->walk, self->call.session, self->path, on_walked, self, &error);
+    if (r == 0)
+        r = cii_walk_step(&self->walk, waits, &error);
     if (r == 0)
         return 0;
     cii_walk_free(&self->walk);
@@ -358,8 +364,8 @@ ci_status ci_push_to_workspace_start(ci_session *session, const char *const *pat
     return CI_OK;
 }
 
-ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count,
-                               ci_result **ret_result, ci_error **ret_error) {
+ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count, ci_result **ret_result,
+                               ci_error **ret_error) {
     ci_call *call = NULL;
     ci_status status = ci_push_to_workspace_start(session, paths, path_count, &call, ret_error);
     return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);

@@ -439,8 +439,7 @@ static ci_status check_language(const ci_session *session, const char *language,
     static const struct {
         const char *name;
         uint64_t bit;
-    } languages[] = {
-        {"python", CI_CAP_PYTHON}, {"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}};
+    } languages[] = {{"python", CI_CAP_PYTHON}, {"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}};
     const char *names[CII_ELEMENTS(languages)];
     char can[64] = "";
     for (size_t i = 0; i < CII_ELEMENTS(languages); i++) {
@@ -453,11 +452,13 @@ static ci_status check_language(const ci_session *session, const char *language,
     }
     for (size_t i = 0; i < CII_ELEMENTS(languages); i++)
         if (strcmp(language, names[i]) == 0)
-            return cii_error_set(ret_error, CI_ERR_NOTSUP, "session",
-                                 "language \"%s\" is not available in this version with the backend \"%s\", which runs: %s",
-                                 language, session->ops->name, *can ? can : "none");
-    ci_status status = cii_error_set(ret_error, CI_ERR_INVALID, "session",
-                                     "language: \"%s\" is not allowed: one of python, javascript, typescript", language);
+            return cii_error_set(
+                ret_error, CI_ERR_NOTSUP, "session",
+                "language \"%s\" is not available in this version with the backend \"%s\", which runs: %s", language,
+                session->ops->name, *can ? can : "none");
+    ci_status status =
+        cii_error_set(ret_error, CI_ERR_INVALID, "session",
+                      "language: \"%s\" is not allowed: one of python, javascript, typescript", language);
     const char *meant = cii_nearest(language, names, CII_ELEMENTS(names));
     if (meant)
         cii_error_hint(ret_error, "\"%s\" may be meant", meant);

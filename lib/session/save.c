@@ -121,10 +121,21 @@ static int32_t on_object(void *user, const ci_object *object) {
     return 0;
 }
 
-static ci_status start_stat(cii_save *save) {
+static int step_stat(cii_save *save, cii_waits *waits) {
     ci_session *session = save->session;
-    save->stage = CII_SAVE_STAT;
-    return session->storage_ops->stat(session->storage_impl, save->key, on_object, save, &save->op, &save->error);
+    int r = 0;
+    if (!save->op)
+        r = session->storage_ops->stat(session->storage_impl, save->key, on_object, save, &save->op, &save->error);
+    if (r == 0)
+        r = cii_op_step(&save->op, waits, &save->error);
+    if (r == 0 || (r < 0 && r != CI_ERR_NOTFOUND))
+        return r;
+    if (r < 0) {
+        ci_error_free(TAKE_PTR(save->error));
+        save->object_is_there = false;
+    }
+    save->stage = CII_SAVE_DECIDE;
+    return 0;
 }
 
 static ci_status start_write(cii_save *save) {
@@ -168,7 +179,8 @@ static int decide(cii_save *save) {
 static int hashed(cii_save *save) {
     if (!save->uploads_too && save->known.is_preloaded && has_hash(save, save->known.preloaded))
         return end(save, CI_FILE_UNCHANGED);
-    return save->object_is_there ? decide(save) : start_stat(save);
+    save->stage = save->object_is_there ? CII_SAVE_DECIDE : CII_SAVE_STAT;
+    return 0;
 }
 
 static int begin(cii_save *save) {
@@ -182,7 +194,10 @@ static int begin(cii_save *save) {
         save->is_hashed = true;
         return hashed(save);
     }
-    return save->known.is_preloaded || save->known.is_pushed ? start_hash(save) : start_stat(save);
+    if (save->known.is_preloaded || save->known.is_pushed)
+        return start_hash(save);
+    save->stage = CII_SAVE_STAT;
+    return 0;
 }
 
 static int step_transfer(cii_save *save, cii_waits *waits) {
@@ -200,7 +215,6 @@ static int step_transfer(cii_save *save, cii_waits *waits) {
 }
 
 static int step(cii_save *save, cii_waits *waits) {
-    int r;
     switch (save->stage) {
     case CII_SAVE_KNOWN:
         return begin(save);
@@ -208,15 +222,7 @@ static int step(cii_save *save, cii_waits *waits) {
     case CII_SAVE_WRITE:
         return step_transfer(save, waits);
     case CII_SAVE_STAT:
-        r = cii_op_step(&save->op, waits, &save->error);
-        if (r == 0 || (r < 0 && r != CI_ERR_NOTFOUND))
-            return r;
-        if (r < 0) {
-            ci_error_free(TAKE_PTR(save->error));
-            save->object_is_there = false;
-        }
-        save->stage = CII_SAVE_DECIDE;
-        return 0;
+        return step_stat(save, waits);
     case CII_SAVE_DECIDE:
         return decide(save);
     }

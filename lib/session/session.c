@@ -75,11 +75,8 @@ void cii_session_trace(ci_session *session, const char *event, int64_t duration_
 /* --- calls --------------------------------------------------------------------------------------------------------- */
 
 ci_status cii_session_link(ci_session *session, ci_call *call, ci_error **ret_error) {
-    ci_status status = cii_session_check(session, ret_error);
-    if (status < 0)
-        return status;
     pthread_mutex_lock(&session->lock);
-    bool closed = atomic_load(&session->closed); /* since the check: close walks the list with the lock held */
+    bool closed = atomic_load(&session->closed); /* close walks the list with the lock held */
     if (!closed) {
         call->previous = session->last_call;
         *(session->last_call ? &session->last_call->next : &session->calls) = call;

@@ -10,7 +10,7 @@
 typedef struct stream_call {
     ci_call call;
     enum { FILE_GET, FILE_PUT, OBJECT_GET, OBJECT_PUT } kind;
-    bool in; /* past the door: only a file of the sandbox may be an upload that is still to come */
+    bool in;    /* past the door: only a file of the sandbox may be an upload that is still to come */
     char *path; /* or the object's key */
     uint64_t offset;
     uint64_t length;

@@ -52,7 +52,6 @@ struct cii_unpack {
     char *target;
     unsigned target_number;
     ci_op *op;
-    bool target_is_taken;
     ci_status status;
     ci_error *error; /* why it was not unpacked, or not whole */
 };
@@ -221,8 +220,7 @@ static int step_move(cii_unpack *self) {
     if (status < 0)
         return status;
     const char *name = NULL;
-    _cleanup_close_ int folder_fd =
-        cii_resolve_parent(self->dirs.files_fd, self->target, CII_RESOLVE_NO_LINKS, &name);
+    _cleanup_close_ int folder_fd = cii_resolve_parent(self->dirs.files_fd, self->target, CII_RESOLVE_NO_LINKS, &name);
     while (folder_fd >= 0 && self->target_number <= TARGETS_MAX) {
         cii_fsid before = enter(self);
         long r = syscall(SYS_renameat2, self->parent_fd, self->stage_name, folder_fd, cii_path_base(self->target),
@@ -267,24 +265,24 @@ static int step_copy(cii_unpack *self, cii_waits *waits) {
 }
 
 static int32_t on_target(void *user, const ci_entry *entry) {
+    (void)user;
     (void)entry;
-    ((cii_unpack *)user)->target_is_taken = true;
     return 0;
 }
 
 /* Looks for a name that is free. */
 static int step_target(cii_unpack *self, cii_waits *waits) {
     ci_session *session = self->session;
-    if (!self->op) {
-        ci_status status = self->target_number < TARGETS_MAX ? next_target(self) : too_many_targets(self);
-        self->target_is_taken = false;
-        if (status == CI_OK)
-            status = session->ops->file_stat(session->backend, self->target, on_target, self, &self->op, &self->error);
-        if (status < 0)
-            return status;
-    }
     _cleanup_error_ ci_error *error = NULL;
-    int r = cii_op_step(&self->op, waits, &error);
+    int r = 0;
+    if (!self->op) {
+        r = self->target_number < TARGETS_MAX ? next_target(self) : too_many_targets(self);
+        if (r < 0)
+            return r;
+        r = session->ops->file_stat(session->backend, self->target, on_target, self, &self->op, &error);
+    }
+    if (r == 0)
+        r = cii_op_step(&self->op, waits, &error);
     if (r == 0)
         return 0;
     if (r == CI_ERR_NOTFOUND) {
@@ -334,8 +332,8 @@ static int step_put(cii_unpack *self, cii_waits *waits) {
 /* The archive may have been swapped by the guest since it was written: what is opened is a regular file, below the root,
  * reached by no link. */
 static ci_status open_here(cii_unpack *self) {
-    _cleanup_close_ int fd = cii_resolve_open(self->dirs.files_fd, self->path, O_PATH | O_NOFOLLOW, 0,
-                                              CII_RESOLVE_NO_LINKS);
+    _cleanup_close_ int fd =
+        cii_resolve_open(self->dirs.files_fd, self->path, O_PATH | O_NOFOLLOW, 0, CII_RESOLVE_NO_LINKS);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return cii_error_errno(&self->error, errno, "session", "open the archive");

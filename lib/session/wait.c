@@ -69,21 +69,25 @@ static void block(ci_call *call, int64_t until_us) {
         drain(wake_fd);
 }
 
+bool cii_call_wait(ci_call *call, int64_t until_us) {
+    for (;;) {
+        if (!call->done && !call->waits.again)
+            block(call, until_us);
+        if (cii_call_advance(call))
+            return true;
+        if (until_us != CII_NEVER && cii_clock_us() >= until_us)
+            return false;
+    }
+}
+
 int32_t ci_call_wait(ci_call *call, int64_t timeout_ms) {
     if (!call)
         return CI_ERR_INVALID;
     if (call->creator != getpid())
         return CI_ERR_FORKED;
-    int64_t until_us =
-        timeout_ms < 0 || timeout_ms > CII_NEVER / 2000 ? CII_NEVER : cii_clock_us() + timeout_ms * 1000;
-    for (;;) {
-        if (!call->done && !call->waits.again)
-            block(call, until_us);
-        if (cii_call_advance(call))
-            return CI_CALL_DONE;
-        if (until_us != CII_NEVER && cii_clock_us() >= until_us)
-            return CI_CALL_RUNNING;
-    }
+    bool for_ever = timeout_ms < 0 || timeout_ms > CII_NEVER / 2000;
+    return cii_call_wait(call, for_ever ? CII_NEVER : cii_clock_us() + timeout_ms * 1000) ? CI_CALL_DONE
+                                                                                          : CI_CALL_RUNNING;
 }
 
 /* --- the descriptor ----------------------------------------------------------------------------------------------- */

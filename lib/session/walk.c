@@ -4,9 +4,9 @@
 #include "base/str.h"
 
 bool cii_walk_is_litter(const char *name) {
-    static const char *const names[] = {"node_modules", "__pycache__",  ".ipynb_checkpoints", ".cache",
-                                        ".npm",         ".venv",        "venv",               ".tox",
-                                        ".mypy_cache",  ".pytest_cache", ".ruff_cache"};
+    static const char *const names[] = {
+        "node_modules", "__pycache__", ".ipynb_checkpoints", ".cache",        ".npm",       ".venv",
+        "venv",         ".tox",        ".mypy_cache",        ".pytest_cache", ".ruff_cache"};
     for (size_t i = 0; i < CII_ELEMENTS(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;

@@ -9,10 +9,10 @@
 typedef struct workspace_call {
     ci_call call;
     enum { LIST, STAT, REMOVE } kind;
-    char *name;   /* what was asked for */
-    char *key;    /* STAT, REMOVE */
-    unsigned at;  /* LIST: which of the two prefixes */
-    char *after;  /* LIST: last key of the page */
+    char *name;  /* what was asked for */
+    char *key;   /* STAT, REMOVE */
+    unsigned at; /* LIST: which of the two prefixes */
+    char *after; /* LIST: last key of the page */
     uint32_t listed;
     ci_op *op;
     ci_status status; /* of the callback */

@@ -32,6 +32,17 @@ def run(*command: object, **options: object) -> str:
     return done.stdout
 
 
+def install(build: Path, prefix: Path) -> None:
+    if os.access(build, os.W_OK):
+        run("cmake", "--install", build, "--prefix", prefix)
+        return
+    # CMake lists what it installed in the build folder; somebody who may not write there has it done elsewhere.
+    script = prefix.with_name("cmake_install.cmake")
+    text = (build / "cmake_install.cmake").read_text()
+    script.write_text(text.replace(f'"{build}/${{CMAKE_INSTALL_MANIFEST}}"', f'"{script}.list"'))
+    run("cmake", f"-DCMAKE_INSTALL_PREFIX={prefix}", "-P", script)
+
+
 def check(program: Path, library_dir: Path | None) -> None:
     environment = {"LD_LIBRARY_PATH": str(library_dir)} if library_dir else {}
     lines = run(program, env=environment, cwd="/").splitlines()
@@ -46,7 +57,7 @@ def main() -> int:
         folder = Path(name)
         folder.chmod(0o755)
         prefix = folder / "prefix"
-        run("cmake", "--install", build, "--prefix", prefix)
+        install(Path(build), prefix)
         pc = next(prefix.rglob("libci.pc"))
         library_dir = pc.parent.parent
         expected = ["include/ci/ci.h", "include/ci/sys/sandbox.h", "libexec/libci/ci-supervisor",

@@ -146,6 +146,8 @@ struct file_op {
     size_t chunk_size, chunk_sent;
     uint32_t flags;
     struct walk *walk;
+    ci_status status; /* what went wrong as it started, told by the first process() */
+    ci_error *error;
 };
 
 typedef struct level {
@@ -190,6 +192,7 @@ static void file_free(ci_op *op) {
     if (f->temporary != NULL)
         unlinkat(f->parent_fd, f->temporary, 0);
     walk_free(f->walk);
+    ci_error_free(f->error);
     cii_close(f->fd);
     cii_close(f->parent_fd);
     free(f->path);
@@ -214,13 +217,22 @@ static file_op *file_new(local_session *s, const char *path, int32_t (*step)(fil
     return f;
 }
 
-/* Ends a start function: the operation, or what went wrong. */
+static int32_t failed_step(file_op *f, ci_error **ret_error) {
+    if (ret_error != NULL) {
+        ci_error_free(*ret_error);
+        *ret_error = TAKE_PTR(f->error);
+    }
+    return f->status;
+}
+
+/* Ends a start function. A failure is the operation's: its first process() tells it. */
 static ci_status started(file_op *f, ci_status status, ci_op **ret_op, ci_error **ret_error) {
     if (f == NULL)
         return cii_error_nomem(ret_error);
     if (status != CI_OK) {
-        file_free(&f->op);
-        return status;
+        f->step = failed_step;
+        f->status = status;
+        f->error = ret_error != NULL ? TAKE_PTR(*ret_error) : NULL;
     }
     *ret_op = &f->op;
     return CI_OK;
@@ -284,10 +296,12 @@ ci_status local_file_get(void *session, const char *path, uint64_t offset, uint6
 static int32_t put_end(file_op *f, ci_error **ret_error) {
     struct stat st;
     if (fstatat(f->parent_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (S_ISDIR(st.st_mode))
-            return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "%s: is a folder", f->path);
-        if (S_ISREG(st.st_mode))
-            fchmod(f->fd, st.st_mode & 0777);
+        if (!S_ISREG(st.st_mode))
+            return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "%s: is %s; remove it first", f->path,
+                                 S_ISDIR(st.st_mode)   ? "a folder"
+                                 : S_ISLNK(st.st_mode) ? "a link"
+                                                       : "not a regular file");
+        fchmod(f->fd, st.st_mode & 0777);
     }
     cii_fsid before = cii_fsid_enter(f->session->uid, f->session->gid); /* a new name is made by somebody */
     int renamed = renameat(f->parent_fd, f->temporary, f->parent_fd, f->name);

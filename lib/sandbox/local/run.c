@@ -22,6 +22,8 @@ typedef struct run_op {
     cii_wire_reader reader;
     uint64_t item_offset;
     char **ret_info; /* the question about the session: its answer */
+    bool asks_task;  /* POLL or STOP: that there is no such task is a failure of the call, not a result */
+    bool no_task;
     bool done;
 } run_op;
 
@@ -115,7 +117,9 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     outcome.error_name = texts[1];
     outcome.error_message = texts[2];
     outcome.traceback = texts[3];
-    r->sink.done(r->sink.user, &outcome);
+    r->no_task = r->asks_task && outcome.outcome == CI_OUTCOME_REFUSED;
+    if (!r->no_task)
+        r->sink.done(r->sink.user, &outcome);
     r->done = true;
     for (size_t i = 0; i < CII_ELEMENTS(texts); i++)
         free(texts[i]);
@@ -238,6 +242,8 @@ static int32_t run_process(ci_op *op, ci_error **ret_error) {
         if (status != 0)
             return cii_error_set(ret_error, CI_ERR_PROTOCOL, LOCAL_DOMAIN, "the sandbox sent what it must not");
     }
+    if (r->no_task)
+        return cii_error_set(ret_error, CI_ERR_NOTFOUND, LOCAL_DOMAIN, "there is no such task");
     return r->done ? 1 : 0;
 }
 
@@ -307,6 +313,7 @@ static ci_status start(local_session *s, const ci_run_request *request, const ci
     if (r == NULL)
         return cii_error_nomem(ret_error);
     *r = (run_op){.op.ops = &run_ops, .session = s, .sink = *sink, .fd = -1, .epoll_fd = -1, .ret_info = ret_info};
+    r->asks_task = request->kind == CI_RUN_TASK_POLL || request->kind == CI_RUN_TASK_STOP;
     cii_wire_reader_init(&r->reader, CII_WIRE_ITEM_MAX + (1u << 20), on_message, r);
     ci_status status = put_start(&r->out, request);
     if (status == CI_ERR_LIMIT)

@@ -145,7 +145,7 @@ static ci_status add_name(list *l, level *top, const struct dirent *entry) {
     if ((size_t)length >= sizeof key - 1 || cii_key_check(key, false, "key", NULL) < 0)
         return CI_OK;
     if (kind == DT_DIR)
-        strcpy(key + length, "/");
+        memcpy(key + length, "/", 2);
     if (!is_wanted(l->cursor, key, kind == DT_DIR))
         return CI_OK;
     size_t at = top->text.size;

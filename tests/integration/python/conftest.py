@@ -22,6 +22,8 @@ libci.use_library(str(BUILD / "lib/libci.so"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if not (BUILD / "lib/libci.so").exists():
+        pytest.exit(f"nothing is built in {BUILD}: CI_TEST_BUILD names the build folder", 2)
     config.addinivalue_line("markers", "long: takes minutes; runs only with CI_TEST_FULL=1")
 
 

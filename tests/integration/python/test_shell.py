@@ -135,7 +135,7 @@ def test_a_task_that_prints_without_end_is_bounded_and_does_not_block(session: l
         assert time.monotonic() < deadline, "the writer is blocked"
         time.sleep(0.1)
     polled = session.poll_task(result.task_id)
-    assert polled.stdout_total >= 400000 * 34 // 2 and len(polled.stdout_bytes) < 4 << 20
+    assert b"bytes omitted" in polled.stdout_bytes and len(polled.stdout_bytes) < 4 << 20
 
 
 def test_no_task_by_that_number(session: libci.Session) -> None:

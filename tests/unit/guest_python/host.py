@@ -164,7 +164,7 @@ class Kernel:
                 return message
             left = end - time.monotonic()
             readable = select.select([self.socket, *self.outputs], [], [], max(left, 0))[0]
-            if not readable and left <= 0:
+            if left <= 0:
                 if may_expire:
                     return None
                 raise TimeoutError("no message from the kernel; it printed %r" % (self.drain(),))

@@ -69,7 +69,8 @@ static int32_t fake_process(ci_op *base, ci_error **ret_error) {
     if (op->session->shut)
         return fail(CI_ERR_LOST, "shut down", ret_error);
     if ((is(op, "say") || is(op, "lost")) && !op->said++)
-        op->sink->output(op->sink->user, CI_STREAM_STDOUT, strchr(op->text, ' ') + 1, strlen(strchr(op->text, ' ') + 1));
+        op->sink->output(op->sink->user, CI_STREAM_STDOUT, strchr(op->text, ' ') + 1,
+                         strlen(strchr(op->text, ' ') + 1));
     if (is(op, "say") || (is(op, "sleep") && due && !op->interrupted && !op->killed))
         return finish(op, CI_OUTCOME_OK, NULL);
     if (is(op, "lost"))

@@ -381,7 +381,8 @@ static void a_forked_child_is_told_and_harms_nothing(void **state) {
         ci_result *result = NULL;
         int good = ci_execute_code(session, "say x", SIZE_MAX, NULL, &result, NULL) == CI_ERR_FORKED &&
                    ci_call_wait(call, 0) == CI_ERR_FORKED && ci_call_fd(call) == CI_ERR_FORKED &&
-                   ci_session_interrupt(session) == CI_ERR_FORKED && ci_sandbox_prepare(sandbox, 0, NULL) == CI_ERR_FORKED;
+                   ci_session_interrupt(session) == CI_ERR_FORKED &&
+                   ci_sandbox_prepare(sandbox, 0, NULL) == CI_ERR_FORKED;
         ci_call_free(call);
         ci_session_close(session);
         ci_sandbox_free(sandbox);

@@ -35,8 +35,12 @@ class EventLoop:
         task = loop.create_task(_evaluate(cell, namespace))
         try:
             return loop.run_until_complete(task)
-        except BaseException:
+        except BaseException as error:
             if not task.done():  # interrupted: the code gets its chance to clean up
                 task.cancel()
                 loop.run_until_complete(asyncio.wait([task]))
+                try:
+                    task.result()
+                except BaseException as end:  # knows where the code was
+                    error.__context__ = end
             raise
