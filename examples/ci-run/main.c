@@ -27,7 +27,8 @@ struct program {
     struct source *sources; /* one a unit */
     ci_sandbox *sandbox;
     ci_session *session;
-    char *temporary; /* workspace folder to be removed at the end */
+    char *temporary;  /* workspace folder to be removed at the end */
+    int preload_told; /* the opening's uploads, which the first result lists once more */
 };
 
 /* ---- what is to be run ---- */
@@ -165,12 +166,20 @@ static int open_with_uploads(struct program *program) {
     return open_session(program, workspace, 0);
 }
 
-static void report_preload(struct program *program) {
+static void tell_preload(struct program *program) {
     ci_result *report;
     if (ci_session_preload_report(program->session, &report, NULL) == CI_OK) {
         terminal_note_preload(report);
         ci_result_free(report);
     }
+    program->preload_told = 1;
+}
+
+/* Uploads that came later. */
+static void tell_later_preload(struct program *program, const ci_result *result) {
+    if (!program->preload_told)
+        terminal_note_preload(result);
+    program->preload_told = 0;
 }
 
 /* ---- running ---- */
@@ -204,7 +213,7 @@ static int take_result(struct program *program, ci_call *call, const struct unit
     if (error)
         return fail(program, error);
     int status = ci_result_exit_code(result);
-    terminal_note_preload(result);
+    tell_later_preload(program, result);
     if (program->options->json)
         terminal_put_json(&program->terminal, result);
     else
@@ -235,6 +244,8 @@ static int set_arguments(struct program *program, const char *name) {
         terminal_wait(&program->terminal, call, 0);
         ci_result *result = NULL;
         ci_call_take_result(call, &result, &error);
+        if (result)
+            tell_later_preload(program, result);
         ci_result_free(result);
         ci_call_free(call);
     }
@@ -256,7 +267,8 @@ static int run_unit(struct program *program, const struct unit *unit, const stru
     } else {
         int is_file = unit->kind == UNIT_FILE;
         run.language = language_of(options, unit);
-        int status = strcmp(run.language, "python") ? 0 : set_arguments(program, is_file ? unit->argument : "-c");
+        int wants_arguments = (is_file || options->argument_count) && strcmp(run.language, "python") == 0;
+        int status = wants_arguments ? set_arguments(program, is_file ? unit->argument : "-c") : 0;
         if (status)
             return status;
         ci_execute_code_start(program->session, is_file ? source->text : unit->argument,
@@ -338,8 +350,12 @@ static int work(struct program *program) {
         status = open_with_uploads(program);
     if (status)
         return status;
-    report_preload(program);
-    status = program->options->calls ? answer_calls(program) : run_units(program);
+    if (program->options->calls) {
+        status = answer_calls(program);
+    } else {
+        tell_preload(program);
+        status = run_units(program);
+    }
     if (program->terminal.end_status)
         return program->terminal.end_status;
     int saved = save(program);

@@ -123,7 +123,7 @@ void terminal_note_preload(const ci_result *result) {
         ci_file_info file = {.struct_size = sizeof(file)};
         if (ci_result_file(result, CI_FILES_PRELOAD, i, &file))
             continue;
-        if (file.status == CI_FILE_PRELOADED)
+        if (file.status == CI_FILE_PRELOADED && !file.error)
             preloaded++;
         else if (++shown > MOST)
             continue;
@@ -133,8 +133,8 @@ void terminal_note_preload(const ci_result *result) {
         else if (file.status == CI_FILE_UNPACKED)
             terminal_note("uploads: unpacked %s into %s (%u entries)", file.path, file.target ? file.target : ".",
                           file.entry_count);
-        else
-            terminal_note("uploads: %s: %s: %s", ci_file_status_name(file.status), file.path,
+        else /* refused, in conflict; or in the sandbox, but an archive that could not be unpacked */
+            terminal_note("uploads: %s %s: %s", ci_file_status_name(file.status), file.path,
                           file.error ? file.error : "no reason given");
     }
     if (shown > MOST)

@@ -243,12 +243,12 @@ static int32_t on_object(void *user, const ci_object *object) {
     return self->status < 0 ? -1 : 0;
 }
 
-static ci_status start_list(cii_preload *self, ci_error **ret_error) {
+static ci_status start_list(cii_preload *self) {
     ci_session *session = self->session;
     self->listed = 0;
     self->stage = LIST;
     return session->storage_ops->list(session->storage_impl, session->uploads_prefix, self->last_key, LIST_PAGE,
-                                      on_object, self, &self->op, ret_error);
+                                      on_object, self, &self->op, &self->error);
 }
 
 static bool is_archive(const cii_preload *self, const char *key) {
@@ -264,14 +264,14 @@ static int compare_turn(const void *a, const void *b, void *user) {
     return archives ? archives : strcmp(one->key, two->key);
 }
 
-static int step_list(cii_preload *self, cii_waits *waits, ci_error **ret_error) {
-    int r = cii_op_step(&self->op, waits, ret_error);
+static int step_list(cii_preload *self, cii_waits *waits) {
+    int r = cii_op_step(&self->op, waits, &self->error);
     if (self->status < 0)
-        return cii_error_nomem(ret_error);
+        return self->status;
     if (r <= 0)
         return r;
     if (self->listed >= LIST_PAGE)
-        return start_list(self, ret_error);
+        return start_list(self);
     if (self->queue_count > 1)
         qsort_r(self->queue, self->queue_count, sizeof *self->queue, compare_turn, self);
     self->stage = NEXT;
@@ -404,13 +404,13 @@ static int end_round(cii_preload *self) {
 }
 
 /* 1: the round is over; otherwise as ci_status. */
-static int step(cii_preload *self, cii_waits *waits, ci_error **ret_error) {
+static int step(cii_preload *self, cii_waits *waits) {
     switch (self->stage) {
     case IDLE:
         self->started_us = cii_clock_us();
-        return start_list(self, ret_error);
+        return start_list(self);
     case LIST:
-        return step_list(self, waits, ret_error);
+        return step_list(self, waits);
     case NEXT:
         return self->queue_at == self->queue_count ? end_round(self) : start_next(self);
     case STAT:
@@ -431,7 +431,7 @@ static int step(cii_preload *self, cii_waits *waits, ci_error **ret_error) {
 static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
     bool listing = self->stage == LIST || self->stage == IDLE;
     if (!is_fatal(r) && listing && !self->opening) {
-        const char *why = ret_error && *ret_error ? ci_error_message(*ret_error) : "the uploads cannot be listed";
+        const char *why = ci_error_message(self->error);
         const ci_file_info info = {.struct_size = sizeof info,
                                    .path = CII_UPLOADS,
                                    .error = why,
@@ -439,8 +439,6 @@ static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
                                    .status = CI_FILE_FAILED};
         cii_session_log(self->session, CI_LOG_WARNING, "uploads: %s", why);
         int told = report(self, &info);
-        if (ret_error)
-            ci_error_free(TAKE_PTR(*ret_error));
         cii_preload_stop(self);
         return told < 0 ? cii_error_nomem(ret_error) : 1;
     }
@@ -460,7 +458,7 @@ int cii_preload_step(cii_preload *self, bool opening, cii_waits *waits, ci_error
     self->opening = opening;
     const int64_t end_us = cii_clock_us() + STEP_US;
     while (waits->count == 0 && !waits->again) { /* each step that waits says for what */
-        int r = step(self, waits, ret_error);
+        int r = step(self, waits);
         if (r == 1)
             return 1;
         if (r < 0)

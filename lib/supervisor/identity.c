@@ -1,10 +1,15 @@
 /* Who the sandboxes are to the host. Root takes a block of 65,536 ids that no other supervisor has, far above those of
  * people and services, so that every session is a user of its own. Everybody else has only the own id. */
 #include <fcntl.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "os/fd.h"
 #include "supervisor/supervisor.h"
@@ -60,4 +65,45 @@ int identity_map(const identity *ids, pid_t pid) {
     if (ids->count == 1 && write_proc(pid, "setgroups", "deny") < 0)
         return -1;
     return write_proc(pid, "uid_map", uids) < 0 || write_proc(pid, "gid_map", gids) < 0 ? -1 : 0;
+}
+
+/* A user namespace that maps one id to another, for an idmapped mount (mount_setattr(2)). A process has to hold it
+ * until it is opened. */
+static int map_namespace(const struct stat *owner, uint32_t id) {
+    char uids[48], gids[48], path[48];
+    int ready[2];
+    snprintf(uids, sizeof uids, "%u %u 1", owner->st_uid, id);
+    snprintf(gids, sizeof gids, "%u %u 1", owner->st_gid, id);
+    if (pipe2(ready, O_CLOEXEC) < 0)
+        return -1;
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        char byte;
+        close(ready[1]);
+        _exit(read(ready[0], &byte, 1) != 0);
+    }
+    cii_close(ready[0]);
+    snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+    int fd = pid < 0 || write_proc(pid, "uid_map", uids) < 0 || write_proc(pid, "gid_map", gids) < 0
+                 ? -1
+                 : open(path, O_RDONLY | O_CLOEXEC);
+    int error_number = errno;
+    cii_close(ready[1]); /* it ends */
+    if (pid > 0)
+        waitpid(pid, NULL, 0);
+    errno = error_number;
+    return fd;
+}
+
+int identity_open_tree(const identity *ids, const char *path, uint32_t uid) {
+    struct stat st;
+    _cleanup_close_ int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || fstat(tree, &st) < 0)
+        return -1;
+    _cleanup_close_ int namespace = map_namespace(&st, ids->base + uid);
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                              .userns_fd = (uint64_t) namespace};
+    if (namespace < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+        return -1;
+    return TAKE_FD(tree);
 }

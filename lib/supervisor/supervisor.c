@@ -18,7 +18,8 @@
 #define DOMAIN "local"
 #define HOST_FD 3
 #define OWNER_FD 4
-#define ATTEMPTS 2 /* zygotes that may die under the wish for one session */
+#define REMOVE_ATTEMPTS 1000 /* half a second; what is left then goes when the supervisor ends */
+#define ATTEMPTS 2           /* zygotes that may die under the wish for one session */
 
 typedef enum zygote_state { ZYGOTE_NONE, ZYGOTE_STARTING, ZYGOTE_READY, ZYGOTE_FAILED } zygote_state;
 
@@ -507,6 +508,12 @@ static void want_spare(void) {
     supervisor.spare_due_ms = cii_clock_ms() + SPARE_DELAY_MS;
 }
 
+/* Root shows the folder with its owner's id turned into the session's; others have the one id on both sides. */
+static int open_host_dir(const char *path, uint32_t uid) {
+    return supervisor.ids.count == 1 ? template_open_tree(&supervisor.template, path)
+                                     : identity_open_tree(&supervisor.ids, path, uid);
+}
+
 static void open_session(const request *r, int setup_fd) {
     _cleanup_error_ ci_error *error = NULL;
     _cleanup_close_ int tree = -1;
@@ -514,7 +521,8 @@ static void open_session(const request *r, int setup_fd) {
     want_spare();
     if (f != NULL && r->plain && f->spare != NULL && f->spare->root_fd >= 0 && assign_spare(f->spare, r, setup_fd))
         return;
-    if (f != NULL && r->host_dir != NULL && (tree = template_open_tree(&supervisor.template, r->host_dir)) < 0) {
+    uint32_t uid = free_uid();
+    if (f != NULL && r->host_dir != NULL && (tree = open_host_dir(r->host_dir, uid)) < 0) {
         cii_error_errno(&error, errno, DOMAIN, "host_dir %s", r->host_dir);
         f = NULL;
     }
@@ -607,7 +615,7 @@ static bool read_hello(request *ret_hello) {
 
 /* Ends sessions whose init has ended; their groups may be in use for a moment longer. */
 static void reap_session(session *s) {
-    if (cgroup_remove(&supervisor.cgroups, s->id)) {
+    if (cgroup_remove(&supervisor.cgroups, s->id) || ++s->attempts > REMOVE_ATTEMPTS) {
         unlink_session(s);
         free_session(s);
     } else {

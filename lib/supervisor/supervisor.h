@@ -35,6 +35,8 @@ typedef struct identity {
 void identity_choose(identity *ret_ids);
 /* Writes the maps of a process that has just entered its user namespace. 0, or -1 with errno. */
 int identity_map(const identity *ids, pid_t pid);
+/* A detached mount of a host folder in which the folder's owner is the session's user `uid`; -1 with errno. */
+int identity_open_tree(const identity *ids, const char *path, uint32_t uid);
 
 /* --- cgroup.c ------------------------------------------------------------------------------------------------------- */
 

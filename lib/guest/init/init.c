@@ -571,7 +571,7 @@ guest *guest_new(session_spec *spec) {
 static int next_timeout(const guest *g) {
     int64_t timeout = -1, now = cii_clock_ms();
     for (const job *j = g->jobs; j != NULL; j = j->next)
-        if (j->state == JOB_ENDING) {
+        if (j->state == JOB_ENDING && !job_congested(j)) { /* congested: woken when there is room */
             int64_t left = CII_MAX(j->ends_ms - now, 0);
             timeout = timeout < 0 ? left : CII_MIN(timeout, left);
         }

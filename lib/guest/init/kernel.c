@@ -117,7 +117,7 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
 /* The channel is closed or broken: the process ends by itself (it executed another program, say) or is ended. */
 static void channel_broken(kernel *k, bool misbehaved) {
     watch_close(k->g, &k->channel);
-    if (misbehaved)
+    if (misbehaved && k->pid > 0)
         kill(k->pid, SIGKILL);
 }
 
@@ -223,10 +223,12 @@ void kernel_kill(kernel *k, job *j) {
 }
 
 void kernel_restart(kernel *k, job *j) {
-    if (k->state == KERNEL_DOWN) {
+    bool fresh = k->state == KERNEL_DOWN || k->state == KERNEL_STARTING;
+    if (fresh && k->job == NULL) {
         k->job = j;
         j->state = JOB_RUNNING;
-        kernel_start(k);
+        if (k->state == KERNEL_DOWN)
+            kernel_start(k);
         return;
     }
     if (k->job != NULL) { /* it ends as lost, and its slot is taken by the restart when the process is reaped */
@@ -238,7 +240,8 @@ void kernel_restart(kernel *k, job *j) {
     k->queue = j;
     if (k->queue_last == NULL)
         k->queue_last = j;
-    kill(k->pid, SIGKILL);
+    if (k->pid > 0)
+        kill(k->pid, SIGKILL);
 }
 
 /* --- beginning and end --------------------------------------------------------------------------------------------- */

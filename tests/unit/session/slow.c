@@ -1,0 +1,131 @@
+#include "slow.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "storage/storage.h"
+
+typedef struct slow {
+    ci_storage *inner;
+    const ci_storage_ops *ops;
+    void *impl;
+    long step_ms;
+    slow_log *log;
+} slow;
+
+typedef struct slow_op {
+    ci_op op;
+    slow *storage;
+    ci_op *inner;
+    int timer_fd;
+} slow_op;
+
+static void wind(slow_op *op) {
+    long ms = op->storage->step_ms;
+    struct itimerspec at = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 + 1}};
+    timerfd_settime(op->timer_fd, 0, &at, NULL);
+}
+
+static int32_t slow_fd(ci_op *op) {
+    return ((slow_op *)op)->timer_fd;
+}
+
+static int32_t slow_process(ci_op *base, ci_error **ret_error) {
+    slow_op *op = (slow_op *)base;
+    uint64_t fired;
+    if (read(op->timer_fd, &fired, sizeof fired) < 0)
+        return 0;
+    wind(op);
+    return op->inner->ops->process(op->inner, ret_error);
+}
+
+static void slow_free(ci_op *base) {
+    slow_op *op = (slow_op *)base;
+    op->storage->log->ops--;
+    op->inner->ops->free(op->inner);
+    close(op->timer_fd);
+    free(op);
+}
+
+static ci_status wrap(slow *storage, ci_status status, ci_op **op) {
+    static const ci_op_ops ops = {sizeof ops, slow_fd, slow_process, NULL, NULL, slow_free};
+    if (status < 0)
+        return status;
+    slow_op *outer = calloc(1, sizeof *outer);
+    outer->op.ops = &ops;
+    outer->storage = storage;
+    outer->inner = *op;
+    outer->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    wind(outer);
+    int now = ++storage->log->ops;
+    if (now > storage->log->most_ops)
+        storage->log->most_ops = now;
+    *op = &outer->op;
+    return CI_OK;
+}
+
+static ci_status slow_get(void *impl, const char *key, const char *if_etag, uint64_t offset, uint64_t length,
+                          ci_op_write_cb write_bytes, ci_object_cb object, void *user, ci_op **ret_op,
+                          ci_error **ret_error) {
+    slow *s = impl;
+    return wrap(s, s->ops->get(s->impl, key, if_etag, offset, length, write_bytes, object, user, ret_op, ret_error),
+                ret_op);
+}
+
+static ci_status slow_put(void *impl, const ci_put_request *request, ci_op_read_cb read_bytes, ci_object_cb object,
+                          void *user, ci_op **ret_op, ci_error **ret_error) {
+    slow *s = impl;
+    return wrap(s, s->ops->put(s->impl, request, read_bytes, object, user, ret_op, ret_error), ret_op);
+}
+
+static ci_status slow_list(void *impl, const char *prefix, const char *after, uint32_t max, ci_object_cb object,
+                           void *user, ci_op **ret_op, ci_error **ret_error) {
+    slow *s = impl;
+    if (s->log->fail_list) {
+        const ci_error_fields fields = {
+            .struct_size = sizeof fields, .domain = "slow", .message = "out of reach", .status = CI_ERR_IO};
+        return ci_error_make(&fields, ret_error);
+    }
+    return wrap(s, s->ops->list(s->impl, prefix, after, max, object, user, ret_op, ret_error), ret_op);
+}
+
+static ci_status slow_stat(void *impl, const char *key, ci_object_cb object, void *user, ci_op **ret_op,
+                           ci_error **ret_error) {
+    slow *s = impl;
+    return wrap(s, s->ops->stat(s->impl, key, object, user, ret_op, ret_error), ret_op);
+}
+
+static ci_status slow_remove(void *impl, const char *key, ci_op **ret_op, ci_error **ret_error) {
+    slow *s = impl;
+    return wrap(s, s->ops->remove(s->impl, key, ret_op, ret_error), ret_op);
+}
+
+static void slow_free_impl(void *impl) {
+    ci_storage_free(((slow *)impl)->inner);
+    free(impl);
+}
+
+ci_storage *slow_storage(const char *folder, long step_ms, slow_log *log) {
+    static const ci_storage_ops ops = {
+        .struct_size = sizeof ops,
+        .name = "slow",
+        .free = slow_free_impl,
+        .get = slow_get,
+        .put = slow_put,
+        .list = slow_list,
+        .stat = slow_stat,
+        .remove = slow_remove,
+    };
+    slow *s = calloc(1, sizeof *s);
+    const ci_storage_dir_options options = {.struct_size = sizeof options, .no_sync = 1};
+    if (ci_storage_dir_new(folder, &options, &s->inner, NULL) < 0)
+        return NULL;
+    s->ops = cii_storage_ops(s->inner);
+    s->impl = cii_storage_impl(s->inner);
+    s->step_ms = step_ms;
+    s->log = log;
+    ci_storage *storage = NULL;
+    return ci_storage_new(&ops, s, &storage, NULL) == CI_OK ? storage : NULL;
+}

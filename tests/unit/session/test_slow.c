@@ -1,0 +1,408 @@
+/* Sessions whose storage keeps them waiting: order, parallel transfers, deadlines and cancels in the middle of them; and
+ * a push that trusts the backend's word that nothing can have been written. */
+#include <ftw.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../unit.h"
+#include "base/clock.h"
+#include "fake.h"
+#include "sandbox/sandbox.h"
+#include "slow.h"
+#include "template_sandbox.h"
+
+#define STEP_MS 5
+
+static char folder[64];
+static slow_log logged;
+static ci_storage *storage;
+static ci_sandbox *sandbox;
+static ci_session *session;
+static int fds_before;
+
+static void write_here(const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static bool is_here(const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    char path[128];
+    fds_before = count_fds();
+    logged = (slow_log){0};
+    strcpy(folder, "/tmp/ci-test-XXXXXX");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/uploads", folder);
+    mkdir(path, 0755);
+    storage = slow_storage(folder, STEP_MS, &logged);
+    return storage && template_sandbox_new(TEMPLATE_HOST_PATHS | TEMPLATE_WALK, &sandbox, NULL) == CI_OK ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    ci_session_close(session);
+    session = NULL;
+    ci_sandbox_free(sandbox);
+    ci_storage_free(storage);
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (logged.ops || count_fds() != fds_before)
+        fprintf(stderr, "left: %d operations, %d descriptors\n", logged.ops, count_fds() - fds_before);
+    return logged.ops || count_fds() != fds_before ? -1 : 0;
+}
+
+static ci_session_options usual(void) {
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.sandbox = sandbox;
+    options.storage = storage;
+    options.network = CI_NETWORK_HOST;
+    return options;
+}
+
+static void open_session(void) {
+    ci_session_options options = usual();
+    ci_error *error = NULL;
+    if (ci_session_open(&options, &session, &error) < 0)
+        fail_msg("%s", ci_error_message(error));
+}
+
+static ci_call *start(const char *command, int64_t timeout_ms) {
+    ci_run_options options = CI_RUN_OPTIONS_INIT;
+    options.timeout_ms = timeout_ms;
+    ci_call *call = NULL;
+    assert_int_equal(ci_execute_command_start(session, command, &options, &call, NULL), CI_OK);
+    return call;
+}
+
+static ci_result *end(ci_call *call) {
+    ci_result *result = NULL;
+    assert_int_equal(ci_call_wait(call, 5000), CI_CALL_DONE);
+    assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
+    ci_call_free(call);
+    return result;
+}
+
+static void assert_prints(const char *command, const char *wanted) {
+    ci_result *result = end(start(command, 0));
+    assert_string_equal(ci_result_stdout(result, NULL), wanted);
+    ci_result_free(result);
+}
+
+static void make_uploads(int count) {
+    for (int i = 0; i < count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "uploads/%02d.txt", i);
+        write_here(name, name);
+    }
+}
+
+/* --- opening ------------------------------------------------------------------------------------------------------- */
+
+static void opening_brings_uploads_and_never_blocks(void **state) {
+    (void)state;
+    make_uploads(5);
+    ci_session_options options = usual();
+    ci_call *call = NULL;
+    assert_int_equal(ci_session_open_start(&options, &call, NULL), CI_OK);
+    struct pollfd fd = {.fd = ci_call_fd(call), .events = POLLIN};
+    int64_t longest = 0;
+    for (int32_t r = CI_CALL_RUNNING; r == CI_CALL_RUNNING;) {
+        assert_int_equal(poll(&fd, 1, 1000), 1);
+        int64_t before = cii_clock_us();
+        r = ci_call_process(call);
+        longest = CII_MAX(longest, cii_clock_us() - before);
+    }
+    assert_true(longest < 500000); /* the machine may be busy; the whole takes some 100 ms */
+    assert_int_equal(ci_call_take_session(call, &session, NULL), CI_OK);
+    ci_call_free(call);
+    assert_prints("ls | wc -l | tr -d ' '", "5\n");
+}
+
+static void opening_has_a_deadline(void **state) {
+    (void)state;
+    make_uploads(40);
+    ci_session_options options = usual();
+    options.open_timeout_ms = 50;
+    FAILS(CI_ERR_TIMEOUT, "open: time-out after 0.05 s", ci_session_open(&options, &session, &error));
+}
+
+static void an_open_call_that_is_freed_leaves_nothing(void **state) {
+    (void)state;
+    make_uploads(3);
+    ci_session_options options = usual();
+    ci_call *call = NULL;
+    assert_int_equal(ci_session_open_start(&options, &call, NULL), CI_OK);
+    assert_int_equal(ci_call_wait(call, 12), CI_CALL_RUNNING);
+    ci_call_free(call);
+}
+
+static void a_storage_out_of_reach_fails_opening_but_no_later_call(void **state) {
+    (void)state;
+    logged.fail_list = 1;
+    ci_session_options options = usual();
+    FAILS(CI_ERR_IO, "open session: uploads: out of reach", ci_session_open(&options, &session, &error));
+    logged.fail_list = 0;
+    open_session();
+    logged.fail_list = 1;
+    ci_result *result = end(start("echo ran", 0));
+    assert_string_equal(ci_result_stdout(result, NULL), "ran\n");
+    assert_int_equal(ci_result_file_count(result, CI_FILES_PRELOAD), 1);
+    ci_file_info info = {.struct_size = sizeof info};
+    assert_int_equal(ci_result_file(result, CI_FILES_PRELOAD, 0, &info), CI_OK);
+    assert_int_equal(info.status, CI_FILE_FAILED);
+    assert_string_equal(info.error, "out of reach");
+    ci_result_free(result);
+}
+
+/* --- the door ------------------------------------------------------------------------------------------------------ */
+
+static ci_status (*inner_run)(void *, const ci_run_request *, const ci_sink *, ci_op **, ci_error **);
+static char run_order[8];
+
+static ci_status noted_run(void *state, const ci_run_request *request, const ci_sink *sink, ci_op **ret_op,
+                           ci_error **ret_error) {
+    strncat(run_order, request->text + strlen("echo "), 1);
+    return inner_run(state, request, sink, ret_op, ret_error);
+}
+
+static void keep_impl(void *impl) {
+    (void)impl;
+}
+
+/* A backend that is the template but for what a test puts in place of its functions. */
+static ci_sandbox *disguised(const ci_sandbox_ops *ops) {
+    ci_sandbox_ops changed = *ops;
+    ci_sandbox *result = NULL;
+    changed.free = keep_impl;
+    assert_int_equal(ci_sandbox_new(&changed, cii_sandbox_impl(sandbox), &result, NULL), CI_OK);
+    return result;
+}
+
+static void calls_begin_in_order_however_they_are_processed(void **state) {
+    (void)state;
+    ci_sandbox_ops ops = *cii_sandbox_ops(sandbox);
+    inner_run = ops.run;
+    ops.run = noted_run;
+    ci_session_options options = usual();
+    options.sandbox = disguised(&ops);
+    assert_int_equal(ci_session_open(&options, &session, NULL), CI_OK);
+    ci_sandbox_free(options.sandbox);
+    run_order[0] = 0;
+    ci_call *calls[4];
+    struct pollfd fds[4];
+    const char *commands[] = {"echo 0", "echo 1", "echo 2", "echo 3"};
+    for (int i = 0; i < 4; i++) {
+        calls[i] = start(commands[i], 0);
+        fds[i] = (struct pollfd){.fd = ci_call_fd(calls[i]), .events = POLLIN};
+    }
+    assert_string_equal(run_order, ""); /* the storage keeps the first one waiting, and so all */
+    for (int left = 4; left > 0;) {
+        assert_true(poll(fds, 4, 2000) > 0);
+        for (int i = 3; i >= 0; i--) /* the last first */
+            if (fds[i].revents && ci_call_process(calls[i]) == CI_CALL_DONE) {
+                fds[i].fd = -1;
+                fds[i].revents = 0;
+                left--;
+            }
+    }
+    for (int i = 0; i < 4; i++)
+        ci_call_free(calls[i]);
+    assert_string_equal(run_order, "0123");
+}
+
+static void who_leaves_the_door_early_lets_the_next_pass(void **state) {
+    (void)state;
+    open_session();
+    ci_call *first = start("echo first", 0), *second = start("echo second", 0);
+    ci_call_free(first);
+    ci_result *result = end(second);
+    assert_string_equal(ci_result_stdout(result, NULL), "second\n");
+    ci_result_free(result);
+}
+
+static void *end_in_thread(void *call) {
+    return end(call);
+}
+
+static void one_thread_waits_at_the_door_for_another(void **state) {
+    (void)state;
+    open_session();
+    for (int i = 0; i < 10; i++) {
+        ci_call *first = start("true", 0), *second = start("true", 0);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, end_in_thread, second), 0);
+        ci_result_free(end(first));
+        void *result = NULL;
+        pthread_join(thread, &result);
+        ci_result_free(result);
+    }
+}
+
+static void a_deadline_before_the_run_is_a_result(void **state) {
+    (void)state;
+    open_session();
+    make_uploads(20);
+    ci_result *result = end(start("echo ran > ran", 30));
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
+    ci_result_free(result);
+    assert_prints("ls ran; ls | wc -l | tr -d ' '", "20\n"); /* the next call brings the rest */
+}
+
+/* --- push ---------------------------------------------------------------------------------------------------------- */
+
+static void push_transfers_in_parallel(void **state) {
+    (void)state;
+    open_session();
+    ci_result_free(end(start("for i in $(seq 40); do echo $i > f$i; done", 0)));
+    logged.most_ops = 0;
+    int64_t start_ms = cii_clock_ms();
+    ci_result *result = NULL;
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
+    assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 40);
+    ci_result_free(result);
+    assert_int_equal(logged.most_ops, 8);
+    assert_true(cii_clock_ms() - start_ms < 40 * 2 * STEP_MS); /* one after the other would take longer */
+    assert_true(is_here("code-interpreter/f40"));
+}
+
+static void a_push_that_is_late_tells_what_it_did(void **state) {
+    (void)state;
+    ci_session_options options = usual();
+    options.timeout_ms = 60;
+    assert_int_equal(ci_session_open(&options, &session, NULL), CI_OK);
+    ci_run_options unhurried = CI_RUN_OPTIONS_INIT;
+    unhurried.timeout_ms = -1;
+    ci_result *result = NULL;
+    assert_int_equal(
+        ci_execute_command(session, "for i in $(seq 400); do echo $i > f$i; done", &unhurried, &result, NULL), CI_OK);
+    ci_result_free(result);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
+    assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 400);
+    int saved = 0, failed = 0;
+    for (size_t i = 0; i < 400; i++) {
+        ci_file_info info = {.struct_size = sizeof info};
+        ci_result_file(result, CI_FILES_MAIN, i, &info);
+        saved += info.status == CI_FILE_SAVED;
+        failed += info.status == CI_FILE_FAILED && info.error;
+    }
+    assert_true(saved > 0);
+    assert_int_equal(saved + failed, 400);
+    ci_result_free(result);
+}
+
+static void large_files_pass_in_bounded_memory(void **state) {
+    (void)state;
+    open_session();
+    ci_result_free(end(start("head -c 3000000 /dev/urandom > big; sha256sum < big | cut -c1-64 > sum", 0)));
+    ci_result *result = NULL;
+    const char *path = "big";
+    assert_int_equal(ci_push_to_workspace(session, &path, 1, &result, NULL), CI_OK);
+    ci_file_info info = {.struct_size = sizeof info};
+    assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
+    assert_int_equal(info.size_bytes, 3000000);
+    char check[128];
+    snprintf(check, sizeof check, "test $(cat sum) = %s && echo same", info.sha256);
+    ci_result_free(result);
+    assert_prints(check, "same\n");
+}
+
+/* --- activity ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t activity_now;
+static int reads;
+static ci_status (*inner_get)(void *, const char *, uint64_t, uint64_t, ci_op_write_cb, void *, ci_op **, ci_error **);
+
+static uint64_t tell_activity(void *state) {
+    (void)state;
+    return activity_now;
+}
+
+static ci_status counted_get(void *state, const char *path, uint64_t offset, uint64_t length,
+                             ci_op_write_cb write_bytes, void *user, ci_op **ret_op, ci_error **ret_error) {
+    reads++;
+    return inner_get(state, path, offset, length, write_bytes, user, ret_op, ret_error);
+}
+
+static void files_are_hashed_again_unless_nothing_can_have_written(void **state) {
+    (void)state;
+    ci_sandbox_ops ops = *cii_sandbox_ops(sandbox);
+    inner_get = ops.file_get;
+    ops.file_get = counted_get;
+    ops.activity = tell_activity;
+    ci_session_options options = usual();
+    options.sandbox = disguised(&ops);
+    assert_int_equal(ci_session_open(&options, &session, NULL), CI_OK);
+    ci_sandbox_free(options.sandbox);
+    ci_result_free(end(start("echo 1 > f", 0)));
+    static const struct {
+        uint64_t activity;
+        int reads;
+    } pushes[] = {{7, 1}, {7, 0}, {8, 1}, {8, 0}, {0, 1}, {0, 1}};
+    for (size_t i = 0; i < CII_ELEMENTS(pushes); i++) {
+        activity_now = pushes[i].activity;
+        reads = 0;
+        ci_result *result = NULL;
+        assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+        ci_file_info info = {.struct_size = sizeof info};
+        assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
+        assert_int_equal(info.status, i == 0 ? CI_FILE_SAVED : CI_FILE_UNCHANGED);
+        assert_non_null(info.sha256);
+        assert_int_equal(reads, pushes[i].reads);
+        ci_result_free(result);
+    }
+    activity_now = 8; /* the host's own writing counts too */
+    const ci_file_content content = {"f", "2\n", 2};
+    ci_file_op_options write_options = CI_FILE_OP_OPTIONS_INIT;
+    write_options.operation = CI_FILE_OP_WRITE;
+    write_options.content = &content;
+    write_options.content_count = 1;
+    ci_result *result = NULL;
+    assert_int_equal(ci_file_op(session, &write_options, &result, NULL), CI_OK);
+    ci_result_free(result);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    ci_file_info info = {.struct_size = sizeof info};
+    assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
+    assert_int_equal(info.status, CI_FILE_SAVED);
+    ci_result_free(result);
+}
+
+#define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH(opening_brings_uploads_and_never_blocks),
+        WITH(opening_has_a_deadline),
+        WITH(an_open_call_that_is_freed_leaves_nothing),
+        WITH(a_storage_out_of_reach_fails_opening_but_no_later_call),
+        WITH(calls_begin_in_order_however_they_are_processed),
+        WITH(who_leaves_the_door_early_lets_the_next_pass),
+        WITH(one_thread_waits_at_the_door_for_another),
+        WITH(a_deadline_before_the_run_is_a_result),
+        WITH(push_transfers_in_parallel),
+        WITH(a_push_that_is_late_tells_what_it_did),
+        WITH(large_files_pass_in_bounded_memory),
+        WITH(files_are_hashed_again_unless_nothing_can_have_written),
+    };
+    return cmocka_run_group_tests_name("sessions with a slow storage", tests, NULL, NULL);
+}
