@@ -69,7 +69,7 @@ static ci_status write_workspace(cii_json_writer *w, const ci_session *session) 
         return CI_OK;
     }
     _cleanup_free_ char *where = NULL;
-    ci_status status = session->storage_ops->describe(session->storage_impl, &where);
+    ci_status status = cii_storage_describe(session->storage, &where);
     cii_json_begin_object(w);
     cii_json_key_string(w, "storage", session->storage_ops->name);
     cii_json_key_string(w, "where", where);

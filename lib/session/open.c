@@ -50,6 +50,9 @@ static ci_status find_storage(ci_session *session, ci_error **ret_error) {
     }
     if (!session->storage)
         return CI_OK;
+    ci_status status = cii_storage_check(session->storage, ret_error);
+    if (status < 0)
+        return status;
     session->storage_ops = cii_storage_ops(session->storage);
     session->storage_impl = cii_storage_impl(session->storage);
     return cii_keys_init(session, ret_error);

@@ -10,6 +10,7 @@ import ctypes
 import gc
 import json
 import os
+import site
 import sys
 
 DATA_LIBRARIES = ["numpy", "pandas", "matplotlib", "matplotlib.pyplot", "scipy", "sklearn"]
@@ -44,8 +45,20 @@ def prepare(kernel, preload):
     return report
 
 
+def open_user_site():
+    """What `pip install` brings is importable at once: its folder is on the path before there is anything in it."""
+    if not site.ENABLE_USER_SITE:
+        return
+    folder = site.getusersitepackages()
+    os.makedirs(folder, exist_ok=True)
+    if folder not in sys.path:
+        systems = [i for i, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages"))]
+        sys.path.insert(systems[0] if systems else len(sys.path), folder)
+
+
 def be_session(library, kernel):
     library.ci_guest_session_enter()
+    open_user_site()
     index = 0
     while True:
         entry = library.ci_guest_session_env(index)

@@ -138,17 +138,17 @@ def tars(out: dict[str, bytes]) -> None:
     out["deep.tar"] = deep.done()
     out["quine.tar"] = Tar().file("in.zip", Zip().add("x", b"x").done()).file("in.tar", out["plain.tar"]).done()
     zeros = Tar("w:gz")
-    zeros.tar.addfile(tar_entry("zeros", size=64 << 20), io.BytesIO(bytes(64 << 20)))
+    zeros.tar.addfile(tar_entry("zeros", size=32 << 20), io.BytesIO(bytes(32 << 20)))
     out["bomb.tar.gz"] = zeros.done()
     refused = Tar("w:gz")
-    refused.tar.addfile(tar_entry("../zeros", size=64 << 20), io.BytesIO(bytes(64 << 20)))
+    refused.tar.addfile(tar_entry("../zeros", size=32 << 20), io.BytesIO(bytes(32 << 20)))
     out["bomb-refused.tar.gz"] = refused.done()
     out["nested.tar.gz.gz"] = zlib.compress(out["plain.tar.gz"], 9, 31)
     hole = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "hole",
             "GNU.sparse.realsize": str(1 << 60)}
     out["hole.tar"] = Tar().file("GNUSparseFile.0/hole", b"0\n".ljust(512, b"\0"), pax_headers=hole).done()
     many = Tar("w:gz")
-    for i in range(10_000):
+    for i in range(2_000):
         many.file(f"d{i // 100}/f{i}", b"")
     out["many.tar.gz"] = many.done()
     folders = Tar("w:gz")
@@ -185,7 +185,7 @@ def zips(out: dict[str, bytes]) -> None:
     out["encrypted.zip"] = Zip().add("secret", b"0123456789abcdef", flags=1).add("good", b"x").done()
     out["taken.zip"] = Zip().add("a", b"first").add("a", b"second").add("a/b", b"x").done()
     out["liar.zip"] = Zip().add("liar", bytes(8 << 20), method=8, size=10).add("good", b"x").done()
-    out["bomb.zip"] = Zip().add("zeros", bytes(64 << 20), method=8).done()
+    out["bomb.zip"] = Zip().add("zeros", bytes(32 << 20), method=8).done()
     overlap = Zip().add("0", bytes(1 << 20), method=8)
     for i in range(1, 200):
         overlap.add(f"{i}", bytes(1 << 20), method=8, offset=0)

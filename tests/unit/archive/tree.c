@@ -82,7 +82,7 @@ void tree_text(int dir_fd, bool modes, cii_buf *ret_text) {
 }
 
 char *tree_temporary(void) {
-    const char *where = getenv("TMPDIR");
+    const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
     char *path = cii_str_printf("%s/ci-archive-XXXXXX", where ? where : "/tmp");
     return mkdtemp(path);
 }

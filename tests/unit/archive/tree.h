@@ -8,7 +8,7 @@
  * "…" and the size), "name/", "name->target", "name?" for anything else; with `modes` also ":mode" in octal. */
 void tree_text(int dir_fd, bool modes, cii_buf *ret_text);
 
-/* A fresh folder in TMPDIR; malloc'd path. */
+/* A fresh folder; malloc'd path. On a tmpfs where there is one: that is what archives are unpacked to, and it is fast. */
 char *tree_temporary(void);
 
 #endif

@@ -41,7 +41,7 @@ class Result:
     """Of one run; missing texts are None."""
 
     def __init__(self):
-        self.stdout = self.stderr = b""
+        self.stdout, self.stderr = bytearray(), bytearray()
         self.items = []  # (MIME type, data, stdout bytes before it)
         self.background = (b"", b"")
         self.first_output_s = None
@@ -97,7 +97,8 @@ class Kernel:
         started = time.monotonic()
         result = self._result = Result()
         result.background = self.drain()
-        result.stdout = result.stderr = b""
+        result.stdout, result.stderr = bytearray(), bytearray()
+        result.first_output_s = None
         self.send(text, cwd, env)
         interrupts = [started + s for s in interrupts]
         while True:
@@ -118,6 +119,7 @@ class Kernel:
             else:
                 assert kind == DONE
                 result.take(fields)
+                result.stdout, result.stderr = bytes(result.stdout), bytes(result.stderr)
                 return result
 
     def send(self, text, cwd=None, env=(), call=7):
@@ -136,24 +138,24 @@ class Kernel:
 
     def drain(self):
         """Takes what is in the pipes; returns all of the current run so far."""
-        for index, fd in enumerate(self.outputs):
-            while True:
-                try:
-                    data = os.read(fd, 1 << 20)
-                except BlockingIOError:
-                    break
-                if not data:
-                    break
-                self._took(index, data)
-        return self._result.stdout, self._result.stderr
+        while self._take(self.outputs):
+            pass
+        return bytes(self._result.stdout), bytes(self._result.stderr)
 
-    def _took(self, index, data):
-        if self._result.first_output_s is None:
-            self._result.first_output_s = time.monotonic()
-        if index == 0:
-            self._result.stdout += data
-        else:
-            self._result.stderr += data
+    def _take(self, fds):
+        """Takes a piece of each of some pipes. Returns whether there was any."""
+        any_data = False
+        for fd in fds:
+            try:
+                data = os.read(fd, 1 << 20)
+            except BlockingIOError:
+                continue
+            if data:
+                any_data = True
+                self._result.first_output_s = self._result.first_output_s or time.monotonic()
+                taken = self._result.stdout if fd == self.outputs[0] else self._result.stderr
+                taken += data
+        return any_data
 
     def _message(self, timeout, may_expire=False):
         """The next message; output is taken in meanwhile."""
@@ -168,7 +170,7 @@ class Kernel:
                 if may_expire:
                     return None
                 raise TimeoutError("no message from the kernel; it printed %r" % (self.drain(),))
-            self.drain()
+            self._take([fd for fd in readable if fd in self.outputs])
             if self.socket in readable:
                 try:
                     data = self.socket.recv(1 << 20)
@@ -178,12 +180,6 @@ class Kernel:
                     self.status = self._wait(self.pid)
                     raise Lost()
                 self._input += data
-            elif readable:
-                self._forget_ended()
-
-    def _forget_ended(self):
-        """Does not spin on a pipe whose writers have gone: looks again in a moment."""
-        time.sleep(0.0005)
 
     def _parse(self):
         at, payload = 0, b""

@@ -124,14 +124,13 @@ static void opening_brings_uploads_and_never_blocks(void **state) {
     ci_call *call = NULL;
     assert_int_equal(ci_session_open_start(&options, &call, NULL), CI_OK);
     struct pollfd fd = {.fd = ci_call_fd(call), .events = POLLIN};
-    int64_t longest = 0;
+    int rounds = 0;
     for (int32_t r = CI_CALL_RUNNING; r == CI_CALL_RUNNING;) {
         assert_int_equal(poll(&fd, 1, 1000), 1);
-        int64_t before = cii_clock_us();
         r = ci_call_process(call);
-        longest = CII_MAX(longest, cii_clock_us() - before);
+        rounds++;
     }
-    assert_true(longest < 500000); /* the machine may be busy; the whole takes some 100 ms */
+    assert_true(rounds > 5); /* it came back whenever it had to wait */
     assert_int_equal(ci_call_take_session(call, &session, NULL), CI_OK);
     ci_call_free(call);
     assert_prints("ls | wc -l | tr -d ' '", "5\n");

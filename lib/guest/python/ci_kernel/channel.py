@@ -45,12 +45,19 @@ def number(data):
 
 
 class Channel:
-    """Used by one thread at a time; whoever sends an item holds on to it until the answer has come."""
+    """Used by one thread at a time; whoever sends an item holds on to it until the answer has come.
+
+    Handlers of signals may raise anything, here as elsewhere. Neither a message that is being sent nor what has been
+    received is damaged by that; `trouble` keeps the exception for whom it may concern.
+    """
 
     def __init__(self, fd):
         self._fd = high_duplicate(fd)
         close(fd)
-        self._input = b""
+        self._input = bytearray()
+        self._pieces = []  # payloads of the frames that have come of a message
+        self._total = 0
+        self.trouble = None
 
     def close(self):
         close(self._fd)
@@ -61,16 +68,14 @@ class Channel:
 
     def receive(self):
         """Waits for a message. Returns its type and its fields, a list of (key, bytes)."""
-        payload = []
-        total = 0
         while True:
-            size, kind, flags, zero = _head.unpack(self._take(_head.size))
-            total += size
-            if size > FRAME_MAX or total > MESSAGE_MAX or zero or flags & ~_MORE:
-                self.give_up()
-            payload.append(self._take(size))
-            if not flags & _MORE:
-                return kind, _split(b"".join(payload))
+            message = self._parse()
+            if message is not None:
+                return message
+            data = self._insist(read, 1 << 18)
+            if not data:
+                _exit(0)
+            self._input += data
 
     def send(self, kind, fields):
         """Sends a message; values are bytes or integers."""
@@ -84,35 +89,42 @@ class Channel:
             piece = payload[start : start + FRAME_MAX]
             start += len(piece)
             more = _MORE if start < len(payload) else 0
-            self._put(_head.pack(len(piece), kind, more, 0) + piece)
+            out = memoryview(_head.pack(len(piece), kind, more, 0) + piece)
+            while out:
+                out = out[self._insist(write, out) :]
             if not more:
                 return
 
-    def _take(self, size):
-        pieces = []
-        missing = size
-        data = self._input
+    def _insist(self, function, argument):
+        """read() or write() until it has happened."""
         while True:
-            if len(data) >= missing:
-                self._input = data[missing:]
-                pieces.append(data[:missing])
-                return b"".join(pieces)
-            pieces.append(data)
-            missing -= len(data)
             try:
-                data = read(self._fd, 1 << 18)
-            except OSError:
-                _exit(_PROTOCOL_LOST)
-            if not data:
-                _exit(0)
+                return function(self._fd, argument)
+            except OSError as error:
+                if error.errno is not None:
+                    _exit(_PROTOCOL_LOST)
+                self.trouble = error
+            except BaseException as error:
+                self.trouble = error
 
-    def _put(self, data):
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[write(self._fd, view) :]
-            except OSError:
-                _exit(_PROTOCOL_LOST)
+    def _parse(self):
+        """Takes frames off the input. Returns the message when it is whole, else None."""
+        while len(self._input) >= _head.size:
+            size, kind, flags, zero = _head.unpack_from(self._input)
+            if size > FRAME_MAX or self._total + size > MESSAGE_MAX or zero or flags & ~_MORE:
+                self.give_up()
+            end = _head.size + size
+            if len(self._input) < end:
+                break
+            self._total += size
+            self._pieces.append(bytes(self._input[_head.size : end]))
+            del self._input[:end]
+            if not flags & _MORE:
+                payload = b"".join(self._pieces)
+                self._pieces.clear()
+                self._total = 0
+                return kind, _split(payload)
+        return None
 
 
 def _split(payload):

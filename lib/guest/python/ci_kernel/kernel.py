@@ -10,6 +10,7 @@ import sys
 from os import _exit, chdir, environ, fsdecode, getcwd, getpid, register_at_fork
 from os.path import join
 from signal import ITIMER_REAL, setitimer
+from site import USER_SITE
 from sys import getprofile, getrecursionlimit, gettrace, setprofile, setrecursionlimit, settrace
 from time import monotonic_ns
 
@@ -135,11 +136,13 @@ class Surroundings:
                 continue
 
     def _see_new_modules(self):
-        """A file that was put into the folder in the same tick of the clock as the one before must be found as well."""
-        try:
-            sys.path_importer_cache[getcwd()].invalidate_caches()
-        except Exception:  # nothing was imported from there, or code has changed how things are imported
-            pass
+        """A file that was put into the folder, or installed, in the same tick of the clock as the one before must be
+        found as well."""
+        for folder in (getcwd(), USER_SITE):
+            try:
+                sys.path_importer_cache[folder].invalidate_caches()
+            except Exception:  # nothing was imported from there, or code has changed how things are imported
+                pass
 
 
 class Kernel:
@@ -171,18 +174,24 @@ class Kernel:
     def serve(self):
         self._channel.send(wire.READY, [(wire.INFO, json.dumps(self._info()).encode())])
         while True:
-            kind, fields = self._channel.receive()
-            if kind != wire.EXEC:
-                self._channel.give_up()
-            self._interrupts.expect()
-            request = Request(fields)
-            del fields
             try:
-                answer = self._answer(request)
-            except BaseException as error:  # of the kernel itself: a handler of another signal raised, say
-                self._leave_if_forked(error)
-                answer = self._emergency(error)
-            self._channel.send(wire.DONE, answer)
+                self._serve_one()
+            except BaseException:  # a handler of another signal raised; the cell it was meant for is over
+                self._leave_if_forked(None)
+
+    def _serve_one(self):
+        kind, fields = self._channel.receive()
+        if kind != wire.EXEC:
+            self._channel.give_up()
+        self._interrupts.expect()
+        self._channel.trouble = None
+        request = Request(fields)
+        try:
+            answer = self._answer(request)
+        except BaseException as error:
+            self._leave_if_forked(error)
+            answer = self._emergency(error)
+        self._channel.send(wire.DONE, answer)
 
     def _info(self):
         return {

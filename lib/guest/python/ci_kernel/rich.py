@@ -107,6 +107,9 @@ class Items:
         kind, _ = self._channel.receive()
         if kind != wire.ITEM_ACK:
             self._channel.give_up()
+        trouble, self._channel.trouble = self._channel.trouble, None
+        if trouble is not None:
+            raise trouble
 
     def publish(self, bundle):
         """Displays an object given by its representations: sends those that are rich, and prints the text where it
