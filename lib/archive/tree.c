@@ -185,7 +185,7 @@ static int empty(walk *w) {
 int cii_tree_remove(int parent_fd, const char *name) {
     if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
         return 0;
-    if (errno != EISDIR && errno != EPERM)
+    if (errno != EISDIR)
         return -1;
     _cleanup_(walk_done) walk w = {.fd = -1};
     w.fd = open_folder(parent_fd, name, &w.mount_id);

@@ -32,6 +32,7 @@ typedef struct row {
 
 #define N8 "nnnnnnnn"
 #define N255 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 N8 "nnnnnnn"
+#define M8 "mmmmmmmm"
 #define D8 "dddddddd"
 #define W16 "wwwwwwwwwwwwwwww"
 #define ONES16 "1111111111111111"
@@ -68,7 +69,7 @@ static const row rows[] = {
      .tree = "C:/ C:/x=6 back\\slash=5 bad\377=7 dot/ dot/a=1 grüß中.txt=3 new\nline=4 two/ two/slashes=2 "},
     {.archive = "unicode-pax.tar", .tree = "中文/ 中文/" E10 E10 E10 E10 E10 E10 "=x "},
     {.archive = "names.zip",
-     .tree = "good=9 win/ win/dows/ win/dows/x=3 über.txt=1 über2=2 ",
+     .tree = "good=9 mix/ mix/ed/ mix/ed/x=0 win/ win/dows/ win/dows/x=3 über.txt=1 über2=2 ",
      .refused = "../up" LEAVES "C:/evil" ABSOLUTE "/root" ABSOLUTE "/abs" ABSOLUTE "a/../../b" LEAVES},
     {.archive = "leaving.tar",
      .tree = "good=x ",
@@ -77,7 +78,8 @@ static const row rows[] = {
     {.archive = "self.tar", .tree = "good=x ", .refused = ".: its name is the folder's own; "},
     {.archive = "long.tar",
      .tree = "good=x " N255 "=x ",
-     .refused = N8 N8 N8 N8 N8 ": its name is too long; " D8 D8 D8 D8 D8 ": its name is too long; "},
+     .refused = N8 N8 N8 N8 N8 ": its name is too long; " M8 M8 M8 M8 M8 ": its name is too long; " D8 D8 D8 D8 D8
+                               ": its name is too long; "},
     {.archive = "taken.tar",
      .tree = "a:644=first d:700/ ",
      .refused = "a" TAKEN "a/b: a part of its path is a file; a" TAKEN "d" TAKEN,
@@ -88,7 +90,7 @@ static const row rows[] = {
      .refused = "abs" OUTSIDE "out" OUTSIDE "d/out" OUTSIDE "d/deep" OUTSIDE "back" OUTSIDE},
     {.archive = "links.zip", .tree = "good=x l->good ", .refused = "evil" OUTSIDE},
     {.archive = "links.7z", .tree = "d/ d/x.txt=deep l->d/x.txt "},
-    {.archive = "link-through.tar", .tree = "d/ d/p->.. l/ l/x=x ", .refused = "q" OUTSIDE "l" TAKEN},
+    {.archive = "link-through.tar", .tree = "d/ d/p->.. l/ l/x=x ", .refused = "e/f/q" OUTSIDE "l" TAKEN},
     {.archive = "link-swap.tar", .tree = "x=data ", .refused = "x" OUTSIDE},
     {.archive = "hard.tar",
      .tree = "a=text d/ d/b=text s->a ",

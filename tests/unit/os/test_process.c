@@ -406,6 +406,47 @@ static void hosts_handlers_do_not_run_in_the_program(void **state) {
     in_a_host(host_whose_group_gets_signals);
 }
 
+/* How many processes run the same file as this one, this one included. */
+static int own_kind_count(void) {
+    char own[PATH_MAX] = "", path[PATH_MAX + 20], file[PATH_MAX];
+    int count = 0;
+    assert_true(readlink("/proc/self/exe", own, sizeof(own) - 1) > 0);
+    DIR *dir = opendir("/proc");
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        snprintf(path, sizeof(path), "/proc/%s/exe", entry->d_name);
+        ssize_t size = readlink(path, file, sizeof(file) - 1);
+        count += size > 0 && strlen(own) == (size_t)size && memcmp(own, file, (size_t)size) == 0;
+    }
+    closedir(dir);
+    return count;
+}
+
+static int host_that_spawns_all_the_time(void) {
+    const char *const argv[] = {"true", NULL};
+    for (;;) {
+        pid_t pid;
+        int pidfd;
+        CHECK(cii_process_spawn("/bin/true", argv, NULL, NULL, 0, &pid, &pidfd, NULL) == CI_OK);
+        close(pidfd);
+    }
+}
+
+static void nothing_is_left_of_a_host_that_is_killed_meanwhile(void **state) {
+    (void)state;
+    int before = own_kind_count();
+    for (int i = 0; i < 100; i++) {
+        pid_t host = fork();
+        if (host == 0)
+            _exit(host_that_spawns_all_the_time());
+        usleep((useconds_t)(500 + i * 37));
+        kill(host, SIGKILL);
+        assert_int_equal(waitpid(host, NULL, 0), host);
+    }
+    for (int tries = 0; tries < 200 && own_kind_count() > before; tries++)
+        usleep(10000);
+    assert_int_equal(own_kind_count(), before);
+}
+
 static _Atomic int forks;
 
 static void on_fork(void) {
@@ -448,6 +489,7 @@ int main(void) {
         cmocka_unit_test(hosts_that_ignore_sigchld_do_no_harm),
         cmocka_unit_test(hosts_that_reap_everything_do_no_harm),
         cmocka_unit_test(forks_in_other_threads_do_not_hold_it_up),
+        cmocka_unit_test(nothing_is_left_of_a_host_that_is_killed_meanwhile),
         cmocka_unit_test(hosts_handlers_do_not_run_in_the_program),
         cmocka_unit_test(hosts_fork_handlers_do_not_run),
         cmocka_unit_test(own_folder_is_that_of_the_file_it_is_linked_into),
