@@ -8,9 +8,12 @@
 
 #include "base/options.h"
 
+#define SPARE_FDS 8
+
 struct ci_sandbox {
     _Atomic unsigned refs;
     pid_t creator;
+    _Atomic int spare_fds[SPARE_FDS]; /* -1: none */
     void *impl;
     ci_sandbox_ops ops;
 };
@@ -203,6 +206,8 @@ ci_status ci_sandbox_new(const ci_sandbox_ops *ops, void *impl, ci_sandbox **ret
     sandbox->impl = impl;
     sandbox->refs = 1;
     sandbox->creator = getpid();
+    for (size_t i = 0; i < SPARE_FDS; i++)
+        sandbox->spare_fds[i] = -1;
     *ret_sandbox = TAKE_PTR(sandbox);
     return CI_OK;
 }
@@ -218,6 +223,7 @@ void ci_sandbox_free(ci_sandbox *sandbox) {
         return;
     if (sandbox->creator == getpid())
         sandbox->ops.free(sandbox->impl);
+    cii_sandbox_drop_wake_fds(sandbox);
     free(sandbox);
 }
 
@@ -235,4 +241,26 @@ ci_status cii_sandbox_check(const ci_sandbox *sandbox, ci_error **ret_error) {
     if (sandbox->creator != getpid())
         return cii_error_set(ret_error, CI_ERR_FORKED, "sandbox", "the sandbox was made by another process");
     return CI_OK;
+}
+
+int cii_sandbox_take_wake_fd(ci_sandbox *sandbox) {
+    int fd = -1;
+    for (size_t i = 0; fd < 0 && i < SPARE_FDS; i++)
+        if (atomic_load_explicit(&sandbox->spare_fds[i], memory_order_relaxed) >= 0)
+            fd = atomic_exchange(&sandbox->spare_fds[i], -1);
+    return fd;
+}
+
+void cii_sandbox_give_wake_fd(ci_sandbox *sandbox, int fd) {
+    for (size_t i = 0; i < SPARE_FDS; i++) {
+        int none = -1;
+        if (atomic_compare_exchange_strong(&sandbox->spare_fds[i], &none, fd))
+            return;
+    }
+    cii_close(fd);
+}
+
+void cii_sandbox_drop_wake_fds(ci_sandbox *sandbox) {
+    for (int fd; (fd = cii_sandbox_take_wake_fd(sandbox)) >= 0;)
+        cii_close(fd);
 }

@@ -223,8 +223,9 @@ void cii_call_free(ci_call *call, bool own) {
         if (call->session)
             cii_session_unlink(call->session, call);
     }
-    if (own && call->session)
-        cii_session_give_wake_fd(call->session, call);
+    if (own && call->wake_fd >= 0 && call->session && call->session->sandbox)
+        cii_sandbox_give_wake_fd(call->session->sandbox,
+                                 atomic_exchange(&call->wake_fd, -1)); /* nobody knows it any more */
     ci_session_close(call->opened);
     cii_close(call->wake_fd);
     cii_close(call->epoll_fd);

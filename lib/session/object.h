@@ -24,6 +24,7 @@ struct ci_session {
     /* set while opening, read-only afterwards */
     pid_t creator;
     ci_session_options options; /* defaults filled in; strings are the session's */
+    uint64_t limits;            /* CI_CAP_LIMIT_ bits of the limits that were asked for by value */
     char id[65];
     ci_sandbox *sandbox;
     const ci_sandbox_ops *ops;
@@ -38,7 +39,6 @@ struct ci_session {
 
     _Atomic unsigned refs; /* the caller's handle, and one a call */
     _Atomic bool closed;
-    _Atomic int spare_wake_fd; /* an eventfd kept from call to call; -1: none */
     _Atomic uint64_t run_count;
     _Atomic uint64_t write_count; /* files that the host has begun to write */
 
@@ -72,12 +72,12 @@ void cii_door_enter(ci_session *session, ci_call *call);
 bool cii_door_is_first(ci_session *session, ci_call *call);
 void cii_door_leave(ci_session *session, ci_call *call); /* wakes the next; fine when not there */
 
-int cii_session_take_wake_fd(ci_session *session); /* -1: there is none to spare */
-void cii_session_give_wake_fd(ci_session *session, ci_call *call);
 void cii_wake(int wake_fd); /* -1 is fine */
 
-/* options.c: checks and copies what a caller gave; ci_session_options of zeros can be freed. */
-ci_status cii_settings_copy(ci_session_options *ret_options, const ci_session_options *from, ci_error **ret_error);
+/* options.c: checks and copies what a caller gave, defaults filled in, and tells which limits it named. Options of zeros
+ * can be freed. */
+ci_status cii_settings_copy(ci_session_options *ret_options, uint64_t *ret_limits, const ci_session_options *from,
+                            ci_error **ret_error);
 void cii_settings_free(ci_session_options *options);
 ci_status cii_env_check(const char *const *env, ci_error **ret_error);
 

@@ -72,7 +72,18 @@ static ci_status lock_id(ci_session *session, ci_error **ret_error) {
     return status;
 }
 
-static ci_status check_capabilities(const ci_session *session, ci_error **ret_error) {
+static ci_status check_limits(const ci_session *session, ci_error **ret_error) {
+    uint64_t missing = session->limits & ~session->capabilities;
+    if (missing == 0)
+        return CI_OK;
+    return cii_error_set(ret_error, CI_ERR_NOTSUP, "session", "%s: the backend \"%s\" cannot keep such a limit",
+                         missing & CI_CAP_LIMIT_MEMORY      ? "memory_bytes"
+                         : missing & CI_CAP_LIMIT_PROCESSES ? "process_count"
+                                                            : "workspace_bytes",
+                         session->ops->name);
+}
+
+static ci_status check_network(const ci_session *session, ci_error **ret_error) {
     const ci_session_options *o = &session->options;
     static const struct {
         int32_t network;
@@ -119,7 +130,9 @@ static ci_status start_backend(open_call *self, ci_session *session, ci_error **
     };
     void *impl = cii_sandbox_impl(session->sandbox);
     session->capabilities = session->ops->capabilities(impl, NULL);
-    ci_status status = check_capabilities(session, ret_error);
+    ci_status status = check_network(session, ret_error);
+    if (status == CI_OK)
+        status = check_limits(session, ret_error);
     if (status == CI_OK)
         status = session->ops->open(impl, &self->request, &self->backend, &self->op, ret_error);
     return status;
@@ -193,9 +206,8 @@ static ci_status session_new(const ci_session_options *options, ci_session **ret
         return cii_error_nomem(ret_error);
     session->creator = getpid();
     session->refs = 1;
-    session->spare_wake_fd = -1;
     pthread_mutex_init(&session->lock, NULL);
-    ci_status status = cii_settings_copy(&session->options, options, ret_error);
+    ci_status status = cii_settings_copy(&session->options, &session->limits, options, ret_error);
     if (status == CI_OK && session->options.session_id)
         memcpy(session->id, session->options.session_id, strlen(session->options.session_id) + 1);
     else if (status == CI_OK && cii_id_random(session->id) < 0)

@@ -103,7 +103,14 @@ static void fill_defaults(ci_session_options *options) {
     DEFAULT(archive_ratio, 200);
 }
 
-ci_status cii_settings_copy(ci_session_options *ret_options, const ci_session_options *from, ci_error **ret_error) {
+/* What the backend must be able to do because the caller named a value; a default is done without. */
+static uint64_t limits_of(const ci_session_options *options) {
+    return (options->memory_bytes ? CI_CAP_LIMIT_MEMORY : 0) | (options->process_count ? CI_CAP_LIMIT_PROCESSES : 0) |
+           (options->workspace_bytes || options->workspace_inodes ? CI_CAP_LIMIT_DISK : 0);
+}
+
+ci_status cii_settings_copy(ci_session_options *ret_options, uint64_t *ret_limits, const ci_session_options *from,
+                            ci_error **ret_error) {
     ci_session_options options;
     ci_status status = cii_options_copy(&options, sizeof options, from, "ci_session_options", ret_error);
     if (status == CI_OK)
@@ -114,6 +121,7 @@ ci_status cii_settings_copy(ci_session_options *ret_options, const ci_session_op
         cii_settings_free(&options);
         return cii_error_nomem(ret_error);
     }
+    *ret_limits = limits_of(&options);
     fill_defaults(&options);
     *ret_options = options;
     return CI_OK;

@@ -168,10 +168,9 @@ static int end(cii_save *save, int32_t status) {
 static int decide(cii_save *save) {
     bool by_etag = save->known.is_pushed && save->known.etag && save->object_etag &&
                    strcmp(save->known.etag, save->object_etag) == 0 && has_hash(save, save->known.pushed);
-    if (save->object_is_there && (by_etag || (save->object_is_hashed && has_hash(save, save->object_sha256))))
+    if (by_etag || (save->object_is_hashed && has_hash(save, save->object_sha256)))
         return end(save, CI_FILE_UNCHANGED);
-    if (save->object_is_there && save->object_is_hashed && !save->is_hashed &&
-        save->object_size == save->stamp.size_bytes)
+    if (save->object_is_hashed && !save->is_hashed && save->object_size == save->stamp.size_bytes)
         return start_hash(save);
     return start_write(save);
 }

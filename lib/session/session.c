@@ -23,9 +23,10 @@ static void destroy(ci_session *session) {
         if (session->storage_lock)
             session->storage_ops->unlock(session->storage_impl, session->storage_lock);
     }
+    if (session->sandbox)
+        cii_sandbox_drop_wake_fds(session->sandbox);
     ci_sandbox_free(session->sandbox);
     ci_storage_free(session->storage);
-    cii_close(session->spare_wake_fd);
     cii_known_free(&session->known);
     cii_report_free(&session->opened);
     cii_report_free(&session->pending);
@@ -148,17 +149,6 @@ void cii_door_leave(ci_session *session, ci_call *call) {
     pthread_mutex_lock(&session->lock);
     door_leave_locked(session, call);
     pthread_mutex_unlock(&session->lock);
-}
-
-int cii_session_take_wake_fd(ci_session *session) {
-    return atomic_exchange(&session->spare_wake_fd, -1);
-}
-
-/* The call is in no list any more, so that nobody writes to it. */
-void cii_session_give_wake_fd(ci_session *session, ci_call *call) {
-    int none = -1;
-    if (call->wake_fd >= 0 && atomic_compare_exchange_strong(&session->spare_wake_fd, &none, call->wake_fd))
-        call->wake_fd = -1;
 }
 
 /* --- the end, and interrupts --------------------------------------------------------------------------------------- */

@@ -34,7 +34,7 @@ static int wake_fd_of(ci_call *call) {
     int fd = atomic_load(&call->wake_fd);
     if (fd >= 0)
         return fd;
-    fd = call->session ? cii_session_take_wake_fd(call->session) : -1;
+    fd = call->session && call->session->sandbox ? cii_sandbox_take_wake_fd(call->session->sandbox) : -1;
     if (fd < 0)
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     atomic_store(&call->wake_fd, fd);

@@ -442,6 +442,18 @@ static void output_filename_is_saved(void **state) {
     assert_holds("code-interpreter/out/chart.txt", "chart\n");
 }
 
+static void an_upload_asked_for_by_name_is_saved(void **state) {
+    (void)state;
+    write_here("uploads/up.csv", "1,2");
+    open_usual();
+    ci_run_options options = CI_RUN_OPTIONS_INIT;
+    options.output_filename = "up.csv";
+    ci_result *result = command_with("true", &options);
+    must(result, CI_FILES_MAIN, "up.csv", CI_FILE_SAVED);
+    ci_result_free(result);
+    assert_holds("code-interpreter/up.csv", "1,2");
+}
+
 static void a_missing_output_file_names_what_was_written(void **state) {
     (void)state;
     open_usual();
@@ -706,6 +718,7 @@ int main(void) {
         WITH(everything_can_be_pushed),
         WITH(one_failure_does_not_stop_the_rest),
         WITH(output_filename_is_saved),
+        WITH(an_upload_asked_for_by_name_is_saved),
         WITH(a_missing_output_file_names_what_was_written),
         WITH(changes_are_listed),
         WITH(the_whole_of_a_cut_stream_goes_to_a_file),

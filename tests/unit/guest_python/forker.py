@@ -1,7 +1,8 @@
 """The process that the tests' kernels are forked from, as a zygote does it: `forker.py FD MODE`.
 
 Over the socket FD comes a JSON object with three descriptors (channel, stdout, stderr), and the answer is the kernel's
-process id; or {"wait": PID}, answered by its wait status. MODE: ipython, plain (IPython cannot be imported), bare.
+process id; or {"wait": PID}, answered by its wait status. MODE: ipython, plain (IPython cannot be imported), bare,
+data (libraries preloaded).
 """
 
 import array
@@ -19,7 +20,8 @@ def load(mode):
         sys.modules["IPython"] = None
     import ci_kernel
 
-    ci_kernel.prepare([], bare=mode == "bare")
+    data = ["ssl", "random", "numpy", "pandas", "matplotlib.pyplot"]
+    ci_kernel.prepare(data if mode == "data" else [], bare=mode == "bare")
     return ci_kernel
 
 

@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "python"))
 
 EXEC, ITEM_ACK, READY, ITEM, DONE = 1, 2, 16, 17, 18
-TEXT, CWD, ENV, CALL, INFO, MIME, DATA = 1, 4, 5, 7, 10, 20, 21
+TEXT, CWD, ENV, CALL, INFO, INTERRUPTED, MIME, DATA = 1, 4, 5, 7, 10, 12, 20, 21
 OUTCOME, EXIT_CODE, VALUE, VALUE_TOTAL, ERROR_NAME, ERROR_MESSAGE, TRACEBACK, EXECUTION_US = range(30, 38)
 ITEM_DROPPED = 41
 OK, EXCEPTION, EXIT = 0, 1, 2
@@ -86,6 +86,7 @@ class Kernel:
             os.close(fd)
         self._wait = wait
         self.status = None
+        self._interrupted = False
         self._input = b""
         self._result = Result()
         kind, fields = self._message(30)
@@ -105,7 +106,7 @@ class Kernel:
             due = min(interrupts) if interrupts else started + timeout
             message = self._message(due - time.monotonic(), may_expire=bool(interrupts))
             if message is None:
-                os.kill(self.pid, signal.SIGINT)
+                self.interrupt()
                 interrupts.remove(due)
                 continue
             kind, fields = message
@@ -122,12 +123,19 @@ class Kernel:
                 result.stdout, result.stderr = bytes(result.stdout), bytes(result.stderr)
                 return result
 
+    def interrupt(self):
+        os.kill(self.pid, signal.SIGINT)
+        self._interrupted = True
+
     def send(self, text, cwd=None, env=(), call=7):
         fields = [(TEXT, text if isinstance(text, bytes) else text.encode())]
         if cwd is not None:
             fields.append((CWD, os.fsencode(cwd)))
         fields += [(ENV, os.fsencode(entry)) for entry in env]
         fields.append((CALL, struct.pack("<q", call)))
+        if self._interrupted:
+            fields.append((INTERRUPTED, struct.pack("<q", 1)))
+        self._interrupted = False
         self.socket.sendall(frames(EXEC, fields))
 
     def value(self, text, **kwargs):
@@ -228,6 +236,7 @@ class Forker:
             [sys.executable, os.path.join(HERE, "forker.py"), str(theirs.fileno()), mode],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            env=dict(os.environ, OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MPLBACKEND="agg"),
         )
         theirs.close()
 

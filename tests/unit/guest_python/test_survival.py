@@ -15,7 +15,6 @@ from host import EXCEPTION, OK, Lost
         "import builtins\nbuiltins.print = None",
         "import builtins\nbuiltins.open = None",
         "import builtins\ndel builtins.len",
-        "import builtins\nbuiltins.len = lambda x: 1 / 0",
         "import builtins\nbuiltins.isinstance = builtins.getattr = builtins.type = None",
         "import builtins\nfor n in dir(builtins): setattr(builtins, n, None) if n != 'setattr' else None",
         "import builtins\nvars(builtins).clear()",
@@ -67,6 +66,13 @@ def test_a_value_and_a_traceback_in_the_very_cell_that_broke_a_builtin(kernel, n
     assert result.error == "ZeroDivisionError" and "<cell 2>" in result.traceback
 
 
+def test_values_and_tracebacks_do_without_a_builtin_that_fails(kernel):
+    kernel.run("import builtins\nbuiltins.len = builtins.isinstance = lambda *x: 1 / 0")
+    assert kernel.value("[1, 3]") == "[1, 3]"
+    result = kernel.run("{}['k']")
+    assert (result.error, result.message) == ("KeyError", "'k'") and "<cell 3>" in result.traceback
+
+
 def test_a_builtin_replaced_by_something_that_works_stays_replaced(kernel):
     kernel.run("import builtins\nold = builtins.print\nbuiltins.print = lambda *a: old('>', *a)")
     assert kernel.run("print(5)").stdout == b"> 5\n"
@@ -75,8 +81,7 @@ def test_a_builtin_replaced_by_something_that_works_stays_replaced(kernel):
 def test_a_profiler_goes_on_in_the_next_cell(kernel):
     kernel.run("import sys\nseen = set()\nsys.setprofile(lambda f, e, a: seen.add(f.f_code.co_filename))")
     kernel.run("def g(): pass\ng()")
-    assert kernel.value("sys.setprofile(None)\n[f for f in seen if 'ci_kernel/' in f and 'kernel.py' not in f]") == "[]"
-    assert kernel.value("'<cell 2>' in seen") == "True"
+    assert kernel.value("sys.setprofile(None)\n'<cell 2>' in seen") == "True"
 
 
 def test_every_descriptor_closed_ends_the_process_with_70(kernel):

@@ -136,6 +136,16 @@ static void opening_brings_uploads_and_never_blocks(void **state) {
     assert_prints("ls | wc -l | tr -d ' '", "5\n");
 }
 
+static void large_uploads_arrive_whole(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "head -c 3000000 /dev/urandom > %s/uploads/big", folder);
+    assert_int_equal(system(command), 0);
+    open_session();
+    snprintf(command, sizeof command, "cmp big %s/uploads/big && echo same", folder);
+    assert_prints(command, "same\n");
+}
+
 static void opening_has_a_deadline(void **state) {
     (void)state;
     make_uploads(40);
@@ -260,7 +270,7 @@ static void a_deadline_before_the_run_is_a_result(void **state) {
     (void)state;
     open_session();
     make_uploads(20);
-    ci_result *result = end(start("echo ran > ran", 30));
+    ci_result *result = end(start("echo ran > ran", 30)); /* 20 uploads take 100 ms and more */
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
     ci_result_free(result);
     assert_prints("ls ran; ls | wc -l | tr -d ' '", "20\n"); /* the next call brings the rest */
@@ -273,40 +283,38 @@ static void push_transfers_in_parallel(void **state) {
     open_session();
     ci_result_free(end(start("for i in $(seq 40); do echo $i > f$i; done", 0)));
     logged.most_ops = 0;
-    int64_t start_ms = cii_clock_ms();
     ci_result *result = NULL;
     assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 40);
     ci_result_free(result);
     assert_int_equal(logged.most_ops, 8);
-    assert_true(cii_clock_ms() - start_ms < 40 * 2 * STEP_MS); /* one after the other would take longer */
     assert_true(is_here("code-interpreter/f40"));
 }
 
 static void a_push_that_is_late_tells_what_it_did(void **state) {
     (void)state;
     ci_session_options options = usual();
-    options.timeout_ms = 60;
+    options.timeout_ms = 300;
     assert_int_equal(ci_session_open(&options, &session, NULL), CI_OK);
     ci_run_options unhurried = CI_RUN_OPTIONS_INIT;
     unhurried.timeout_ms = -1;
     ci_result *result = NULL;
     assert_int_equal(
-        ci_execute_command(session, "for i in $(seq 400); do echo $i > f$i; done", &unhurried, &result, NULL), CI_OK);
+        ci_execute_command(session, "for i in $(seq 800); do echo $i > f$i; done", &unhurried, &result, NULL), CI_OK);
     ci_result_free(result);
     assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
-    assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 400);
+    assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 800);
     int saved = 0, failed = 0;
-    for (size_t i = 0; i < 400; i++) {
+    for (size_t i = 0; i < 800; i++) {
         ci_file_info info = {.struct_size = sizeof info};
         ci_result_file(result, CI_FILES_MAIN, i, &info);
         saved += info.status == CI_FILE_SAVED;
         failed += info.status == CI_FILE_FAILED && info.error;
     }
     assert_true(saved > 0);
-    assert_int_equal(saved + failed, 400);
+    assert_int_equal(saved + failed, 800);
     ci_result_free(result);
 }
 
@@ -343,12 +351,33 @@ static ci_status counted_get(void *state, const char *path, uint64_t offset, uin
     return inner_get(state, path, offset, length, write_bytes, user, ret_op, ret_error);
 }
 
+static ci_status (*inner_walk)(void *, const char *, uint32_t, ci_entry_cb, void *, ci_op **, ci_error **);
+static ci_entry_cb entry_of_walk;
+static void *user_of_walk;
+
+static int32_t without_times(void *user, const ci_entry *entry) {
+    (void)user;
+    ci_entry same = *entry;
+    same.modified_ns = 0;
+    same.version = 0;
+    return entry_of_walk(user_of_walk, &same);
+}
+
+static ci_status timeless_walk(void *state, const char *path, uint32_t flags, ci_entry_cb entry, void *user,
+                               ci_op **ret_op, ci_error **ret_error) {
+    entry_of_walk = entry;
+    user_of_walk = user;
+    return inner_walk(state, path, flags, without_times, NULL, ret_op, ret_error);
+}
+
 static void files_are_hashed_again_unless_nothing_can_have_written(void **state) {
     (void)state;
     ci_sandbox_ops ops = *cii_sandbox_ops(sandbox);
     inner_get = ops.file_get;
     ops.file_get = counted_get;
     ops.activity = tell_activity;
+    inner_walk = ops.walk;
+    ops.walk = timeless_walk;
     ci_session_options options = usual();
     options.sandbox = disguised(&ops);
     assert_int_equal(ci_session_open(&options, &session, NULL), CI_OK);
@@ -357,7 +386,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
     static const struct {
         uint64_t activity;
         int reads;
-    } pushes[] = {{7, 1}, {7, 0}, {8, 1}, {8, 0}, {0, 1}, {0, 1}};
+    } pushes[] = {{7, 1}, {7, 0}, {0, 1}, {0, 1}, {8, 1}, {8, 0}};
     for (size_t i = 0; i < CII_ELEMENTS(pushes); i++) {
         activity_now = pushes[i].activity;
         reads = 0;
@@ -370,7 +399,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
         assert_int_equal(reads, pushes[i].reads);
         ci_result_free(result);
     }
-    activity_now = 8; /* the host's own writing counts too */
+    /* The host's own writing counts too. */
     const ci_file_content content = {"f", "2\n", 2};
     ci_file_op_options write_options = CI_FILE_OP_OPTIONS_INIT;
     write_options.operation = CI_FILE_OP_WRITE;
@@ -391,6 +420,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH(opening_brings_uploads_and_never_blocks),
+        WITH(large_uploads_arrive_whole),
         WITH(opening_has_a_deadline),
         WITH(an_open_call_that_is_freed_leaves_nothing),
         WITH(a_storage_out_of_reach_fails_opening_but_no_later_call),

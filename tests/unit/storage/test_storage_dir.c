@@ -376,6 +376,7 @@ static void *lock_often(void *user) {
         if (++*l->inside != 1)
             ++*l->clashes;
         l->taken++;
+        usleep(100);
         --*l->inside;
         ops->unlock(cii_storage_impl(l->storage), lock);
     }

@@ -10,6 +10,7 @@ from .private import BUILTINS as __builtins__  # noqa: F401
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from os import _exit, close, read, write
 from resource import RLIMIT_NOFILE, getrlimit
+from select import POLLIN, poll
 from struct import Struct
 
 FRAME_MAX = 1 << 20
@@ -20,7 +21,7 @@ ITEM_MAX = 32 << 20
 EXEC, ITEM_ACK = 1, 2
 READY, ITEM, DONE = 16, 17, 18
 
-TEXT, CWD, ENV, FLAGS, CALL, INFO = 1, 4, 5, 6, 7, 10
+TEXT, CWD, ENV, FLAGS, CALL, INFO, INTERRUPTED = 1, 4, 5, 6, 7, 10, 12
 MIME, DATA = 20, 21
 OUTCOME, EXIT_CODE, VALUE, VALUE_TOTAL, ERROR_NAME, ERROR_MESSAGE, TRACEBACK, EXECUTION_US = range(30, 38)
 ITEM_DROPPED = 41
@@ -57,6 +58,10 @@ class Channel:
         self._input = bytearray()
         self._pieces = []  # payloads of the frames that have come of a message
         self._total = 0
+        self._poll, self._poll_in_handler = poll(), poll()  # an object serves one call at a time
+        self._poll.register(self._fd, POLLIN)
+        self._poll_in_handler.register(self._fd, POLLIN)
+        self.reading = False  # from the first byte of a request on; its reader resets it
         self.trouble = None
 
     def close(self):
@@ -66,12 +71,18 @@ class Channel:
         """Ends the process: what came makes no sense."""
         _exit(_PROTOCOL_LOST)
 
+    def has_request(self):
+        """Whether a message has come, or part of one. For handlers of signals."""
+        return self.reading or bool(self._poll_in_handler.poll(0))
+
     def receive(self):
         """Waits for a message. Returns its type and its fields, a list of (key, bytes)."""
         while True:
             message = self._parse()
             if message is not None:
                 return message
+            if not self.reading:
+                self._wait()
             data = self._insist(read, 1 << 18)
             if not data:
                 _exit(0)
@@ -95,17 +106,27 @@ class Channel:
             if not more:
                 return
 
+    def _wait(self):
+        while not self.reading:
+            try:
+                self.reading = bool(self._poll.poll())
+            except BaseException as error:
+                self.trouble = error
+
     def _insist(self, function, argument):
         """read() or write() until it has happened."""
-        while True:
+        done = []
+        while not done:
             try:
-                return function(self._fd, argument)
+                # By way of C code the result is in the list before the interpreter calls a signal's handler.
+                done.extend(map(function, (self._fd,), (argument,)))
             except OSError as error:
-                if error.errno is not None:
+                if error.errno is not None and not done:
                     _exit(_PROTOCOL_LOST)
                 self.trouble = error
             except BaseException as error:
                 self.trouble = error
+        return done[0]
 
     def _parse(self):
         """Takes frames off the input. Returns the message when it is whole, else None."""

@@ -30,6 +30,19 @@ def describe(exception, alone=False):
     return name_of(exception), text_of(exception, "<exception str() failed>"), _shorten("".join(_format(exception, alone)))
 
 
+def describe_simply(exception, alone=False):
+    """The same from nothing but the exception, for when the library that formats tracebacks is broken."""
+    name, message = name_of(exception), text_of(exception, "<exception str() failed>")
+    lines = []
+    at = None if alone else BaseException.__dict__["__traceback__"].__get__(exception)
+    while at is not None:
+        code = at.tb_frame.f_code
+        if not code.co_filename.startswith(PACKAGE):
+            lines.append('  File "%s", line %d, in %s\n' % (code.co_filename, at.tb_lineno, code.co_name))
+        at = at.tb_next
+    return name, message, _shorten("".join([*lines, "%s: %s\n" % (name, message)]))
+
+
 def _format(exception, alone):
     # A negative limit keeps the innermost frames.
     report = TracebackException(type(exception), exception, exception.__traceback__, limit=-_FRAMES_MAX)

@@ -1,8 +1,9 @@
 """SIGINT: raises KeyboardInterrupt in the code of a cell, and nowhere else.
 
-From the arrival of a request to the end of its code an interrupt counts; one that comes too early is kept until the
-code begins. One that comes when the code is done, or between requests, is dropped: it belongs to what has ended. A
-message to the host is never cut in two: while it is being sent, interrupts are kept too.
+From the moment at which the request lies in the channel to the end of its code an interrupt counts; one that comes
+before the code begins is kept for it. One that comes when the code is done, or while there is no request, is dropped: it
+belongs to what has ended. Where the host has interrupted the cell before, one that comes with the request may be a late
+one of that, and is dropped too. A message to the host is never cut in two: while it is being sent, interrupts are kept too.
 """
 
 from .private import BUILTINS as __builtins__  # noqa: F401
@@ -15,7 +16,8 @@ _IDLE, _EXPECTING, _ARMED = range(3)
 
 
 class Interrupts:
-    def __init__(self):
+    def __init__(self, channel):
+        self._channel = channel
         self._state = _IDLE
         self._holds = 0
         self._kept = False
@@ -30,21 +32,22 @@ class Interrupts:
         signal(SIGINT, self._handler)
         pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
 
-    def expect(self):
-        """A request has come: from now on an interrupt is meant for it."""
-        self._kept = False
+    def expect(self, forget):
+        """The request has been read; forget: what has come until now."""
         self._state = _EXPECTING
+        if forget:
+            self._kept = False
 
     def run(self, function, *args):
         """Calls a function that can be interrupted. After it has ended, in whatever way, interrupts are dropped."""
         self._state = _ARMED
         try:
             if self._kept:
-                self._kept = False
                 raise KeyboardInterrupt
             return function(*args)
         finally:
             self._state = _IDLE
+            self._kept = False
 
     def hold(self):
         """Keeps interrupts until release(). Only the main thread gets any."""
@@ -60,6 +63,7 @@ class Interrupts:
 
     def _on_signal(self, _number, frame):
         if self._state == _IDLE:
+            self._kept = self._channel.has_request()
             return
         if self._holds or self._state == _EXPECTING:
             self._kept = True

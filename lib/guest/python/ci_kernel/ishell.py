@@ -22,7 +22,7 @@ from traitlets.config import Config
 
 from .failure import describe
 from .figures import is_figure
-from .plain import Plain, failed_repr
+from .plain import Plain, safe_repr
 from .rich import VALUE_TYPES
 
 _INCLUDED = VALUE_TYPES + ("text/plain",)
@@ -56,7 +56,8 @@ class Shell(InteractiveShell):
 
     publish_bundle = staticmethod(lambda bundle: None)  # both set when a kernel runs
     render_figure = staticmethod(lambda figure: None)
-    trapped = None  # where a list, exceptions are put there instead of being shown
+    trapped = None  # where a list, exceptions of formatters are put there instead of being shown
+    failure = None  # the exception of code that a magic has run
 
     @observe("ipython_dir")
     def _ipython_dir_changed(self, change):
@@ -92,11 +93,14 @@ class Shell(InteractiveShell):
     system_piped = system_raw = system
 
     def showtraceback(self, exc_tuple=None, *args, **kwargs):
-        error = (exc_tuple or sys.exc_info())[1]
-        if self.trapped is not None:
-            self.trapped.append(error)
-        elif error is not None:
-            print(describe(error)[2], end="", file=sys.stderr)
+        """Formatters come with an exception. Magics that run code, `%%time` and `%run`, come without, and what they have
+        caught is how the cell ends."""
+        if exc_tuple is None:
+            self.failure = sys.exc_info()[1]
+        elif self.trapped is not None:
+            self.trapped.append(exc_tuple[1])
+        else:
+            print(describe(exc_tuple[1])[2], end="", file=sys.stderr)
 
     def showsyntaxerror(self, *args, **kwargs):
         self.showtraceback()
@@ -158,6 +162,7 @@ class IPythonFrontEnd(Plain):
 
     def begin(self, text, count):
         shell = self.shell
+        shell.failure = None
         shell.execution_count = count
         history = shell.history_manager
         source = text.decode("utf-8", "replace")
@@ -169,6 +174,10 @@ class IPythonFrontEnd(Plain):
     def end(self):
         self._trigger("post_execute")
         self._trigger("post_run_cell", None)
+
+    def take_failure(self):
+        failure, self.shell.failure = self.shell.failure, None
+        return failure
 
     def _trigger(self, event, argument=None):
         """Extensions hook in here: autoreload, say. Their callbacks get what IPython gives them."""
@@ -197,7 +206,7 @@ class IPythonFrontEnd(Plain):
         finally:
             shell.trapped = None
         if "text/plain" not in bundle and trapped:
-            bundle["text/plain"] = failed_repr(value, trapped[0])
+            bundle["text/plain"] = safe_repr(value)
         return bundle
 
     def _has_more(self, cls):

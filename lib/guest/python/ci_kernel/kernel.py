@@ -15,7 +15,7 @@ from sys import getprofile, getrecursionlimit, gettrace, setprofile, setrecursio
 from time import monotonic_ns
 
 from . import channel as wire
-from .failure import describe, name_of
+from .failure import describe, describe_simply, name_of
 from .figures import Figures
 from .interrupts import Interrupts
 from .loop import EventLoop, awaits
@@ -151,8 +151,8 @@ class Kernel:
         self._main = main
         self._namespace = vars(main)
         self._preloaded = preloaded
-        self._interrupts = Interrupts()
         self._channel = wire.Channel(channel_fd)
+        self._interrupts = Interrupts(self._channel)
         self._streams = Streams()
         self._essentials = Essentials(main)
         self._items = Items(self._channel, self._interrupts, self._streams.flush)
@@ -183,7 +183,8 @@ class Kernel:
         kind, fields = self._channel.receive()
         if kind != wire.EXEC:
             self._channel.give_up()
-        self._interrupts.expect()
+        self._interrupts.expect(forget=any(key == wire.INTERRUPTED for key, _ in fields))
+        self._channel.reading = False
         self._channel.trouble = None
         request = Request(fields)
         try:
@@ -274,7 +275,7 @@ class Kernel:
             setrecursionlimit(self._recursion_limit)
 
     def _execute(self, text, result):
-        self._front_end.begin(text, self._count)
+        self._tell_front_end(self._front_end.begin, text, self._count)
         cell = self._compiler.compile(text, self._count)
         result.compiled = True
         self._resume_hooks()
@@ -283,6 +284,9 @@ class Kernel:
             self._remember(value)
             if not cell.quiet:
                 self._show(value, result)
+        failure = self._front_end.take_failure()
+        if failure is not None:
+            raise failure
 
     def _resume_hooks(self):
         """A profiler or tracer that an earlier cell has started goes on."""
@@ -326,8 +330,18 @@ class Kernel:
                 self._items.send(mime, bundle[mime])
 
     def _finish(self):
-        self._front_end.end()
+        self._tell_front_end(self._front_end.end)
         self._streams.flush_replaced()
+
+    def _tell_front_end(self, function, *args):
+        """IPython's callbacks swallow interrupts, so that none must come; and may fail in an interpreter in disorder."""
+        self._interrupts.hold()
+        try:
+            function(*args)
+        except Exception:
+            self._essentials.restore_builtins()
+        finally:
+            self._interrupts.release()
 
     # --- how it ended --------------------------------------------------------------------------------------------
 
@@ -340,15 +354,18 @@ class Kernel:
             print(code, file=sys.stderr)
 
     def _report_exception(self, failure, result):
-        for _ in range(2):
-            if self._guarded(self._describe, failure, result) is None:
+        for how in (describe, describe, describe_simply):
+            trouble = self._guarded(self._describe, how, failure, result)
+            if trouble is None:
                 return
+            if type(trouble) is KeyboardInterrupt:
+                break
             self._essentials.restore_builtins()  # the code may have broken what a traceback takes
         name = name_of(failure)
         result.exception(name, "", name + "\n")
 
-    def _describe(self, failure, result):
-        result.exception(*describe(failure, alone=not result.compiled))
+    def _describe(self, how, failure, result):
+        result.exception(*how(failure, not result.compiled))
 
     def _leave_if_forked(self, failure):
         """A child that comes back from the cell ends here: what it shares with the kernel is not its own."""

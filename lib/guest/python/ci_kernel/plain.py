@@ -7,13 +7,14 @@ from .figures import is_figure
 from .rich import representations
 
 
-def failed_repr(value, error):
-    """What stands for a value whose repr() raised."""
-    return "<%s object; repr() raised %s: %s>" % (
-        type.__dict__["__name__"].__get__(type(value)),
-        name_of(error),
-        text_of(error, "<exception str() failed>"),
-    )
+def safe_repr(value):
+    """repr(value), or what stands for it when that raises."""
+    try:
+        return repr(value)
+    except Exception as error:
+        name = type.__dict__["__name__"].__get__(type(value))
+        message = text_of(error, "<exception str() failed>")
+        return "<%s object; repr() raised %s: %s>" % (name, name_of(error), message)
 
 
 class Plain:
@@ -46,11 +47,11 @@ class Plain:
     def end(self):
         """A cell has run."""
 
+    def take_failure(self):
+        """An exception of the cell's code that has been caught on the way, or None."""
+
     def bundle(self, value):
         """A value's representations by MIME type."""
         bundle = {"image/png": self._render_figure(value)} if is_figure(value) else representations(value)
-        try:
-            bundle["text/plain"] = repr(value)
-        except Exception as error:
-            bundle["text/plain"] = failed_repr(value, error)
+        bundle["text/plain"] = safe_repr(value)
         return bundle

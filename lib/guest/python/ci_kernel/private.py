@@ -11,7 +11,7 @@ import sys
 
 __builtins__ = BUILTINS = vars(builtins).copy()
 
-PACKAGE = os.path.dirname(os.path.abspath(__file__))
+PACKAGE = os.path.dirname(__file__)  # as it stands in the file names of code
 ROOT = os.path.dirname(PACKAGE)
 
 # Marks the file names under which cells are compiled.

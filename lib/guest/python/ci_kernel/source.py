@@ -7,7 +7,7 @@ import __future__
 import ast
 import builtins
 import linecache
-from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST, Expr, Expression, Module, Name
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST, BinOp, Expr, Expression, Module, Name
 
 from .private import CELL_PREFIX
 
@@ -43,8 +43,7 @@ class Compiler:
                 raise
             tree = None
         else:
-            # A lone word that is no variable may be a command: `pwd`.
-            transformed = self._transform(source) if self._is_unknown_word(tree) else None
+            transformed = self._transform(source) if self._may_be_command(tree) else None
         if transformed is not None:
             source = transformed
             self._remember_lines(filename, source)
@@ -70,11 +69,14 @@ class Compiler:
         self._future |= code.co_flags & _FUTURE
         return code
 
-    def _is_unknown_word(self, tree):
-        if len(tree.body) != 1 or type(tree.body[0]) is not Expr or type(tree.body[0].value) is not Name:
+    def _may_be_command(self, tree):
+        """Whether a cell is but an expression that begins with a word that is no variable: `pwd`, `ls -l`."""
+        if len(tree.body) != 1 or type(tree.body[0]) is not Expr:
             return False
-        name = tree.body[0].value.id
-        return name not in self._namespace and not hasattr(builtins, name)
+        node = tree.body[0].value
+        while type(node) is BinOp:
+            node = node.left
+        return type(node) is Name and node.id not in self._namespace and not hasattr(builtins, node.id)
 
     def _split(self, tree, source, filename):
         cell = Cell()
