@@ -149,8 +149,9 @@ struct kernel {
     job *queue, *queue_last;
     pid_t pid;
     kernel_state state;
-    bool ack_wanted; /* an item waits for its acknowledgement until the connection has taken it */
-    char *info;      /* JSON of its READY */
+    int64_t settles_ms; /* an interrupt may still be on its way until then: no new job; 0: none is */
+    bool ack_wanted;    /* an item waits for its acknowledgement until the connection has taken it */
+    char *info;         /* JSON of its READY */
 };
 
 struct guest {
@@ -196,6 +197,7 @@ void kernel_ended(kernel *k, int wait_status);
 void kernel_interrupt(kernel *k, job *j);
 void kernel_kill(kernel *k, job *j);
 void kernel_acknowledge(kernel *k);
+void kernel_settle(kernel *k);
 
 /* command.c */
 void command_start(job *j);

@@ -575,6 +575,9 @@ static int next_timeout(const guest *g) {
             int64_t left = CII_MAX(j->ends_ms - now, 0);
             timeout = timeout < 0 ? left : CII_MIN(timeout, left);
         }
+    for (const kernel *k = g->kernels; k != NULL; k = k->next)
+        if (k->settles_ms != 0)
+            timeout = timeout < 0 ? 1 : CII_MIN(timeout, 1);
     return (int)timeout;
 }
 
@@ -590,6 +593,9 @@ void guest_serve(guest *g) {
         for (job *j = g->jobs; j != NULL; j = j->next)
             if (j->state == JOB_ENDING)
                 command_tick(j);
+        for (kernel *k = g->kernels; k != NULL; k = k->next)
+            if (k->settles_ms != 0)
+                kernel_settle(k);
         sweep(g);
     }
 }

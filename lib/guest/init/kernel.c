@@ -16,6 +16,7 @@
 #include <ci/sys/sandbox.h>
 
 #define KERNELS_MAX 32
+#define SETTLE_MS 200 /* code may have blocked the signal: then nothing is on its way */
 #define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
 
 /* --- output -------------------------------------------------------------------------------------------------------- */
@@ -73,8 +74,32 @@ static void job_over(kernel *k) {
     k->state = KERNEL_IDLE;
     for (int i = 0; i < 2; i++)
         stream_pause(k->streams[i], false);
-    if (j->interrupted)
+    if (j->interrupted) {
         tag_kill(j->tag, k->pid);
+        k->settles_ms = cii_clock_ms() + SETTLE_MS;
+    }
+}
+
+/* Whether a SIGINT was sent that the process has not taken yet. */
+static bool interrupt_pending(pid_t pid) {
+    char path[32], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : cii_fd_read_all(fd, text, sizeof text - 1);
+    if (size <= 0)
+        return false;
+    text[size] = 0;
+    const char *at = strstr(text, "ShdPnd:");
+    return at != NULL && (strtoull(at + strlen("ShdPnd:"), NULL, 16) & (1u << (SIGINT - 1))) != 0;
+}
+
+/* An interrupt that came as its cell ended must not hit the next: that is sent when the kernel, which ignores interrupts
+ * while it waits, has taken it. */
+void kernel_settle(kernel *k) {
+    if (k->pid > 0 && cii_clock_ms() < k->settles_ms && interrupt_pending(k->pid))
+        return;
+    k->settles_ms = 0;
+    run_next(k);
 }
 
 static void on_ready(kernel *k, const uint8_t *data, size_t size) {
@@ -107,7 +132,10 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
         drain_streams(k);
         job_over(k);
         job_done_message(j, data, size);
-        run_next(k);
+        if (k->settles_ms == 0)
+            run_next(k);
+        else
+            kernel_settle(k);
     } else {
         return -1;
     }
@@ -177,7 +205,7 @@ static job *dequeue(kernel *k) {
 }
 
 static void run_next(kernel *k) {
-    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL)
+    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL && k->settles_ms == 0)
         run_job(k, dequeue(k));
 }
 
@@ -345,6 +373,7 @@ void kernel_ended(kernel *k, int wait_status) {
     k->state = KERNEL_DOWN;
     k->job = NULL;
     k->ack_wanted = false;
+    k->settles_ms = 0;
     free(k->info);
     k->info = NULL;
     if (j == NULL && starting) /* it never came up: whoever waits for it is told, and the next call tries again */

@@ -22,6 +22,8 @@ def load(mode):
 
     data = ["ssl", "random", "numpy", "pandas", "matplotlib.pyplot"]
     ci_kernel.prepare(data if mode == "data" else [], bare=mode == "bare")
+    if mode == "data":
+        sys.modules["ssl"].RAND_bytes(8)  # OpenSSL has drawn before the fork
     return ci_kernel
 
 

@@ -45,8 +45,9 @@ def test_output_before_an_interrupt_is_kept(kernel):
 
 
 def test_cleaning_up_is_awaited_after_an_interrupt(kernel):
+    kernel.value("import asyncio\nawait asyncio.sleep(0, 1)")
     result = kernel.run(
-        "import asyncio\ntry:\n    await asyncio.sleep(60)\nfinally:\n    await asyncio.sleep(0.01)\n    print('cleaned')",
+        "try:\n    await asyncio.sleep(60)\nfinally:\n    await asyncio.sleep(0.01)\n    print('cleaned')",
         interrupts=[0.3],
     )
     assert (result.error, result.stdout) == ("KeyboardInterrupt", b"cleaned\n")

@@ -84,7 +84,7 @@ def test_modules_in_the_working_folder_are_found_at_once(kernel, tmp_path):
     assert "m.py" in result.traceback and "return 1 / 0" in result.traceback
 
 
-@pytest.mark.parametrize("draw", ["random.random()", "numpy.random.rand()", "numpy.random.default_rng().random()"])
+@pytest.mark.parametrize("draw", ["random.random()", "numpy.random.rand()", "numpy.random.default_rng().random()", "ssl.RAND_bytes(8)"])
 def test_kernels_draw_different_numbers(make, forkers, draw):
     module = draw.split(".")[0]
     pytest.importorskip(module)
@@ -116,7 +116,7 @@ def test_other_interpreters(tmp_path, version):
     import shutil
 
     python = _pyenv(version) or shutil.which("python" + version)
-    if python is None:
+    if python is None or subprocess.run([python, "-c", ""], stderr=subprocess.DEVNULL).returncode:
         pytest.skip("no Python %s here" % version)
     kernel = fresh_kernel(tmp_path, ["-m", "ci_kernel", "{fd}"], python=python)
     try:

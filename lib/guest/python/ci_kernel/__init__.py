@@ -8,42 +8,20 @@
 
 from .private import BUILTINS as __builtins__  # noqa: F401
 
-import builtins
 import gc
 import importlib
 import os
 import sys
-import warnings
-from types import ModuleType
 from typing import Any, Dict, List, NoReturn, Optional
 
 from .kernel import Kernel
-from .plain import Plain
+from .prepared import Prepared
 from .private import ROOT
 
 __all__ = ["prepare", "serve"]
 
 
-class _Prepared:
-    def __init__(self) -> None:
-        self.main = ModuleType("__main__")
-        vars(self.main)["__builtins__"] = builtins
-        self.front_end: Optional[Plain] = None
-        self.loaded: List[str] = []
-
-    def make_front_end(self) -> None:
-        """IPython where it works, the plain interpreter otherwise."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                from .ishell import IPythonFrontEnd
-
-                self.front_end = IPythonFrontEnd(self.main)
-            except Exception:  # not installed, too old, too new
-                self.front_end = Plain()
-
-
-_prepared = _Prepared()
+_prepared = Prepared()
 
 
 def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
@@ -59,6 +37,7 @@ def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
                 _prepared.loaded.append(name)
             else:
                 failed[name] = why
+        _prepared.finish()
     for stream in (sys.stdout, sys.stderr):  # or every kernel would print what is in the buffer
         if stream is not None:
             stream.flush()
@@ -74,7 +53,8 @@ def serve(channel_fd: int) -> NoReturn:
     _make_natural()
     if _prepared.front_end is None:
         _prepared.make_front_end()
-    Kernel(channel_fd, _prepared.main, _prepared.front_end, _prepared.loaded).serve()
+        _prepared.finish()
+    Kernel(channel_fd, _prepared).serve()
     os._exit(0)
 
 
@@ -98,13 +78,12 @@ def _reseed() -> None:
         sys.modules["random"].seed()
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
-    if "ssl" in sys.modules:
+    # OpenSSL notices a fork by itself since 1.1.1, and to ask it for anything here costs milliseconds.
+    if "ssl" in sys.modules and sys.modules["ssl"].OPENSSL_VERSION_INFO < (1, 1, 1):
         sys.modules["ssl"].RAND_add(os.urandom(32), 32.0)
 
 
 def _make_natural() -> None:
     """sys.path and sys.argv as an interpreter has them that was started by hand, without a script."""
     sys.argv[:] = [""]
-    own = (ROOT, os.path.realpath(ROOT))
-    path = [entry for entry in sys.path if entry and os.path.realpath(entry) not in own]
-    sys.path[:] = ["", *path]
+    sys.path[:] = ["", *(entry for entry in sys.path if entry not in ("", ROOT))]

@@ -16,10 +16,8 @@ from time import monotonic_ns
 
 from . import channel as wire
 from .failure import describe, describe_simply, name_of
-from .figures import Figures
 from .interrupts import Interrupts
 from .loop import EventLoop, awaits
-from .private import Essentials
 from .plain import Plain
 from .rich import VALUE_TYPES, Items, to_bytes
 from .source import Compiler
@@ -146,25 +144,24 @@ class Surroundings:
 
 
 class Kernel:
-    def __init__(self, channel_fd, main, front_end, preloaded):
+    def __init__(self, channel_fd, prepared):
         self._pid = getpid()
-        self._main = main
-        self._namespace = vars(main)
-        self._preloaded = preloaded
+        self._preloaded = prepared.loaded
+        self._essentials = prepared.essentials
+        self._front_end = prepared.front_end
+        self._figures = prepared.figures
+        self._namespace = vars(prepared.main)
         self._channel = wire.Channel(channel_fd)
         self._interrupts = Interrupts(self._channel)
         self._streams = Streams()
-        self._essentials = Essentials(main)
         self._items = Items(self._channel, self._interrupts, self._streams.flush)
-        self._front_end = front_end
-        self._figures = Figures(front_end.publish)
-        front_end.attach(self._items, self._figures.render)
-        self._compiler = Compiler(self._namespace, front_end)
+        self._front_end.attach(self._items, self._figures.render)
+        self._compiler = Compiler(self._namespace, self._front_end)
         self._loop = EventLoop()
         self._surroundings = Surroundings()
         self._count = 0
         self._last = self._namespace.get("_")
-        self._namespace["Out"] = front_end.outputs
+        self._namespace["Out"] = self._front_end.outputs
         self._recursion_limit = getrecursionlimit()
         self._hooks = None, None
         register_at_fork(before=self._streams.flush, after_in_child=self._forget_channel)

@@ -21,15 +21,15 @@ CELL_PREFIX = "<cell "
 class Essentials:
     """The parts of the interpreter without which no cell can run, put back where a cell has taken them away.
 
-    What code replaces by something that works stays replaced.
+    What code replaces by something that works stays replaced. Made before a fork where there is one, because to copy a
+    dictionary is to write to every page that one of its values lies in.
     """
 
     def __init__(self, main):
-        self._main = main
+        self.main = main
         self._builtins = vars(builtins).copy()
         self._checked = self._builtins.copy()
         self._modules = sys.modules
-        self._modules["__main__"] = main
         self._loaded = self._modules.copy()
 
     def restore(self):
@@ -45,8 +45,8 @@ class Essentials:
         if "sys" not in self._modules or "builtins" not in self._modules:
             for name, module in self._loaded.items():
                 self._modules.setdefault(name, module)
-        self._modules["__main__"] = self._main
-        vars(self._main)["__builtins__"] = builtins
+        self._modules["__main__"] = self.main
+        vars(self.main)["__builtins__"] = builtins
 
     def restore_builtins(self, only_broken=False):
         """Puts back the built-in names that are gone or can no longer be called, or else all of them."""

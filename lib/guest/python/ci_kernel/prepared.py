@@ -1,0 +1,40 @@
+"""What a kernel is made of, as far as it can be made before a fork: to write to memory afterwards, if only to count
+references, is to copy it page by page.
+"""
+
+from .private import BUILTINS as __builtins__  # noqa: F401
+
+import builtins
+import warnings
+from types import ModuleType
+from typing import List, Optional
+
+from .figures import Figures
+from .plain import Plain
+from .private import Essentials
+
+
+class Prepared:
+    def __init__(self) -> None:
+        self.main = ModuleType("__main__")
+        vars(self.main)["__builtins__"] = builtins
+        self.front_end: Optional[Plain] = None
+        self.essentials: Optional[Essentials] = None
+        self.figures: Optional[Figures] = None
+        self.loaded: List[str] = []
+
+    def make_front_end(self) -> None:
+        """IPython where it works, the plain interpreter otherwise."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                from .ishell import IPythonFrontEnd
+
+                self.front_end = IPythonFrontEnd(self.main)
+            except Exception:  # not installed, too old, too new
+                self.front_end = Plain()
+
+    def finish(self) -> None:
+        """Remembers how things are, when everything has been imported."""
+        self.figures = Figures(self.front_end.publish)
+        self.essentials = Essentials(self.main)
