@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds everything and runs all tests: ./tests/run.sh [--full]. Installs what is missing. As root the tests run twice,
-# as root and as an ordinary user; then all that is written in C once more under the address and undefined-behaviour
+# as root and as an ordinary user; then all that runs our C once more under the address and undefined-behaviour
 # sanitizers. --full adds the long tests. Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 
@@ -39,10 +39,10 @@ user=61234
 as_user() {
   setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --bounding-set=-all -- \
     env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home/user" TMPDIR="$home/user" USER=ci-test \
-    LOGNAME=ci-test CI_TEST_FULL="$full" "$@"
+    LOGNAME=ci-test CI_TEST_FULL="$full" UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 as_self() {
-  env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" "$@"
+  env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 mkdir "$home/self" "$home/user"
 source=$top
@@ -64,7 +64,8 @@ build() {
   say "Build: $name"
   cmake -S "$source" -B "$cache/$name" -G Ninja "$@" >"$cache/$name.log" 2>&1 &&
     cmake --build "$cache/$name" -j "$cores" >>"$cache/$name.log" 2>&1 ||
-    { tail -n 60 "$cache/$name.log"; echo "1 failed: the build '$name'; all of it: $cache/$name.log"; exit 1; }
+    { tail -n 60 "$cache/$name.log"; echo "The build '$name' failed; all of it: $cache/$name.log"
+      echo "0 passed, 1 failed"; exit 1; }
   grep -A 3 -F 'warning: ' "$cache/$name.log" || true
 }
 
@@ -84,20 +85,18 @@ run() {
       --expected "$source/tests/expected-skips.txt" --counts "$counts" || failed=1
 }
 
-without=(-LE "long|bench")
-[ -n "$full" ] && without=(-LE bench)
-without_python=(-LE "long|bench|python")
-[ -n "$full" ] && without_python=(-LE "bench|python")
+without=long
+[ -n "$full" ] && without=none
+# What has nothing of ours in C in it, a sanitizer cannot tell anything about.
+without_c_less="$without|project|python"
 
-export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 build plain
-run self plain "as $(id -un)" "${without[@]}"
-[ "$(id -u)" = 0 ] && run user plain "as an ordinary user" "${without[@]}"
-build sanitize -DCI_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=Debug
-run self sanitize "sanitizers, as $(id -un)" "${without_python[@]}"
-[ "$(id -u)" = 0 ] && run user sanitize "sanitizers, as an ordinary user" "${without_python[@]}"
+run self plain "as $(id -un)" -LE "$without"
+[ "$(id -u)" = 0 ] && run user plain "as an ordinary user" -LE "$without"
+build sanitize -DCI_SANITIZE=address,undefined
+run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
+[ "$(id -u)" = 0 ] && run user sanitize "sanitizers, as an ordinary user" -LE "$without_c_less"
 
 echo
-awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s; exit !(p > 0 && f == 0)}' \
-  "$counts" && exit "$failed"
-exit 1
+awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s}' "$counts"
+exit "$failed"

@@ -32,7 +32,8 @@ FORK = (
     "    for _ in range(int(line)):\n"
     "        r, w = os.pipe(); start = time.perf_counter(); pid = os.fork()\n"
     "        if not pid: os.write(w, b'1'); os._exit(0)\n"
-    "        os.read(r, 1); taken.append((time.perf_counter() - start) * 1e6); os.waitpid(pid, 0); os.close(r); os.close(w)\n"
+    "        os.read(r, 1); taken.append((time.perf_counter() - start) * 1e6)\n"
+    "        os.waitpid(pid, 0); os.close(r); os.close(w)\n"
     "    print(*taken, flush=True)\n"
 )
 
@@ -191,7 +192,15 @@ def main() -> int:
         print(f"| {group} | {name} | {readable(median)} | {'' if name == 'libci' else f'{ratio:.3g}×'} | {says} |")
         what = group or report[-1]["what"]
         report.append(
-            {"what": what, "name": name, "medianUs": median, "ratio": ratio, "wanted": wanted, "met": met, "samples": len(taken)}
+            {
+                "what": what,
+                "name": name,
+                "medianUs": median,
+                "ratio": ratio,
+                "wanted": wanted,
+                "met": met,
+                "samples": len(taken),
+            }
         )
     print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     if options.json:

@@ -1,11 +1,11 @@
 """libci: a code interpreter to embed. Sessions run Python and shell commands in a sandbox, with state that persists.
 
-    import libci
+import libci
 
-    with libci.Session(workspace_dir="out") as session:
-        session.run_code("x = 6")
-        print(session.run_code("x * 7").value)
-        print(session.run_command("uname -sr").stdout)
+with libci.Session(workspace_dir="out") as session:
+    session.run_code("x = 6")
+    print(session.run_code("x * 7").value)
+    print(session.run_command("uname -sr").stdout)
 """
 
 from ._errors import (

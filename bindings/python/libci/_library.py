@@ -28,7 +28,9 @@ def _candidates() -> list[str]:
     if _chosen:
         return [_chosen]
     here = Path(__file__).resolve().parent
-    found = [path for path in (*sorted(here.glob("libci.so*")), here.parents[2] / "build/lib/libci.so") if path.exists()]
+    found = [
+        path for path in (*sorted(here.glob("libci.so*")), here.parents[2] / "build/lib/libci.so") if path.exists()
+    ]
     system = ctypes.util.find_library("ci")
     return [str(path) for path in found] + ([system] if system else [])
 

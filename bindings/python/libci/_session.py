@@ -429,7 +429,9 @@ class Session(_Handle):
         )
         return _start(function, [self._handle, *arguments, byref(options)], callbacks, _take_result)
 
-    def start_code(self, code: Union[str, bytes], *, on_output: Optional[OnOutput] = None, **options: Any) -> Call[Result]:
+    def start_code(
+        self, code: Union[str, bytes], *, on_output: Optional[OnOutput] = None, **options: Any
+    ) -> Call[Result]:
         """As run_code(), without waiting."""
         raw = code.encode("utf-8", "surrogateescape") if isinstance(code, str) else code
         return self._run(self._c.ci_execute_code_start, [raw, len(raw)], 0, on_output, **options)

@@ -1,4 +1,4 @@
-"""The public interface as ctypes sees it: constants, structs and functions, each as in the headers (a test compares)."""
+"""The public interface as ctypes sees it: constants, structs and functions, as in the headers (a test compares)."""
 
 from __future__ import annotations
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,9 +23,13 @@ import libci  # noqa: E402
 libci.use_library(str(BUILD / "lib/libci.so"))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     if not (BUILD / "lib/libci.so").exists():
         pytest.exit(f"nothing is built in {BUILD}: CI_TEST_BUILD names the build folder", 2)
+    if not config.option.basetemp:  # files run beside each other: none shall clean up after another
+        config.option.basetemp = tempfile.mkdtemp(prefix="ci-test-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
     config.addinivalue_line("markers", "long: takes minutes; runs only with CI_TEST_FULL=1")
 
 

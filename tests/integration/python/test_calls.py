@@ -90,7 +90,9 @@ def test_example_check_environment(shared: Conversation) -> None:
 
 
 def test_example_file_operations(shared: Conversation) -> None:
-    write = shared.call("file_operations", operation="write", content=[{"path": "config.json", "text": "{\"key\": \"value\"}"}])
+    write = shared.call(
+        "file_operations", operation="write", content=[{"path": "config.json", "text": '{"key": "value"}'}]
+    )
     assert write["isError"] is False
     listed = shared.call("file_operations", operation="list", paths=["."])
     assert "config.json" in [file["path"] for file in listed["structuredContent"]["files"]]
@@ -101,7 +103,9 @@ def test_example_file_operations(shared: Conversation) -> None:
 
 
 def test_example_push_and_read_back(shared: Conversation) -> None:
-    shared.text("execute_code", code="open('chart.png', 'wb').write(b'\\x89PNG\\xff'); open('results.json', 'w').write('{}');")
+    shared.text(
+        "execute_code", code="open('chart.png', 'wb').write(b'\\x89PNG\\xff'); open('results.json', 'w').write('{}');"
+    )
     answer = shared.call("ci_push_to_workspace", paths=["chart.png", "results.json"])
     assert [file["status"] for file in answer["structuredContent"]["files"]] == ["saved", "saved"]
     assert shared.call("ci_push_to_workspace")["isError"] is False
@@ -113,71 +117,41 @@ def test_example_push_and_read_back(shared: Conversation) -> None:
     }
 
 
+#: The usage patterns, word for word, stand in skill/: what they need, what they print, what they save.
 PATTERNS = {
-    "analysis": (
-        "pandas",
-        "import pandas as pd\nimport numpy as np\n\ndf = pd.DataFrame({\n    'date': pd.date_range('2024-01-01', periods=100),\n"
-        "    'revenue': np.random.normal(1000, 200, 100),\n    'costs': np.random.normal(700, 150, 100),\n})\n"
-        "df['profit'] = df['revenue'] - df['costs']\n\nprint(\"=== Summary Statistics ===\")\nprint(df.describe())\n"
-        "print(f\"\\nTotal Profit: ${df['profit'].sum():,.2f}\")\n"
-        "print(f\"Profit Margin: {df['profit'].mean() / df['revenue'].mean() * 100:.1f}%\")\n",
-        "Profit Margin:",
-        "",
-    ),
-    "visualization": (
-        "matplotlib",
-        "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nimport numpy as np\n\n"
-        "fig, axes = plt.subplots(2, 2, figsize=(14, 10))\n\ncategories = ['Q1', 'Q2', 'Q3', 'Q4']\nvalues = [120, 150, 180, 210]\n"
-        "axes[0,0].bar(categories, values, color='#2196F3')\naxes[0,0].set_title('Quarterly Revenue')\n\n"
-        "x = np.linspace(0, 10, 50)\naxes[0,1].plot(x, np.sin(x), 'b-', linewidth=2)\naxes[0,1].set_title('Trend')\n\n"
-        "sizes = [35, 30, 20, 15]\naxes[1,0].pie(sizes, labels=['A','B','C','D'], autopct='%1.1f%%')\n"
-        "axes[1,0].set_title('Market Share')\n\nx = np.random.normal(50, 10, 200)\ny = x * 1.5 + np.random.normal(0, 15, 200)\n"
-        "axes[1,1].scatter(x, y, alpha=0.5, c='#FF5722')\naxes[1,1].set_title('Correlation')\n\nplt.tight_layout()\n"
-        "plt.savefig('dashboard.png', dpi=300, bbox_inches='tight')\nprint('Dashboard saved')\n",
-        "Dashboard saved",
-        "dashboard.png",
-    ),
-    "machine learning": (
-        "sklearn",
-        "from sklearn.model_selection import train_test_split\nfrom sklearn.ensemble import RandomForestClassifier\n"
-        "from sklearn.metrics import classification_report\nfrom sklearn.datasets import load_iris\n\niris = load_iris()\n"
-        "X_train, X_test, y_train, y_test = train_test_split(\n    iris.data, iris.target, test_size=0.3, random_state=42\n)\n\n"
-        "model = RandomForestClassifier(n_estimators=100, random_state=42)\nmodel.fit(X_train, y_train)\n"
-        "y_pred = model.predict(X_test)\n\nprint(classification_report(y_test, y_pred, target_names=iris.target_names))\n",
-        "versicolor",
-        "",
-    ),
-    "sql": (
-        "duckdb",
-        "import duckdb\nimport pandas as pd\n\norders = pd.DataFrame({\n    'order_id': range(1, 101),\n"
-        "    'customer': [f'Customer_{i%20}' for i in range(100)],\n    'amount': [round(50 + i * 3.5, 2) for i in range(100)],\n})\n\n"
-        "result = duckdb.sql(\"\"\"\n    SELECT customer, COUNT(*) as cnt, ROUND(SUM(amount), 2) as total\n"
-        "    FROM orders GROUP BY customer\n    HAVING COUNT(*) >= 3 ORDER BY total DESC LIMIT 10\n\"\"\").df()\n"
-        "print(result.to_string(index=False))\n",
-        "Customer_19",
-        "",
-    ),
+    "analysis": ("pandas", "Profit Margin:", ""),
+    "visualization": ("matplotlib", "Dashboard saved", "dashboard.png"),
+    "machine_learning": ("sklearn", "versicolor", ""),
+    "sql": ("duckdb", "Customer_19", ""),
 }
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_usage_pattern(shared: Conversation, pattern: str) -> None:
-    library, code, expected, output = PATTERNS[pattern]
+    library, expected, output = PATTERNS[pattern]
     if not importlib.util.find_spec(library):
         pytest.skip(f"{library} is not installed")
     extra = {"output_filename": output} if output else {}
+    code = (Path(__file__).parent / "skill" / f"{pattern}.py").read_text()
     assert expected in shared.text("execute_code", code=code, **extra)
 
 
 def test_usage_pattern_multi_step_workflow(shared: Conversation) -> None:
-    shared.text("execute_code", code="import pandas as pd\ndf = pd.DataFrame({'k': list('abca'), 'v': [1, 2, None, 4]}).dropna()")
+    shared.text(
+        "execute_code",
+        code="import pandas as pd\ndf = pd.DataFrame({'k': list('abca'), 'v': [1, 2, None, 4]}).dropna()",
+    )
     chart = shared.call(
-        "execute_code", code="ax = df.groupby('k').v.sum().plot.bar()\nax.figure.savefig('multi.png')", output_filename="multi.png"
+        "execute_code",
+        code="ax = df.groupby('k').v.sum().plot.bar()\nax.figure.savefig('multi.png')",
+        output_filename="multi.png",
     )
     assert chart["isError"] is False
     shared.text("execute_code", code="df.to_csv('multi.csv', index=False)")
     read = shared.call("file_operations", operation="read", paths=["multi.csv"])
-    assert "k,v\na,1.0\nb,2.0\na,4.0\n" in [item["resource"]["text"] for item in read["content"] if item["type"] == "resource"]
+    assert "k,v\na,1.0\nb,2.0\na,4.0\n" in [
+        item["resource"]["text"] for item in read["content"] if item["type"] == "resource"
+    ]
 
 
 def test_show_instead_of_savefig_gives_the_picture_all_the_same(shared: Conversation) -> None:
@@ -251,7 +225,7 @@ def test_an_unknown_tool_is_answered_with_what_was_probably_meant(shared: Conver
     "line",
     [
         b'{"input":{"code":"print(\'odd\')"},"name":"execute_code"}',
-        b' {"id": [1, {"name": "x"}], "name" : "execute_code" , "input"\t:\t{"code": "print(\'odd\')"} , "more": null} \r',
+        b' {"id": [1, {"name": "x"}], "name" : "execute_code" , "input"\t:\t{"code": "print(\'odd\')"} , "z": 0} \r',
         b'{"name": "execute_command", "name": "execute_code", "input": 1, "input": {"code": "print(\'odd\')"}}',
         b'{"n\\u0061me": "execute_code", "input": {"code": "print(\'o\\u0064d\')"}}',
     ],
@@ -286,12 +260,18 @@ def test_calls_come_from_a_file_too_the_last_line_without_newline(ci_run: Callab
     lines = [{"name": "execute_code", "input": {"code": f"x = {i}\nprint(x)"}} for i in range(3)]
     (tmp_path / "calls").write_text("\n".join(map(json.dumps, lines)))
     done = ci_run("--calls", tmp_path / "calls", "--preload", "none")
-    assert [json.loads(line)["structuredContent"]["stdout"] for line in done.stdout.splitlines()] == ["0\n", "1\n", "2\n"]
+    assert [json.loads(line)["structuredContent"]["stdout"] for line in done.stdout.splitlines()] == [
+        "0\n",
+        "1\n",
+        "2\n",
+    ]
     assert done.returncode == 0
 
 
 def test_the_data_libraries_are_imported_already(shared: Conversation) -> None:
-    out = shared.text("execute_code", code="import sys; print('numpy' in sys.modules, 'pandas' in sys.modules)", context="fresh")
+    out = shared.text(
+        "execute_code", code="import sys; print('numpy' in sys.modules, 'pandas' in sys.modules)", context="fresh"
+    )
     assert out == "True True\n"
 
 

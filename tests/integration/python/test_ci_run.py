@@ -19,7 +19,9 @@ Run = Callable[..., subprocess.CompletedProcess]
 
 def test_units_run_in_the_order_given_in_one_session(ci_run: Run, tmp_path: Path) -> None:
     (tmp_path / "two.py").write_text("x *= 7\nprint('file', x)\nx")
-    done = ci_run("-e", "x = 6", "-c", "echo shell > f", tmp_path / "two.py", "-", "-e", "x, open('f').read()", stdin=b"x += 1")
+    done = ci_run(
+        "-e", "x = 6", "-c", "echo shell > f", tmp_path / "two.py", "-", "-e", "x, open('f').read()", stdin=b"x += 1"
+    )
     assert (done.stdout.decode(), done.stderr, done.returncode) == ("file 42\n(43, 'shell\\n')\n", b"", 0)
 
 
@@ -31,7 +33,10 @@ def test_arguments_are_sys_argv_and_line_numbers_stay(ci_run: Run, tmp_path: Pat
     script = tmp_path / "script.py"
     script.write_bytes(b"\xef\xbb\xbfimport sys\nprint(sys.argv)\nprint('sys' in dir(), 'os' in dir())\n\n1 / 0\n")
     done = ci_run(script, "--", "-x", "a b", "é'\"\\\n", b"\xff".decode("utf-8", "surrogateescape"))
-    assert done.stdout.decode() == f"{[str(script), '-x', 'a b', 'é' + chr(39) + chr(34) + chr(92) + chr(10), chr(0xdcff)]!r}\nTrue False\n"
+    assert (
+        done.stdout.decode()
+        == f"{[str(script), '-x', 'a b', 'é' + chr(39) + chr(34) + chr(92) + chr(10), chr(0xdcff)]!r}\nTrue False\n"
+    )
     assert b"ZeroDivisionError" in done.stderr and b"5" in done.stderr and b"1 / 0" in done.stderr
     assert done.returncode == 1
 
@@ -117,11 +122,15 @@ def test_ctrl_c_interrupts_the_cell_and_twice_ends(ci_run_start: Callable[..., s
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_other_signals_end_it_and_leave_nothing(ci_run_start: Callable[..., subprocess.Popen], number: int, tmp_path: Path) -> None:
+def test_other_signals_end_it_and_leave_nothing(
+    ci_run_start: Callable[..., subprocess.Popen], number: int, tmp_path: Path
+) -> None:
     (tmp_path / "up").write_text("x")
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
-    process = ci_run_start("--upload", tmp_path / "up", "-e", "print('on', flush=True)\nimport time\ntime.sleep(60)", env=environment)
+    process = ci_run_start(
+        "--upload", tmp_path / "up", "-e", "print('on', flush=True)\nimport time\ntime.sleep(60)", env=environment
+    )
     process.stdout.readline()
     process.send_signal(number)
     assert process.wait(5) == 128 + number
@@ -181,13 +190,34 @@ def test_two_uploads_of_one_name_are_refused(ci_run: Run, tmp_path: Path) -> Non
 
 def test_a_session_id_names_a_part_of_the_workspace(ci_run: Run, tmp_path: Path) -> None:
     (tmp_path / "up").write_text("x")
-    done = ci_run("--workspace", tmp_path / "w", "--session", "s-1", "--upload", tmp_path / "up", "-c", "cp up down", "--output", "down")
+    done = ci_run(
+        "--workspace",
+        tmp_path / "w",
+        "--session",
+        "s-1",
+        "--upload",
+        tmp_path / "up",
+        "-c",
+        "cp up down",
+        "--output",
+        "down",
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "w/s-1/uploads/up").exists() and (tmp_path / "w/s-1/code-interpreter/down").read_text() == "x"
 
 
 def test_json_is_one_result_a_line_and_nothing_else(ci_run: Run, tmp_path: Path) -> None:
-    done = ci_run("--json", "-e", "print('é')\n6 * 7", "-c", "echo out; echo err >&2; touch f", "--workspace", tmp_path, "--output", "f")
+    done = ci_run(
+        "--json",
+        "-e",
+        "print('é')\n6 * 7",
+        "-c",
+        "echo out; echo err >&2; touch f",
+        "--workspace",
+        tmp_path,
+        "--output",
+        "f",
+    )
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert first["structuredContent"]["stdout"] == "é\n" and first["structuredContent"]["result"] == "42"
     assert (second["structuredContent"]["stdout"], second["structuredContent"]["stderr"]) == ("out\n", "err\n")
@@ -210,7 +240,7 @@ def test_limits_reach_the_session(ci_run: Run) -> None:
 
 
 def test_the_host_network_is_there_when_asked_for_and_not_otherwise(ci_run: Run) -> None:
-    code = "import os\nlen(os.listdir('/proc/self/net/dev')) if 0 else [l.split(':')[0].strip() for l in open('/proc/net/dev') if ':' in l]"
+    code = "[line.split(':')[0].strip() for line in open('/proc/net/dev') if ':' in line]"
     host = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines() if ":" in line]
     assert ci_run("-e", code).stdout == b"['lo']\n"
     assert sorted(eval(ci_run("--network", "host", "-e", code).stdout)) == sorted(host)

@@ -44,7 +44,9 @@ def test_files_of_every_legal_name_go_in_and_out(session: libci.Session, name: s
         session.read_file(name)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"text\r\nkept\n", b"\xff" * 100, "snow ☃".encode()], ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"text\r\nkept\n", b"\xff" * 100, "snow ☃".encode()], ids=lambda value: repr(value)[:30]
+)
 def test_content_is_never_changed(session: libci.Session, data: bytes) -> None:
     session.write_file("f", data)
     assert session.read_file("f") == data
@@ -57,7 +59,10 @@ def test_what_python_writes_is_read_and_the_other_way_round(session: libci.Sessi
     session.run_code("open('from_inside', 'wb').write(b'\\x00\\x01')")
     assert session.read_file("from_inside") == b"\0\1"
     session.write_file("sub/from_outside", "hello")
-    assert session.run_code("open('sub/from_outside', 'a').write('!')\nopen('sub/from_outside').read()").value == "'hello!'"
+    assert (
+        session.run_code("open('sub/from_outside', 'a').write('!')\nopen('sub/from_outside').read()").value
+        == "'hello!'"
+    )
 
 
 def test_several_files_at_once_the_good_ones_are_done_each_bad_one_named(session: libci.Session) -> None:
@@ -69,7 +74,10 @@ def test_several_files_at_once_the_good_ones_are_done_each_bad_one_named(session
         ("b", FileStatus.FAILED),
     ]
     result = session.file_op("read", ["a", "nothing", "b/c"])
-    assert [(file.path, file.data) for file in result.files if file.status is FileStatus.OK] == [("a", b"1"), ("b/c", b"2")]
+    assert [(file.path, file.data) for file in result.files if file.status is FileStatus.OK] == [
+        ("a", b"1"),
+        ("b/c", b"2"),
+    ]
     (bad,) = [file for file in result.files if file.status is FileStatus.FAILED]
     assert bad.path == "nothing" and bad.error
 

@@ -124,7 +124,8 @@ def test_exit_ends_the_cell_with_its_status_and_keeps_the_state(
         "import sys; sys.stdout.close(); sys.stderr.close()",
         "import sys; sys.stdout = sys.stderr = sys.stdin = None",
         "import sys; sys.stdout = 7; sys.__stdout__ = 'x'",
-        "import builtins\nfor name in list(vars(builtins)):\n    if name not in ('__import__', 'vars', 'list', 'delattr'):\n"
+        "import builtins\nfor name in list(vars(builtins)):\n"
+        "    if name not in ('__import__', 'vars', 'list', 'delattr'):\n"
         "        try: delattr(builtins, name)\n        except Exception: pass",
         "import builtins; builtins.print = builtins.open = builtins.len = builtins.__import__ = None",
         "import sys; sys.modules.clear()",
@@ -297,11 +298,16 @@ def test_a_figure_that_is_shown_comes_back_once(session: libci.Session) -> None:
 
 
 def test_a_figure_left_open_comes_back_once(session: libci.Session) -> None:
-    result = session.run_code("import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.bar([1, 2], [3, 4])\nplt.savefig('f.png')")
+    result = session.run_code(
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.bar([1, 2], [3, 4])\nplt.savefig('f.png')"
+    )
     assert [item.mime_type for item in result.items] == ["image/png"], result.traceback
     assert session.run_code("1").items == []
     assert session.read_file("f.png").startswith(b"\x89PNG")
-    assert session.run_code("import matplotlib\nmatplotlib.use('Agg')\nplt.figure(); plt.plot([1]); plt.close()").items == []
+    assert (
+        session.run_code("import matplotlib\nmatplotlib.use('Agg')\nplt.figure(); plt.plot([1]); plt.close()").items
+        == []
+    )
 
 
 def test_rich_values_come_as_items(session: libci.Session) -> None:
@@ -323,7 +329,11 @@ def test_sessions_draw_different_random_numbers(open_session: OpenSession) -> No
 
 def test_a_deadline_ends_the_cell_and_keeps_the_state(session: libci.Session) -> None:
     session.run_code("kept = [1, 2, 3]")
-    for code in ("while True: pass", "import time; time.sleep(60)", "print('x', flush=True)\nimport subprocess; subprocess.run(['sleep', '60'])"):
+    for code in (
+        "while True: pass",
+        "import time; time.sleep(60)",
+        "print('x', flush=True)\nimport subprocess; subprocess.run(['sleep', '60'])",
+    ):
         start = time.monotonic()
         result = session.run_code(code, timeout=0.4)
         assert 0.3 < time.monotonic() - start < 0.4 + 1 + 1
@@ -359,7 +369,9 @@ def test_a_deadline_kills_what_the_cell_started_and_nothing_older(session: libci
         timeout=0.5,
     )
     assert result.outcome is Outcome.TIMEOUT
-    alive = session.run_command("for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done | grep '^sleep'").stdout
+    alive = session.run_command(
+        "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done | grep '^sleep'"
+    ).stdout
     assert alive.split("\n") == ["sleep 1000 ", ""]
 
 
@@ -415,7 +427,8 @@ def test_the_memory_limit_ends_the_run_not_the_session(open_session: OpenSession
 def test_the_process_limit_holds(open_session: OpenSession) -> None:
     session = open_session(process_count=20, timeout=60)
     result = session.run_code(
-        "import subprocess\nstarted = []\ntry:\n    for i in range(100): started.append(subprocess.Popen(['sleep', '30']))\n"
+        "import subprocess\nstarted = []\ntry:\n"
+        "    for i in range(100): started.append(subprocess.Popen(['sleep', '30']))\n"
         "except OSError as e: print(type(e).__name__)\nprint(len(started) < 25)\nfor p in started: p.kill(); p.wait()"
     )
     assert result.stdout == "BlockingIOError\nTrue\n", result.traceback
@@ -436,7 +449,8 @@ def test_the_workspace_has_its_size(open_session: OpenSession) -> None:
 def test_output_streams_as_it_is_produced_and_never_inside_a_character(session: libci.Session) -> None:
     seen: list[tuple[float, str, bytes]] = []
     result = session.run_code(
-        "import sys, time\nprint('☃' * 50_000, flush=True)\ntime.sleep(0.6)\nprint('é', file=sys.stderr, flush=True)",
+        "import sys, time\nprint('☃' * 50_000, flush=True)\n"
+        "time.sleep(0.6)\nprint('é', file=sys.stderr, flush=True)",
         on_output=lambda stream, data: seen.append((time.monotonic(), stream, data)),
     )
     assert result.ok
@@ -485,7 +499,10 @@ def test_environment_and_folder_of_one_call(session: libci.Session) -> None:
 
 def test_changes_are_listed_on_request(session: libci.Session) -> None:
     session.run_code("open('a', 'w').write('1'); open('b', 'w').write('1'); open('c', 'w').write('1')")
-    result = session.run_code("import os\nopen('a', 'w').write('22'); os.remove('b'); open('d/e', 'w') if 0 else open('n', 'w').close()", list_changes=True)
+    result = session.run_code(
+        "import os\nopen('a', 'w').write('22'); os.remove('b'); open('d/e', 'w') if 0 else open('n', 'w').close()",
+        list_changes=True,
+    )
     assert {(f.path, f.status.name) for f in result.changes} == {("a", "CHANGED"), ("b", "DELETED"), ("n", "CREATED")}
 
 
@@ -507,7 +524,9 @@ def test_pip_is_the_sessions_own_interpreters(session: libci.Session) -> None:
     result = session.run_command("python -c 'import sys; print(sys.version_info[:2])' && pip --version")
     assert result.ok, result.stderr
     assert session.run_code("import sys; print(sys.version_info[:2])").stdout == result.stdout.splitlines()[0] + "\n"
-    session.write_file("dist/setup.py", "from setuptools import setup\nsetup(name='tiny', version='1', py_modules=['tiny'])\n")
+    session.write_file(
+        "dist/setup.py", "from setuptools import setup\nsetup(name='tiny', version='1', py_modules=['tiny'])\n"
+    )
     session.write_file("dist/tiny.py", "ANSWER = 42\n")
     result = session.run_command("pip install --no-build-isolation --no-index ./dist 2>&1", timeout=120)
     assert result.ok, result.stdout

@@ -17,7 +17,7 @@ from libci import Outcome
         ("cat <<EOF\none $((1 + 1))\nEOF", "one 2\n"),
         ("cat <<'EOF' | wc -l\n$x\n`y`\nEOF", "2\n"),
         ("for i in 1 2 3; do echo $i; done | paste -sd+", "1+2+3\n"),
-        ("read x; echo \"got:$x\"", "got:\n"),
+        ('read x; echo "got:$x"', "got:\n"),
         ("cat", ""),
         ("echo $((2 ** 10)); [[ abc == a* ]] && echo bash", "1024\nbash\n"),
         ("printf 'a\\0b' | od -An -tx1", " 61 00 62\n"),
@@ -76,7 +76,9 @@ def test_a_deadline_ends_a_command_and_tells_what_it_printed(session: libci.Sess
 
 
 def sleepers(session: libci.Session) -> list[str]:
-    found = session.run_command("for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done 2>/dev/null | grep '^sleep' | sort")
+    found = session.run_command(
+        "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done 2>/dev/null | grep '^sleep' | sort"
+    )
     return found.stdout.split("\n")[:-1]
 
 
@@ -100,7 +102,11 @@ def test_a_server_in_the_background_neither_hangs_the_call_nor_dies(session: lib
     assert result.ok and result.stdout.startswith("started\n")
     task = result.task_id
     assert task and result.task_running
-    fetch = "import urllib.request, time\nfor i in range(50):\n    try:\n        print(urllib.request.urlopen('http://127.0.0.1:8123/').status); break\n    except OSError: time.sleep(0.1)"
+    fetch = (
+        "import urllib.request, time\nfor i in range(50):\n    try:\n"
+        "        print(urllib.request.urlopen('http://127.0.0.1:8123/').status); break\n"
+        "    except OSError: time.sleep(0.1)"
+    )
     assert session.run_code(fetch).stdout == "200\n"
     polled = session.poll_task(task)
     assert polled.task_running and b"GET / HTTP" in polled.stdout_bytes + polled.stderr_bytes
@@ -129,7 +135,9 @@ def test_a_background_command_is_a_task_at_once(session: libci.Session) -> None:
 
 
 def test_a_task_that_prints_without_end_is_bounded_and_does_not_block(session: libci.Session) -> None:
-    result = session.run_command("(for i in $(seq 1 400000); do echo 'a line of a log that nobody reads'; done; echo end > done) &")
+    result = session.run_command(
+        "(for i in $(seq 1 400000); do echo 'a line of a log that nobody reads'; done; echo end > done) &"
+    )
     deadline = time.monotonic() + 60
     while session.run_command("cat done 2>/dev/null").stdout != "end\n":
         assert time.monotonic() < deadline, "the writer is blocked"
@@ -162,5 +170,5 @@ def test_environment_and_folder_of_one_command(session: libci.Session) -> None:
 
 
 def test_every_byte_passes(session: libci.Session) -> None:
-    result = session.run_command("for i in $(seq 0 255); do printf \"\\\\x$(printf %x $i)\"; done")
+    result = session.run_command('for i in $(seq 0 255); do printf "\\\\x$(printf %x $i)"; done')
     assert result.stdout_bytes == bytes(range(256))

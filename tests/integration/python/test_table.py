@@ -60,7 +60,9 @@ def expected(declared: str) -> object:
 def declared_functions() -> dict[str, tuple[str, list[str]]]:
     functions = {}
     for returned, name, parameters in re.findall(r"CI_API\s+([^;()]*?)(ci_\w+)\(([^;]*)\);", TEXT):
-        arguments = [] if parameters.strip() == "void" else [re.sub(r"\w+$", "", p.strip()) for p in parameters.split(",")]
+        arguments = (
+            [] if parameters.strip() == "void" else [re.sub(r"\w+$", "", p.strip()) for p in parameters.split(",")]
+        )
         functions[name] = (returned, arguments)
     return functions
 
@@ -77,7 +79,9 @@ def test_function_takes_and_returns_what_the_header_says(name: str) -> None:
 
 
 def test_the_library_exports_every_function_of_the_table() -> None:
-    lines = subprocess.run(["nm", "-D", "--defined-only", BUILD / "lib/libci.so"], capture_output=True, text=True, check=True)
+    lines = subprocess.run(
+        ["nm", "-D", "--defined-only", BUILD / "lib/libci.so"], capture_output=True, text=True, check=True
+    )
     exported = {line.split()[-1].split("@")[0] for line in lines.stdout.splitlines()}
     assert set(_table.FUNCTIONS) <= exported
 
@@ -91,7 +95,9 @@ def test_structs_lie_in_memory_as_the_compiler_lays_them(tmp_path: Path) -> None
             for field in struct._fields_
         ]
     source = tmp_path / "layout.c"
-    source.write_text("#include <ci/ci.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(prints) + "\nreturn 0;}\n")
+    source.write_text(
+        "#include <ci/ci.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(prints) + "\nreturn 0;}\n"
+    )
     subprocess.run(["gcc", f"-I{SOURCE}/include", source, "-o", tmp_path / "layout"], check=True)
     compiled = subprocess.run([tmp_path / "layout"], capture_output=True, text=True, check=True).stdout.splitlines()
     ours = []

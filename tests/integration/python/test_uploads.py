@@ -96,7 +96,8 @@ def refusals(session: libci.Session) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/etc/evil", "a/../../evil", "ok/../../../evil", "a\\..\\..\\evil" if os.name == "nt" else "..", "."]
+    "name",
+    ["../evil", "/etc/evil", "a/../../evil", "ok/../../../evil", "a\\..\\..\\evil" if os.name == "nt" else "..", "."],
 )
 def test_an_entry_that_would_leave_the_folder_is_refused_alone(
     open_session: OpenSession, workspace: Path, name: str
@@ -178,7 +179,9 @@ def test_an_encrypted_archive_stays_a_file_and_is_reported(
     open_session: OpenSession, workspace: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("secret")
-    subprocess.run(["zip", "-q", "-P", "password", workspace / "uploads/locked.zip", "secret"], cwd=tmp_path, check=True)
+    subprocess.run(
+        ["zip", "-q", "-P", "password", workspace / "uploads/locked.zip", "secret"], cwd=tmp_path, check=True
+    )
     session = open_session(workspace_dir=workspace)
     assert "locked.zip" in tree(session) and "locked/secret" not in tree(session)
     assert any("locked" in path or path == "secret" for path in refusals(session))
@@ -208,7 +211,10 @@ def test_a_changed_upload_is_brought_in_again_but_not_over_the_guests_change(
     (workspace / "uploads/theirs").write_text("22")
     result = session.run_command("cat mine theirs")
     assert result.stdout == "22guest"
-    assert {(f.path, f.status) for f in result.preload} == {("mine", FileStatus.PRELOADED), ("theirs", FileStatus.CONFLICT)}
+    assert {(f.path, f.status) for f in result.preload} == {
+        ("mine", FileStatus.PRELOADED),
+        ("theirs", FileStatus.CONFLICT),
+    }
     assert session.run_command("cat mine theirs").preload == []  # told once
 
 

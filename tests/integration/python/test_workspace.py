@@ -54,7 +54,8 @@ def test_push_saves_everything_in_root_and_folders(open_session: OpenSession, wo
     session = open_session(workspace_dir=workspace)
     session.run_code(
         "import os\nos.makedirs('a/b')\nopen('a/data.csv', 'w').write('1')\nopen('a/b/data.csv', 'w').write('2')\n"
-        "open('data.csv', 'w').write('3')\nopen('ünï ☃.txt', 'w').write('u')\nopen('big', 'wb').write(bytes(9 << 20))\nopen('empty', 'w').close()"
+        "open('data.csv', 'w').write('3')\nopen('ünï ☃.txt', 'w').write('u')\n"
+        "open('big', 'wb').write(bytes(9 << 20))\nopen('empty', 'w').close()"
     )
     result = session.push()
     assert result.ok, result.error_message
@@ -72,7 +73,9 @@ def test_a_second_push_saves_only_what_changed(open_session: OpenSession, worksp
     session.push()
     assert set(statuses(session.push()).values()) == {FileStatus.UNCHANGED}
     # The same size and time prove nothing.
-    session.run_code("import os\ns = os.stat('a')\nopen('a', 'w').write('2\\n')\nos.utime('a', ns=(s.st_atime_ns, s.st_mtime_ns))")
+    session.run_code(
+        "import os\ns = os.stat('a')\nopen('a', 'w').write('2\\n')\nos.utime('a', ns=(s.st_atime_ns, s.st_mtime_ns))"
+    )
     session.run_command("rm c")
     assert statuses(session.push()) == {"a": FileStatus.SAVED, "b": FileStatus.UNCHANGED}
     assert saved(workspace) == {"a": b"2\n", "b": b"1\n", "c": b"1\n"}
@@ -168,7 +171,10 @@ def test_the_calls_on_workspace_files(open_session: OpenSession, workspace: Path
     session = open_session(workspace_dir=workspace)
     session.workspace_write("code-interpreter/notes/ünï.txt", "0123456789")
     session.workspace_write("code-interpreter/notes/empty", b"")
-    assert [(f.path, f.size) for f in session.workspace_list("code-interpreter/notes/")] == [("code-interpreter/notes/empty", 0), ("code-interpreter/notes/ünï.txt", 10)]
+    assert [(f.path, f.size) for f in session.workspace_list("code-interpreter/notes/")] == [
+        ("code-interpreter/notes/empty", 0),
+        ("code-interpreter/notes/ünï.txt", 10),
+    ]
     assert session.workspace_read("code-interpreter/notes/ünï.txt", 3, 4) == b"3456"
     assert session.workspace_stat("code-interpreter/notes/ünï.txt").size == 10
     session.workspace_write("code-interpreter/notes/ünï.txt", "again")
@@ -179,7 +185,21 @@ def test_the_calls_on_workspace_files(open_session: OpenSession, workspace: Path
             call("code-interpreter/notes/ünï.txt")
 
 
-@pytest.mark.parametrize("name", ["../outside", "uploads/../../outside", "uploads/..", "/etc/passwd", "code-interpreter/a/../../../outside", "", ".", "uploads//b", "uploads/", "other/b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside",
+        "uploads/../../outside",
+        "uploads/..",
+        "/etc/passwd",
+        "code-interpreter/a/../../../outside",
+        "",
+        ".",
+        "uploads//b",
+        "uploads/",
+        "other/b",
+    ],
+)
 def test_no_name_leads_out_of_the_workspace(open_session: OpenSession, workspace: Path, name: str) -> None:
     session = open_session(workspace_dir=workspace)
     (workspace.parent / "outside").write_text("outside")

@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "python"))
 
 EXEC, ITEM_ACK, READY, ITEM, DONE = 1, 2, 16, 17, 18
-TEXT, CWD, ENV, CALL, INFO, INTERRUPTED, MIME, DATA = 1, 4, 5, 7, 10, 12, 20, 21
+TEXT, CWD, ENV, CALL, INFO, MIME, DATA = 1, 4, 5, 7, 10, 20, 21
 OUTCOME, EXIT_CODE, VALUE, VALUE_TOTAL, ERROR_NAME, ERROR_MESSAGE, TRACEBACK, EXECUTION_US = range(30, 38)
 ITEM_DROPPED = 41
 OK, EXCEPTION, EXIT = 0, 1, 2
@@ -134,9 +134,18 @@ class Kernel:
         fields += [(ENV, os.fsencode(entry)) for entry in env]
         fields.append((CALL, struct.pack("<q", call)))
         if self._interrupted:
-            fields.append((INTERRUPTED, struct.pack("<q", 1)))
-        self._interrupted = False
+            self._settle()
         self.socket.sendall(frames(EXEC, fields))
+
+    def _settle(self):
+        """Waits, as init does, until the kernel has taken the signals that were meant for the cell before."""
+        self._interrupted = False
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            with open("/proc/%d/status" % self.pid) as status:
+                pending = next(line for line in status if line.startswith("ShdPnd:"))
+            if not int(pending.split()[1], 16) & 1 << signal.SIGINT - 1:
+                break
 
     def value(self, text, **kwargs):
         """The value of code that must run well."""

@@ -119,7 +119,8 @@ def test_a_low_recursion_limit_does_not_hurt_the_kernel(kernel):
 
 def test_memory_error(kernel):
     assert kernel.run("x = 1\nraise MemoryError").error == "MemoryError"
-    result = kernel.run("import resource\nresource.setrlimit(resource.RLIMIT_DATA, (3 << 29, 3 << 29))\nb'x' * (1 << 40)")
+    kernel.run("import resource\nresource.setrlimit(resource.RLIMIT_DATA, (3 << 29, 3 << 29))")
+    result = kernel.run("b'x' * (1 << 40)")
     assert result.error == "MemoryError"
     result = kernel.run("l = []\nwhile True: l.append(b'x' * (64 << 20))")
     assert result.error == "MemoryError"

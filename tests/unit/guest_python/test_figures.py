@@ -73,14 +73,17 @@ def test_show_several_times(kernel):
     assert images(result) == [0, 2, 4]
 
 
-@pytest.mark.parametrize("backend", ["matplotlib.use('Agg')", "plt.switch_backend('svg')", "plt.ion()", "matplotlib.use('pdf')"])
+@pytest.mark.parametrize(
+    "backend", ["matplotlib.use('Agg')", "plt.switch_backend('svg')", "plt.ion()", "matplotlib.use('pdf')"]
+)
 def test_show_with_whatever_backend(kernel, backend):
     result = kernel.run("import matplotlib\n" + PLOT + backend + "\nplt.plot([1])\nplt.show()\nprint('x')")
     assert images(result) == [0]
 
 
 def test_use_before_the_import_of_pyplot(kernel):
-    assert images(kernel.run("import matplotlib\nmatplotlib.use('Agg')\n" + PLOT + "plt.plot([1])\nplt.show()\nprint(1)")) == [0]
+    result = kernel.run("import matplotlib\nmatplotlib.use('Agg')\n" + PLOT + "plt.plot([1])\nplt.show()\nprint(1)")
+    assert images(result) == [0]
 
 
 def test_a_function_of_a_module_that_shows(kernel, tmp_path):
@@ -134,7 +137,8 @@ def test_more_than_32_figures(kernel):
 
 def test_in_a_child_nothing_is_shown(kernel):
     result = kernel.run(
-        PLOT + "import os\npid = os.fork()\nif pid == 0:\n    plt.plot([1])\n    plt.show()\n    os._exit(3)\nos.waitpid(pid, 0)[1] >> 8"
+        PLOT + "import os\npid = os.fork()\n"
+        "if pid == 0:\n    plt.plot([1])\n    plt.show()\n    os._exit(3)\nos.waitpid(pid, 0)[1] >> 8"
     )
     assert (images(result), result.value) == ([], "3")
 

@@ -55,7 +55,8 @@ def test_cleaning_up_is_awaited_after_an_interrupt(kernel):
 
 
 def test_code_may_catch_the_interrupt(kernel):
-    result = kernel.run("import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('caught')\n5", interrupts=[0.2])
+    text = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('caught')\n5"
+    result = kernel.run(text, interrupts=[0.2])
     assert (result.outcome, result.value, result.stdout) == (OK, "5", b"caught\n")
 
 

@@ -36,7 +36,7 @@ pytest.importorskip("IPython")
         ("y = 3 %2\ny", b"", "1"),
         ("z = (7\n%4)\nz", b"", "3"),
         ("'''\n!not a command\n'''", b"", "'\\n!not a command\\n'"),
-        ("%autoreload 2" if False else "%load_ext autoreload\n%autoreload 2", b"", None),
+        ("%load_ext autoreload\n%autoreload 2", b"", None),
         ("%config Completer.use_jedi = False", b"", None),
         ("%matplotlib agg", None, None),
     ],
@@ -136,7 +136,8 @@ def test_display_of_a_table_prints_it_too(ipython):
 
 def test_publish_display_data(ipython):
     result = ipython.run(
-        "from IPython.display import publish_display_data\npublish_display_data({'image/png': 'aGk=', 'text/plain': 'hi'})"
+        "from IPython.display import publish_display_data\n"
+        "publish_display_data({'image/png': 'aGk=', 'text/plain': 'hi'})"
     )
     assert result.items == [("image/png", b"hi", 0)]
 

@@ -17,7 +17,8 @@ def test_the_namespace_is_main(kernel):
 
 
 def test_classes_of_a_cell_can_be_pickled(kernel):
-    kernel.run("import dataclasses, pickle, typing\n@dataclasses.dataclass\nclass P:\n    x: 'int' = 1\n    y: typing.ClassVar[int] = 2")
+    kernel.run("import dataclasses, pickle, typing")
+    kernel.run("@dataclasses.dataclass\nclass P:\n    x: 'int' = 1\n    y: typing.ClassVar[int] = 2")
     assert kernel.value("pickle.loads(pickle.dumps(P(3)))") == "P(x=3)"
     assert kernel.value("typing.get_type_hints(P)['x']") in ("int", "<class 'int'>")
 
@@ -84,7 +85,10 @@ def test_modules_in_the_working_folder_are_found_at_once(kernel, tmp_path):
     assert "m.py" in result.traceback and "return 1 / 0" in result.traceback
 
 
-@pytest.mark.parametrize("draw", ["random.random()", "numpy.random.rand()", "numpy.random.default_rng().random()", "ssl.RAND_bytes(8)"])
+@pytest.mark.parametrize(
+    "draw",
+    ["random.random()", "numpy.random.rand()", "numpy.random.default_rng().random()", "ssl.RAND_bytes(8)"],
+)
 def test_kernels_draw_different_numbers(make, forkers, draw):
     module = draw.split(".")[0]
     pytest.importorskip(module)

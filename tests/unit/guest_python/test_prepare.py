@@ -39,7 +39,10 @@ def test_bare_imports_nothing(tmp_path):
 
 def test_ipython_alone(tmp_path):
     pytest.importorskip("IPython")
-    code = "r = ci_kernel.prepare(None); print(json.dumps([r, 'IPython' in sys.modules, __name__, len(os.listdir('/proc/self/task'))]))"
+    code = (
+        "r = ci_kernel.prepare(None); threads = len(os.listdir('/proc/self/task')); "
+        "print(json.dumps([r, 'IPython' in sys.modules, __name__, threads]))"
+    )
     report, is_loaded, name, threads = python(code, tmp_path)
     assert report == {"loaded": [], "failed": {}, "ipython": True}
     assert (is_loaded, name, threads) == (True, "__main__", 1)
@@ -54,7 +57,8 @@ def test_modules_are_reported_one_by_one(tmp_path):
     (tmp_path / "broken.py").write_text("1 / 0")
     (tmp_path / "leaving.py").write_text("import sys; sys.exit(3)")
     (tmp_path / "loud.py").write_text("print('loud', end='')")
-    (tmp_path / "threads.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()")
+    start = "threading.Thread(target=time.sleep, args=(9,), daemon=True).start()"
+    (tmp_path / "threads.py").write_text("import threading, time\n" + start)
     report = python(
         "sys.path.insert(0, ''); out = sys.stdout; sys.stdout = sys.stderr = open(os.devnull, 'w'); "
         "r = ci_kernel.prepare(['json.tool', 'broken', 'nowhere', 'leaving', 'loud', 'threads', 'csv']); "

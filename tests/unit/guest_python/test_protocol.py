@@ -5,7 +5,7 @@ import socket
 import struct
 
 import pytest
-from host import CALL, EXEC, TEXT, Lost, frames
+from host import CALL, EXEC, TEXT, Lost, frames, fresh_kernel
 
 
 def test_the_call_is_echoed(kernel):
@@ -60,6 +60,17 @@ def test_what_makes_no_sense_ends_the_kernel(plain, data):
     with pytest.raises(Lost):
         plain._message(10)
     assert os.WEXITSTATUS(plain.status) == 70
+
+
+def test_few_descriptors_are_enough(tmp_path):
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+    code = limit + "import sys; import ci_kernel; ci_kernel.serve(int(sys.argv[1]))"
+    kernel = fresh_kernel(tmp_path, ["-c", code, "{fd}"])
+    try:
+        assert kernel.value("import os\nos.closerange(3, 30)\n1") == "1"
+        assert kernel.value("2") == "2"
+    finally:
+        assert kernel.end() == 0
 
 
 def test_a_message_beyond_the_limit_ends_the_kernel(plain):

@@ -89,7 +89,8 @@ def test_a_million_prints_take_seconds_at_most(kernel):
         "import os; os.closerange(3, 256)",
         "import os; os.closerange(0, 256)",
         "import os; os.set_blocking(1, False); os.set_blocking(2, False)",
-        "import sys\nclass S:\n    def write(self, s): raise ValueError\n    flush = write\nsys.stdout = sys.stderr = S()",
+        "import sys\nclass S:\n    def write(self, s): raise ValueError\n    flush = write\n"
+        "sys.stdout = sys.stderr = S()",
     ],
 )
 def test_what_a_cell_does_to_its_streams_ends_with_it(kernel, damage):

@@ -19,7 +19,8 @@ from host import EXCEPTION, OK, Lost
         "import builtins\nfor n in dir(builtins): setattr(builtins, n, None) if n != 'setattr' else None",
         "import builtins\nvars(builtins).clear()",
         "import builtins\nbuiltins.__import__ = None",
-        "import builtins\nclass E:\n    def __eq__(self, o): raise ValueError\nbuiltins.extra = E(); builtins.len = E()",
+        "import builtins\nclass E:\n    def __eq__(self, o): raise ValueError\n"
+        "builtins.extra = E(); builtins.len = E()",
         "del __builtins__",
         "__builtins__ = None",
         "import sys\nsys.modules.clear()",
@@ -28,7 +29,8 @@ from host import EXCEPTION, OK, Lost
         "import sys\nsys.path.clear()\nsys.path_importer_cache = None\nsys.meta_path = []",
         "import os\nos.read = os.write = os.getpid = os.close = os.dup2 = os._exit = os.getcwd = None",
         "import os\nos.environ = {}",
-        "import time, signal, json, struct, io\ntime.monotonic_ns = signal.signal = json.dumps = struct.pack = io.FileIO = None",
+        "import time, signal, json, struct, io\n"
+        "time.monotonic_ns = signal.signal = json.dumps = struct.pack = io.FileIO = None",
         "import linecache\nlinecache.cache = {}\nlinecache.getline = None",
         "import traceback, linecache\ntraceback.TracebackException = None\nlinecache.getlines = None",
         "import ast\nast.parse = ast.Expr = ast.Module = None",
@@ -90,7 +92,10 @@ def test_every_descriptor_closed_ends_the_process_with_70(kernel):
     assert os.WIFEXITED(kernel.status) and os.WEXITSTATUS(kernel.status) == 70
 
 
-@pytest.mark.parametrize("text, code", [("import os; os._exit(5)", 5), ("import os; os.execv('/bin/sh', ['sh', '-c', 'exit 6'])", 6)])
+@pytest.mark.parametrize(
+    "text, code",
+    [("import os; os._exit(5)", 5), ("import os; os.execv('/bin/sh', ['sh', '-c', 'exit 6'])", 6)],
+)
 def test_code_that_ends_the_process(kernel, text, code):
     with pytest.raises(Lost):
         kernel.run("print('before')\n" + text)
@@ -166,7 +171,8 @@ def test_a_child_that_lives_on_does_not_hold_the_channel(kernel):
 
 def test_a_thread_may_fork(kernel):
     result = kernel.run(
-        "import os, threading\ndef work():\n    pid = os.fork()\n    if pid == 0:\n        print('child')\n        return\n"
+        "import os, threading\ndef work():\n    pid = os.fork()\n"
+        "    if pid == 0:\n        print('child')\n        return\n"
         "    os.waitpid(pid, 0)\nt = threading.Thread(target=work); t.start(); t.join()\n9"
     )
     assert (result.value, result.stdout) == ("9", b"child\n")
@@ -184,7 +190,8 @@ def test_multiprocessing_with_fork(kernel):
 
 def test_multiprocessing_with_spawn_runs_importable_functions(kernel):
     result = kernel.run(
-        "import multiprocessing as mp, math\nwith mp.get_context('spawn').Pool(1) as pool: r = pool.map(math.sqrt, [4, 9])\nr",
+        "import multiprocessing as mp, math\n"
+        "with mp.get_context('spawn').Pool(1) as pool: r = pool.map(math.sqrt, [4, 9])\nr",
         timeout=60,
     )
     assert (result.value, result.stderr) == ("[2.0, 3.0]", b""), result.traceback
@@ -211,7 +218,9 @@ def test_many_cells_leave_descriptors_as_they_were(kernel):
 
 
 def test_memory_of_a_failed_cell_is_released(kernel):
-    kernel.run("import weakref\nclass C: pass\nrefs = []\ndef f():\n    c = C()\n    refs.append(weakref.ref(c))\n    1 / 0\n")
+    kernel.run(
+        "import weakref\nclass C: pass\nrefs = []\ndef f():\n    c = C()\n    refs.append(weakref.ref(c))\n    1 / 0\n"
+    )
     kernel.run("f()")
     assert kernel.value("import gc\ngc.collect()\nrefs[0]() is None") == "True"
 

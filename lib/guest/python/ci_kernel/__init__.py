@@ -26,8 +26,8 @@ _prepared = Prepared()
 
 def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
     """Makes a process ready to be forked into kernels: IPython, then the modules of the list. bare: neither, so that
-    kernels import IPython themselves. Returns {"loaded": [...], "failed": {module: why}, "ipython": bool}. A module that
-    leaves threads behind counts as failed, and the process is then no good for forking."""
+    kernels import IPython themselves. Returns {"loaded": [...], "failed": {module: why}, "ipython": bool}. A module
+    that leaves threads behind counts as failed, and the process is then no good for forking."""
     failed = {}
     if not bare:
         _prepared.make_front_end()

@@ -27,7 +27,8 @@ def name_of(exception):
 def describe(exception, alone=False):
     """Returns name, message and traceback as text; alone: without any frames. May raise what code of the exception's
     author raises, or what comes of an interpreter in disorder."""
-    return name_of(exception), text_of(exception, "<exception str() failed>"), _shorten("".join(_format(exception, alone)))
+    traceback = "".join(_format(exception, alone))
+    return name_of(exception), text_of(exception, "<exception str() failed>"), _shorten(traceback)
 
 
 def describe_simply(exception, alone=False):

@@ -1,7 +1,7 @@
 """matplotlib's figures as PNG items. matplotlib is never imported here: this waits until the code does so.
 
-`pyplot.show()` and `Figure.show()` are replaced when pyplot is imported, whatever the backend; what is still open at the
-end of a cell is collected then. A figure comes once, and is closed when it has come.
+`pyplot.show()` and `Figure.show()` are replaced when pyplot is imported, whatever the backend; what is still open at
+the end of a cell is collected then. A figure comes once, and is closed when it has come.
 """
 
 from .private import BUILTINS as __builtins__  # noqa: F401

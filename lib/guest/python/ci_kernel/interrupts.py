@@ -1,9 +1,9 @@
 """SIGINT: raises KeyboardInterrupt in the code of a cell, and nowhere else.
 
 From the moment at which the request lies in the channel to the end of its code an interrupt counts; one that comes
-before the code begins is kept for it. One that comes when the code is done, or while there is no request, is dropped: it
-belongs to what has ended. Where the host has interrupted the cell before, one that comes with the request may be a late
-one of that, and is dropped too. A message to the host is never cut in two: while it is being sent, interrupts are kept too.
+before the code begins is kept for it. One that comes when the code is done, or while there is no request, is dropped:
+it belongs to what has ended. (A signal carries no call id: init sends the next request when the kernel has taken the
+signal.) A message to the host is never cut in two: while it is being sent, interrupts are kept too.
 """
 
 from .private import BUILTINS as __builtins__  # noqa: F401
@@ -32,11 +32,9 @@ class Interrupts:
         signal(SIGINT, self._handler)
         pthread_sigmask(SIG_UNBLOCK, (SIGINT,))
 
-    def expect(self, forget):
-        """The request has been read; forget: what has come until now."""
+    def expect(self):
+        """The request has been read."""
         self._state = _EXPECTING
-        if forget:
-            self._kept = False
 
     def run(self, function, *args):
         """Calls a function that can be interrupted. After it has ended, in whatever way, interrupts are dropped."""

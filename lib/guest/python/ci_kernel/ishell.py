@@ -93,8 +93,8 @@ class Shell(InteractiveShell):
     system_piped = system_raw = system
 
     def showtraceback(self, exc_tuple=None, *args, **kwargs):
-        """Formatters come with an exception. Magics that run code, `%%time` and `%run`, come without, and what they have
-        caught is how the cell ends."""
+        """Formatters come with an exception. Magics that run code, `%%time` and `%run`, come without, and what they
+        have caught is how the cell ends."""
         if exc_tuple is None:
             self.failure = sys.exc_info()[1]
         elif self.trapped is not None:

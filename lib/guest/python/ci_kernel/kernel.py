@@ -1,4 +1,4 @@
-"""The kernel: takes cells from its channel, runs them in the namespace of `__main__`, and answers with what became of them.
+"""The kernel: takes cells from its channel, runs them in the namespace of `__main__`, and says what became of them.
 
 Everything happens in the main thread. What belongs to a cell runs within Interrupts.run(), everything else outside.
 """
@@ -25,7 +25,7 @@ from .streams import Streams
 
 OK, EXCEPTION, EXIT = 0, 1, 2
 
-_OUTPUTS_MAX = 256
+_OUTPUTS_MAX = 32  # values that Out keeps alive
 _RECURSION_MIN = 400
 
 
@@ -180,7 +180,7 @@ class Kernel:
         kind, fields = self._channel.receive()
         if kind != wire.EXEC:
             self._channel.give_up()
-        self._interrupts.expect(forget=any(key == wire.INTERRUPTED for key, _ in fields))
+        self._interrupts.expect()
         self._channel.reading = False
         self._channel.trouble = None
         request = Request(fields)
@@ -321,7 +321,7 @@ class Kernel:
             bundle = Plain.bundle(self._front_end, value)
         text = bundle.get("text/plain")
         if text is not None:
-            result.value(text)
+            result.value(text if isinstance(text, str) else repr(text))
         for mime in VALUE_TYPES:
             if bundle.get(mime) is not None:
                 self._items.send(mime, bundle[mime])
@@ -331,7 +331,7 @@ class Kernel:
         self._streams.flush_replaced()
 
     def _tell_front_end(self, function, *args):
-        """IPython's callbacks swallow interrupts, so that none must come; and may fail in an interpreter in disorder."""
+        """IPython swallows interrupts here, so that none must come; and it may fail in an interpreter in disorder."""
         self._interrupts.hold()
         try:
             function(*args)

@@ -1,7 +1,7 @@
 """What the kernel keeps for itself, so that code which changes the interpreter under it cannot break it.
 
-Every module of the package begins with `from .private import BUILTINS as __builtins__`: functions look built-in names up
-in their module's `__builtins__`, which thus is a copy that `del builtins.len` does not reach. For the same reason
+Every module of the package begins with `from .private import BUILTINS as __builtins__`: functions look built-in names
+up in their module's `__builtins__`, which thus is a copy that `del builtins.len` does not reach. For the same reason
 functions of other modules are imported by name, at the top.
 """
 

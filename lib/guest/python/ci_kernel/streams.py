@@ -29,14 +29,15 @@ _STARTERS = [
 
 def _text(fd):
     if fd == 0:
-        stream = TextIOWrapper(BufferedReader(FileIO(0, "r", closefd=False)), encoding="utf-8", errors="surrogateescape")
+        raw = FileIO(0, "r", closefd=False)
+        stream = TextIOWrapper(BufferedReader(raw), encoding="utf-8", errors="surrogateescape")
     else:
         raw = FileIO(fd, "w", closefd=False)
         stream = TextIOWrapper(
             BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", newline="\n", line_buffering=True
         )
-        raw.name = ("<stdin>", "<stdout>", "<stderr>")[fd]
         stream.mode = "w"
+    raw.name = ("<stdin>", "<stdout>", "<stderr>")[fd]
     return stream
 
 
