@@ -40,30 +40,33 @@ enum {
 
 /** Options of ci_session_open(). Zero is the default of every field. Strings are copied. */
 typedef struct ci_session_options {
-    size_t struct_size;         /**< sizeof(ci_session_options). */
-    ci_sandbox *sandbox;        /**< Where to run; NULL: a local sandbox of the session's own. */
-    ci_storage *storage;        /**< The workspace; NULL: workspace_dir. */
-    const char *workspace_dir;  /**< A folder as workspace when storage is NULL; NULL too: no workspace. */
-    const char *session_id;     /**< 1 to 64 of [A-Za-z0-9_-]; names the session's part of the workspace. NULL: a random
+    size_t struct_size;        /**< sizeof(ci_session_options). */
+    ci_sandbox *sandbox;       /**< Where to run; NULL: a local sandbox of the session's own. */
+    ci_storage *storage;       /**< The workspace; NULL: workspace_dir. */
+    const char *workspace_dir; /**< A folder as workspace when storage is NULL; NULL too: no workspace. */
+    const char *session_id;    /**< 1 to 64 of [A-Za-z0-9_-]; names the session's part of the workspace. NULL: a random
                                        id, and the workspace's root. */
-    const char *python;         /**< Interpreter, when not the sandbox's own. */
-    const char *host_dir;       /**< A host folder to be the sandbox root instead of a tmpfs of its own. */
-    const char *rootfs;         /**< A folder with a whole system to run on instead of the host's /usr. */
-    const char *const *env;     /**< "NAME=value" strings for every call, NULL-ended. */
-    const char *uploads_prefix; /**< Key prefix of uploads, {user} and {session} replaced; NULL: "uploads/", below the
+    const char *python;        /**< Interpreter, when not the sandbox's own. */
+    const char *host_dir;      /**< A host folder to be the sandbox root instead of a tmpfs of its own. */
+    const char *rootfs;        /**< A folder with a whole system to run on instead of the host's /usr; its Python 3.9 or
+                                     later, at python's path inside, runs the session. What the session writes to it goes
+                                     to a layer of its own, as large as workspace_bytes; the folder stays as it was. A
+                                     root host needs Linux 5.19 for it. */
+    const char *const *env;    /**< "NAME=value" strings for every call, NULL-ended. */
+    const char *uploads_prefix;   /**< Key prefix of uploads, {user} and {session} replaced; NULL: "uploads/", below the
                                        session's id when one is given. */
-    const char *output_prefix;  /**< Key prefix of what is saved; NULL: "code-interpreter/", likewise. */
-    const char *user;           /**< For {user}; same characters as an id. */
-    uint64_t memory_bytes;      /**< Memory of all processes; 0: 2 GiB. */
-    uint64_t workspace_bytes;   /**< Size of the sandbox root; 0: 4 GiB. On a tmpfs it is memory of the host. */
-    uint64_t workspace_inodes;  /**< Files and folders in it; 0: 1,000,000. */
-    uint64_t archive_bytes;     /**< Bytes unpacked from one archive; 0: 2 GiB. */
-    uint64_t stream_bytes;      /**< Bytes of stdout and of stderr that a result keeps; 0: 1 MiB. */
-    int64_t timeout_ms;         /**< Deadline of calls that name none, milliseconds; 0: none. */
-    int64_t grace_ms;           /**< From interrupt to kill, milliseconds; 0: 1000. */
-    int64_t open_timeout_ms;    /**< For opening itself; 0: 60,000. */
-    uint32_t process_count;     /**< Processes and threads; 0: 256. */
-    uint32_t open_file_count;   /**< Descriptors a process may have; 0: 4,096. */
+    const char *output_prefix;    /**< Key prefix of what is saved; NULL: "code-interpreter/", likewise. */
+    const char *user;             /**< For {user}; same characters as an id. */
+    uint64_t memory_bytes;        /**< Memory of all processes; 0: 2 GiB. */
+    uint64_t workspace_bytes;     /**< Size of the sandbox root; 0: 4 GiB. On a tmpfs it is memory of the host. */
+    uint64_t workspace_inodes;    /**< Files and folders in it; 0: 1,000,000. */
+    uint64_t archive_bytes;       /**< Bytes unpacked from one archive; 0: 2 GiB. */
+    uint64_t stream_bytes;        /**< Bytes of stdout and of stderr that a result keeps; 0: 1 MiB. */
+    int64_t timeout_ms;           /**< Deadline of calls that name none, milliseconds; 0: none. */
+    int64_t grace_ms;             /**< From interrupt to kill, milliseconds; 0: 1000. */
+    int64_t open_timeout_ms;      /**< For opening itself; 0: 60,000. */
+    uint32_t process_count;       /**< Processes and threads; 0: 256. */
+    uint32_t open_file_count;     /**< Descriptors a process may have; 0: 4,096. */
     uint32_t archive_entry_count; /**< Entries of one archive; 0: 100,000. */
     uint32_t archive_ratio;       /**< Bytes out for each byte in, beyond the first 100 MiB; 0: 200. */
     int32_t network;              /**< A `CI_NETWORK_` value. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "os/fd.h"
+#include "os/resolve.h"
 #include "supervisor/supervisor.h"
 
 #define DOMAIN "local"
@@ -19,10 +19,12 @@ static char *parent_of(const char *path, int levels) {
     return copy;
 }
 
-static bool is_elf(const char *path) {
+static ci_status check_program(const char *path, int fd, ci_error **ret_error) {
     char magic[4] = "";
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && cii_fd_read_all(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "\177ELF", 4) == 0;
+    if (cii_fd_read_all(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "\177ELF", 4) == 0)
+        return CI_OK;
+    return cii_error_set(ret_error, CI_ERR_INVALID, DOMAIN,
+                         "python: %s is not an interpreter but a script or wrapper; name the interpreter itself", path);
 }
 
 /* "/usr" is in every sandbox anyway; "/", a home folder or the folder of all homes never is. */
@@ -71,24 +73,49 @@ static ci_status add_environment(interpreter *found, const char *prefix, ci_erro
     return base == NULL ? cii_error_nomem(ret_error) : *base == 0 ? CI_OK : add_prefix(found, base, ret_error);
 }
 
-ci_status interpreter_find(const char *path, interpreter *ret_python, ci_error **ret_error) {
+/* A system of its own has in it all that belongs to its interpreter. */
+static ci_status find_inside(const char *path, const char *rootfs, interpreter *ret_python, ci_error **ret_error) {
+    _cleanup_close_ int root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return cii_error_errno(ret_error, errno, DOMAIN, "rootfs: %s", rootfs);
+    _cleanup_close_ int fd = cii_resolve_open(root, path, O_RDONLY | O_NONBLOCK, 0, CII_RESOLVE_IN_ROOT);
+    if (fd < 0) {
+        cii_error_set(ret_error, CI_ERR_MISSING, DOMAIN, "rootfs: %s: %s: %s", rootfs, path, strerror(errno));
+        cii_error_hint(ret_error, "install python3 in it, or name its interpreter by the path it has inside");
+        return CI_ERR_MISSING;
+    }
+    ci_status status = check_program(path, fd, ret_error);
+    if (status != CI_OK)
+        return status;
+    interpreter found = {.path = strdup(path), .rootfs = strdup(rootfs)};
+    if (found.path == NULL || found.rootfs == NULL) {
+        interpreter_free(&found);
+        return cii_error_nomem(ret_error);
+    }
+    *ret_python = found;
+    return CI_OK;
+}
+
+ci_status interpreter_find(const char *path, const char *rootfs, interpreter *ret_python, ci_error **ret_error) {
     interpreter found = {0};
     if (path[0] != '/')
         return cii_error_set(ret_error, CI_ERR_INVALID, DOMAIN, "python: \"%s\" is not an absolute path", path);
+    if (rootfs != NULL)
+        return find_inside(path, rootfs, ret_python, ret_error);
     _cleanup_free_ char *real = realpath(path, NULL);
-    if (real == NULL || access(real, X_OK) < 0) {
+    _cleanup_close_ int fd = real != NULL && access(real, X_OK) == 0 ? open(real, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
         cii_error_set(ret_error, CI_ERR_MISSING, DOMAIN, "python: %s: %s", path, strerror(errno));
         cii_error_hint(ret_error, "install the package python3, or name an interpreter by its absolute path");
         return CI_ERR_MISSING;
     }
-    if (!is_elf(real))
-        return cii_error_set(ret_error, CI_ERR_INVALID, DOMAIN,
-                             "python: %s is not an interpreter but a script or wrapper; name the interpreter itself",
-                             path);
+    ci_status status = check_program(path, fd, ret_error);
+    if (status != CI_OK)
+        return status;
     _cleanup_free_ char *prefix = parent_of(path, 2), *real_prefix = parent_of(real, 2);
     if (prefix == NULL || real_prefix == NULL || (found.path = strdup(path)) == NULL)
         return cii_error_nomem(ret_error);
-    ci_status status = add_environment(&found, prefix, ret_error);
+    status = add_environment(&found, prefix, ret_error);
     if (status == CI_OK && !in_system(path)) /* a link elsewhere must be there to be executed */
         status = add_prefix(&found, prefix, ret_error);
     if (status == CI_OK)
@@ -102,6 +129,7 @@ ci_status interpreter_find(const char *path, interpreter *ret_python, ci_error *
 
 void interpreter_free(interpreter *python) {
     free(python->path);
+    free(python->rootfs);
     for (size_t i = 0; i < INTERPRETER_PREFIXES_MAX; i++)
         free(python->prefixes[i]);
     memset(python, 0, sizeof *python);

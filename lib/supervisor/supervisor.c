@@ -29,7 +29,7 @@ struct session {
     session *next;
     uint64_t id;
     uint32_t uid;
-    int setup_fd, tree_fd, pidfd;
+    int setup_fd, tree_fd, rootfs_fd, pidfd;
     /* A spare: made before anybody asked for it. */
     int spare_fd;         /* the other end of its setup socket; -1: no spare (any more) */
     int root_fd, base_fd; /* what it sent when it was ready; -1 before */
@@ -52,7 +52,8 @@ typedef struct waiter {
     int fd;
 } waiter;
 
-/* Zygotes of one interpreter and network: a bare one, at once, and one with the preload list, when it is ready. */
+/* Zygotes of one interpreter, system and network: a bare one, at once, and one with the preload list, when it is ready.
+ * The first family is the sandbox's own and stays; others end when nobody has used them for a while. */
 typedef struct family {
     struct family *next;
     interpreter python;
@@ -60,6 +61,8 @@ typedef struct family {
     zygote bare, full;
     session *spare;
     waiter *waiters; /* for the preload list */
+    int64_t used_ms;
+    bool ending; /* gone for who asks; freed with its last session */
 } family;
 
 static struct {
@@ -98,6 +101,17 @@ static void refuse_text(int fd, ci_status status, const char *text) {
     send_message(fd, CII_SETUP_REFUSED, error);
 }
 
+/* Refuses a session. The library's SESSION is taken out of its socket first: one that is closed with something unread
+ * in it loses what was written to it as well. */
+static void refuse_setup(int fd, const ci_error *error) {
+    uint8_t byte;
+    int control = -1;
+    size_t count = 0;
+    if (cii_fd_recv(fd, &byte, sizeof byte, &control, 1, &count, MSG_DONTWAIT) > 0)
+        cii_close(control);
+    send_message(fd, CII_SETUP_REFUSED, error);
+}
+
 /* --- zygotes --------------------------------------------------------------------------------------------------------- */
 
 /* What a sandbox's processes start with: nothing of the host's environment. */
@@ -126,8 +140,21 @@ static char **make_env(char *const *extra, size_t extra_count) {
     return env;
 }
 
+/* Root shows a folder with its owner's id turned into the one that uses it; others have the one id on both sides. */
+static int open_host_dir(const char *path, uint32_t uid) {
+    return supervisor.ids.count == 1 ? template_open_tree(&supervisor.template, path)
+                                     : identity_open_tree(&supervisor.ids, path, uid);
+}
+
 static void start_zygote(family *f, zygote *z) {
     int sockets[2];
+    _cleanup_close_ int rootfs = f->python.rootfs != NULL ? open_host_dir(f->python.rootfs, 0) : -1;
+    if (f->python.rootfs != NULL && rootfs < 0) {
+        free(z->failure);
+        z->failure = cii_str_printf("rootfs: %s: %s", f->python.rootfs, strerror(errno));
+        z->state = ZYGOTE_FAILED;
+        return;
+    }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return;
     zygote_request request = {.python = &f->python,
@@ -136,7 +163,8 @@ static void start_zygote(family *f, zygote *z) {
                               .env = supervisor.env,
                               .host_network = f->host_network,
                               .socket_fd = sockets[1],
-                              .filter_fd = supervisor.filter_fd};
+                              .filter_fd = supervisor.filter_fd,
+                              .rootfs_fd = rootfs};
     int result = template_start_zygote(&supervisor.template, &request);
     cii_close(sockets[1]);
     if (result < 0) {
@@ -147,17 +175,26 @@ static void start_zygote(family *f, zygote *z) {
     z->state = ZYGOTE_STARTING;
 }
 
-static family *find_family(const char *python, bool host_network, ci_error **ret_error) {
+static bool is_family(const family *f, const char *python, const char *rootfs, bool host_network) {
+    return !f->ending && f->host_network == host_network && strcmp(f->python.path, python) == 0 &&
+           (rootfs == NULL ? f->python.rootfs == NULL
+                           : f->python.rootfs != NULL && strcmp(f->python.rootfs, rootfs) == 0);
+}
+
+static family *find_family(const char *python, const char *rootfs, bool host_network, ci_error **ret_error) {
     family *f = supervisor.families;
-    while (f != NULL && (strcmp(f->python.path, python) != 0 || f->host_network != host_network))
+    while (f != NULL && !is_family(f, python, rootfs, host_network))
         f = f->next;
-    if (f != NULL)
+    if (f != NULL) {
+        f->used_ms = cii_clock_ms();
         return f;
-    if ((f = calloc(1, sizeof *f)) == NULL || interpreter_find(python, &f->python, ret_error) != CI_OK) {
+    }
+    if ((f = calloc(1, sizeof *f)) == NULL || interpreter_find(python, rootfs, &f->python, ret_error) != CI_OK) {
         free(f);
         return NULL;
     }
     f->host_network = host_network;
+    f->used_ms = cii_clock_ms();
     f->bare = (zygote){.fd = -1, .preload = "bare"};
     f->full = (zygote){.fd = -1, .preload = supervisor.preload};
     f->next = supervisor.families;
@@ -190,6 +227,7 @@ static void wake(family *f) {
 static void free_session(session *s) {
     cii_close(s->setup_fd);
     cii_close(s->tree_fd);
+    cii_close(s->rootfs_fd);
     cii_close(s->pidfd);
     cii_close(s->spare_fd);
     cii_close(s->root_fd);
@@ -207,7 +245,9 @@ static void unlink_session(session *s) {
 }
 
 static void refuse_session(session *s, ci_status status, const char *text) {
-    refuse_text(s->setup_fd, status, text);
+    _cleanup_error_ ci_error *error = NULL;
+    cii_error_set(&error, status, DOMAIN, "%s", text);
+    refuse_setup(s->setup_fd, error);
     cgroup_remove(&supervisor.cgroups, s->id);
     unlink_session(s);
     free_session(s);
@@ -226,14 +266,15 @@ static bool send_fork(session *s, zygote *z) {
     cii_wire_put_int(&message, CII_SETUP_UID, s->uid);
     cii_wire_put_int(&message, CII_SETUP_LIMITS, supervisor.cgroups.limits);
     cii_wire_put_int(&message, CII_SETUP_TREE, s->tree_fd >= 0);
+    cii_wire_put_int(&message, CII_SETUP_ROOTFS, s->rootfs_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_OOM, groups.oom >= 0);
     cii_wire_end(&message, &mark);
-    int fds[3 + CII_SETUP_CGROUP_MAX] = {s->setup_fd};
-    size_t count = 1;
-    if (s->tree_fd >= 0)
-        fds[count++] = s->tree_fd;
-    if (groups.oom >= 0)
-        fds[count++] = groups.oom;
+    const int own[] = {s->setup_fd, s->tree_fd, s->rootfs_fd, groups.oom};
+    int fds[CII_ELEMENTS(own) + CII_SETUP_CGROUP_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < CII_ELEMENTS(own); i++)
+        if (own[i] >= 0)
+            fds[count++] = own[i];
     for (size_t i = 0; i < groups.enter_count; i++)
         fds[count++] = groups.enter[i];
     bool sent = cii_fd_send(z->fd, message.data, message.size, fds, count, 0) > 0;
@@ -317,6 +358,7 @@ static void zygote_forked(zygote *z, int pidfd) {
     oldest->pidfd = pidfd;
     cii_close(TAKE_FD(oldest->setup_fd));
     cii_close(TAKE_FD(oldest->tree_fd));
+    cii_close(TAKE_FD(oldest->rootfs_fd));
 }
 
 static void zygote_refused(zygote *z, const uint8_t *data, size_t size) {
@@ -330,7 +372,8 @@ static void zygote_refused(zygote *z, const uint8_t *data, size_t size) {
         else if (field.key == CII_SETUP_ERRNO)
             error_number = (int)cii_wire_int(&field);
     free(z->failure);
-    z->failure = cii_str_printf("make the sandbox's root: %s: %s", text != NULL ? text : "?", strerror(error_number));
+    z->failure = cii_str_printf("%s%s%s", text != NULL ? text : "the interpreter gives no reason",
+                                error_number != 0 ? ": " : "", error_number != 0 ? strerror(error_number) : "");
 }
 
 static void zygote_ready(family *f, zygote *z) {
@@ -367,7 +410,7 @@ static void zygote_ready(family *f, zygote *z) {
 /* --- the library's requests ------------------------------------------------------------------------------------------- */
 
 typedef struct request {
-    char *python, *host_dir, *preload, *guest_dir, *build;
+    char *python, *host_dir, *rootfs, *preload, *guest_dir, *build;
     char **env;
     size_t env_count;
     uint64_t memory_bytes;
@@ -379,6 +422,7 @@ typedef struct request {
 static void request_free(request *r) {
     free(r->python);
     free(r->host_dir);
+    free(r->rootfs);
     free(r->build);
 }
 
@@ -390,9 +434,13 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
         const struct {
             uint8_t key;
             char **text;
-        } texts[] = {{CII_SETUP_PYTHON, &r->python},   {CII_SETUP_HOST_DIR, &r->host_dir},
-                     {CII_SETUP_PRELOAD, &r->preload}, {CII_SETUP_GUEST_DIR, &r->guest_dir},
-                     {CII_SETUP_BUILD, &r->build},     {CII_SETUP_ENV, r->env != NULL ? &r->env[r->env_count] : NULL}};
+        } texts[] = {{CII_SETUP_PYTHON, &r->python},
+                     {CII_SETUP_HOST_DIR, &r->host_dir},
+                     {CII_SETUP_ROOTFS, &r->rootfs},
+                     {CII_SETUP_PRELOAD, &r->preload},
+                     {CII_SETUP_GUEST_DIR, &r->guest_dir},
+                     {CII_SETUP_BUILD, &r->build},
+                     {CII_SETUP_ENV, r->env != NULL ? &r->env[r->env_count] : NULL}};
         for (size_t i = 0; i < CII_ELEMENTS(texts); i++)
             if (field.key == texts[i].key && texts[i].text != NULL && *texts[i].text == NULL)
                 *texts[i].text = strndup((const char *)field.data, field.size);
@@ -417,6 +465,7 @@ static session *session_new(family *f, int setup_fd, uint64_t memory_bytes, uint
                    .uid = free_uid(),
                    .setup_fd = setup_fd,
                    .tree_fd = -1,
+                   .rootfs_fd = -1,
                    .pidfd = -1,
                    .spare_fd = -1,
                    .root_fd = -1,
@@ -428,13 +477,14 @@ static session *session_new(family *f, int setup_fd, uint64_t memory_bytes, uint
     return s;
 }
 
-/* Has a session made that nobody has asked for yet, so that the next who asks does not wait for it. */
+/* Has a session made that nobody has asked for yet, so that the next who asks does not wait for it. A system of its own
+ * needs mounts that take longer than is gained. */
 static void make_spare(family *f) {
     const zygote *z = wants_full() ? &f->full : &f->bare;
     int sockets[2];
     _cleanup_buf_ cii_buf message = {0};
     cii_wire_mark mark;
-    if (f->spare != NULL || f->host_network || z->state != ZYGOTE_READY ||
+    if (f->spare != NULL || f->ending || f->host_network || f->python.rootfs != NULL || z->state != ZYGOTE_READY ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return;
     cii_wire_begin(&message, CII_SETUP_SESSION, &mark);
@@ -508,38 +558,39 @@ static void want_spare(void) {
     supervisor.spare_due_ms = cii_clock_ms() + SPARE_DELAY_MS;
 }
 
-/* Root shows the folder with its owner's id turned into the session's; others have the one id on both sides. */
-static int open_host_dir(const char *path, uint32_t uid) {
-    return supervisor.ids.count == 1 ? template_open_tree(&supervisor.template, path)
-                                     : identity_open_tree(&supervisor.ids, path, uid);
+/* A folder of the host that the session is to see, as a detached mount; true without one. */
+static bool open_tree_of(const char *option, const char *path, int *ret_tree, ci_error **ret_error) {
+    if (path == NULL || (*ret_tree = open_host_dir(path, free_uid())) >= 0)
+        return true;
+    cii_error_errno(ret_error, errno, DOMAIN, "%s: %s", option, path);
+    return false;
 }
 
 static void open_session(const request *r, int setup_fd) {
     _cleanup_error_ ci_error *error = NULL;
-    _cleanup_close_ int tree = -1;
-    family *f = find_family(r->python, r->network == 2, &error);
+    _cleanup_close_ int tree = -1, rootfs = -1;
+    family *f = find_family(r->python, r->rootfs, r->network == 2, &error);
     want_spare();
     if (f != NULL && r->plain && f->spare != NULL && f->spare->root_fd >= 0 && assign_spare(f->spare, r, setup_fd))
         return;
-    uint32_t uid = free_uid();
-    if (f != NULL && r->host_dir != NULL && (tree = open_host_dir(r->host_dir, uid)) < 0) {
-        cii_error_errno(&error, errno, DOMAIN, "host_dir %s", r->host_dir);
+    if (f != NULL &&
+        (!open_tree_of("host_dir", r->host_dir, &tree, &error) || !open_tree_of("rootfs", r->rootfs, &rootfs, &error)))
         f = NULL;
-    }
     session *s = f != NULL ? session_new(f, setup_fd, r->memory_bytes, r->process_count) : NULL;
     if (s == NULL) {
-        send_message(setup_fd, CII_SETUP_REFUSED, error);
+        refuse_setup(setup_fd, error);
         cii_close(setup_fd);
         return;
     }
     s->tree_fd = TAKE_FD(tree);
+    s->rootfs_fd = TAKE_FD(rootfs);
     ensure_zygotes(f);
     dispatch(f);
 }
 
 static void prepare(const request *r, int reply_fd) {
     _cleanup_error_ ci_error *error = NULL;
-    family *f = find_family(r->python, r->network == 2, &error);
+    family *f = find_family(r->python, NULL, r->network == 2, &error);
     waiter *w = f != NULL ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
         send_message(reply_fd, CII_SETUP_REFUSED, error);
@@ -593,7 +644,7 @@ static ci_status set_up(const request *hello, ci_error **ret_error) {
     identity_choose(&supervisor.ids);
     cgroup_open(&supervisor.cgroups);
     ci_status status = template_start(&supervisor.ids, &supervisor.template, ret_error);
-    family *f = status == CI_OK ? find_family(hello->python, false, ret_error) : NULL;
+    family *f = status == CI_OK ? find_family(hello->python, NULL, false, ret_error) : NULL;
     if (f == NULL)
         return ret_error != NULL && *ret_error != NULL ? ci_error_status(*ret_error) : CI_ERR_NOMEM;
     ensure_zygotes(f);
@@ -655,6 +706,60 @@ static int spare_timeout(void) {
     return supervisor.spare_due_ms == 0 ? -1 : (int)CII_MAX(supervisor.spare_due_ms - cii_clock_ms(), 0);
 }
 
+#define FAMILY_IDLE_MS 60000
+
+/* Whether the memory of its zygotes is of use to anybody. */
+static bool is_idle(const family *f, int64_t now) {
+    bool used = f->next == NULL || f->waiters != NULL || now - f->used_ms < FAMILY_IDLE_MS;
+    for (const session *s = supervisor.sessions; s != NULL && !used; s = s->next)
+        used = s->family == f && (s != f->spare || s->root_fd < 0);
+    return !used;
+}
+
+static bool has_sessions(const family *f) {
+    const session *s = supervisor.sessions;
+    while (s != NULL && s->family != f)
+        s = s->next;
+    return s != NULL;
+}
+
+/* Its processes end when nobody holds their sockets. */
+static void end_family(family *f) {
+    f->ending = true;
+    zygote *const zygotes[] = {&f->bare, &f->full};
+    for (size_t i = 0; i < CII_ELEMENTS(zygotes); i++) {
+        cii_close(TAKE_FD(zygotes[i]->fd));
+        zygotes[i]->state = ZYGOTE_NONE;
+    }
+    if (f->spare != NULL)
+        cii_close(TAKE_FD(f->spare->spare_fd));
+    f->spare = NULL;
+}
+
+static void end_idle_families(void) {
+    int64_t now = cii_clock_ms();
+    for (family **at = &supervisor.families; *at != NULL;) {
+        family *f = *at;
+        if (!f->ending && is_idle(f, now))
+            end_family(f);
+        if (!f->ending || has_sessions(f)) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        interpreter_free(&f->python);
+        free(f->bare.failure);
+        free(f->full.failure);
+        free(f);
+    }
+}
+
+/* The families are looked at now and then, as long as there are others than the first. */
+static int next_timeout(void) {
+    int spare = spare_timeout(), idle = supervisor.families->next != NULL ? FAMILY_IDLE_MS / 4 : -1;
+    return spare < 0 ? idle : idle < 0 ? spare : CII_MIN(spare, idle);
+}
+
 /* One round: false when it is time to end. Sessions first, since the others may free them. */
 static bool serve(void) {
     size_t zygotes, expected = count_sources(&zygotes);
@@ -663,7 +768,7 @@ static bool serve(void) {
     if (fds == NULL || owners == NULL)
         return false;
     size_t count = collect(fds, owners);
-    if (poll(fds, count, spare_timeout()) < 0)
+    if (poll(fds, count, next_timeout()) < 0)
         return errno == EINTR;
     for (size_t i = 2 + zygotes; i < count; i += 2) {
         if (fds[i + 1].revents != 0)
@@ -684,6 +789,7 @@ static bool serve(void) {
         for (family *f = supervisor.families; f != NULL; f = f->next)
             make_spare(f);
     }
+    end_idle_families();
     return fds[0].revents == 0 || serve_host();
 }
 

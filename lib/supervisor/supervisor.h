@@ -19,9 +19,10 @@ int filter_make(void);
 /* Where an interpreter and what belongs to it lies. Found by looking at files; it is not run for it. */
 typedef struct interpreter {
     char *path;                               /* as given: a virtual environment is known by it */
-    char *prefixes[INTERPRETER_PREFIXES_MAX]; /* outside /usr; NULL-ended unless full */
+    char *rootfs;                             /* the folder whose "/" the path starts from; NULL: the host's */
+    char *prefixes[INTERPRETER_PREFIXES_MAX]; /* outside /usr; NULL-ended unless full; none with a rootfs */
 } interpreter;
-ci_status interpreter_find(const char *path, interpreter *ret_python, ci_error **ret_error);
+ci_status interpreter_find(const char *path, const char *rootfs, interpreter *ret_python, ci_error **ret_error);
 void interpreter_free(interpreter *python);
 
 /* --- identity.c ----------------------------------------------------------------------------------------------------- */
@@ -79,6 +80,7 @@ typedef struct zygote_request {
     bool host_network;
     int socket_fd; /* becomes its descriptor 3 */
     int filter_fd; /* and 4 */
+    int rootfs_fd; /* detached mount of its system; -1: the host's */
 } zygote_request;
 int template_start_zygote(const template_process *template, const zygote_request *request);
 /* A detached mount of a host folder, to be a session's workspace; -1 with errno. */

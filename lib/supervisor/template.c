@@ -4,8 +4,9 @@
  * each session in namespaces below. When the supervisor dies the kernel kills the template, and with it everything.
  * It never reads anything but the supervisor's requests.
  *
- * A zygote's root is a tmpfs with the system bound into it read-only, nosuid and nodev; it becomes read-only itself.
- * Sessions inherit it and lay their own /proc, workspace, home and /tmp over it. */
+ * A zygote's root is a tmpfs with the system, the host's or one of its own (rootfs), bound into it read-only, nosuid and
+ * nodev; it becomes read-only itself. Sessions inherit it and lay their own /proc, workspace, home and /tmp over it. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -49,6 +50,7 @@ typedef struct build {
     int socket_fd; /* failures are told here */
     int filter_fd;
     char *python, *preload, *guest_dir;
+    int rootfs_fd; /* detached mount of a system of its own; -1: the host's */
     char *prefixes[INTERPRETER_PREFIXES_MAX];
     size_t prefix_count;
     char **env;
@@ -59,11 +61,12 @@ typedef struct build {
 
 static _Noreturn void refuse(const build *b, const char *what) {
     int error_number = errno;
+    _cleanup_free_ char *text = cii_str_printf("make the sandbox's root: %s", what);
     _cleanup_buf_ cii_buf message = {0};
     cii_wire_mark mark;
     cii_wire_begin(&message, CII_SETUP_REFUSED, &mark);
     cii_wire_put_int(&message, CII_SETUP_ERRNO, error_number);
-    cii_wire_put_str(&message, CII_SETUP_MESSAGE, what);
+    cii_wire_put_str(&message, CII_SETUP_MESSAGE, text);
     cii_wire_end(&message, &mark);
     cii_fd_send(b->socket_fd, message.data, message.size, NULL, 0, 0);
     _exit(1);
@@ -114,22 +117,26 @@ static void attach(const build *b, int tree, const char *target, uint64_t attrib
     cii_close(tree);
 }
 
-/* What the sandbox sees of the host where it is present; a link is made again as a link. */
-static void show(const build *b, const char *path, uint64_t attributes) {
+/* Shows a path at one of the new root, where it is present; a link at the top is made again as a link. */
+static void show_at(const build *b, const char *path, const char *target, uint64_t attributes) {
     char link[512];
     struct stat st;
     if (lstat(path, &st) < 0)
         return;
-    bool top = strchr(path + 1, '/') == NULL;
+    bool top = strchr(target, '/') == NULL;
     ssize_t size = top && S_ISLNK(st.st_mode) ? readlink(path, link, sizeof link - 1) : -1;
     if (size > 0) { /* /bin and the like on a merged /usr */
         link[size] = 0;
-        must(b, symlink(link, path + 1), path);
+        must(b, symlink(link, target), path);
         return;
     }
     int tree = tree_clone(path);
     if (tree >= 0)
-        attach(b, tree, path + 1, attributes);
+        attach(b, tree, target, attributes);
+}
+
+static void show(const build *b, const char *path, uint64_t attributes) {
+    show_at(b, path, path + 1, attributes);
 }
 
 static const char *const system_folders[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
@@ -140,14 +147,17 @@ static const char *const etc_entries[] = {
 };
 static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
 
+static void build_devices(const build *b) {
+    for (size_t i = 0; i < CII_ELEMENTS(devices); i++)
+        show(b, devices[i], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
 /* /proc/self/fd/N of a tree that was cloned before /tmp was covered would not do: trees are attached by descriptor. */
 static void build_system(const build *b) {
     for (size_t i = 0; i < CII_ELEMENTS(system_folders); i++)
         show(b, system_folders[i], READ_ONLY);
     for (size_t i = 0; i < CII_ELEMENTS(etc_entries); i++)
         show(b, etc_entries[i], READ_ONLY | MOUNT_ATTR_NOEXEC);
-    for (size_t i = 0; i < CII_ELEMENTS(devices); i++)
-        show(b, devices[i], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     write_file(b, "etc/passwd",
                "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nuser:x:1000:1000:user:/home/user:/bin/bash\n"
                "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
@@ -160,6 +170,58 @@ static void build_system(const build *b) {
         show(b, "/etc/resolv.conf", READ_ONLY | MOUNT_ATTR_NOEXEC);
         show(b, "/etc/services", READ_ONLY | MOUNT_ATTR_NOEXEC);
     }
+}
+
+/* What a sandbox has of its own at the top, whatever system it runs on. */
+static bool is_own_folder(const char *name) {
+    static const char *const own[] = {"proc", "sys", "dev", "run", "tmp", "mnt", "home", "workspace", "opt"};
+    for (size_t i = 0; i < CII_ELEMENTS(own); i++)
+        if (strcmp(name, own[i]) == 0)
+            return true;
+    return false;
+}
+
+/* The entries of a folder of the rootfs, which is mounted on mnt, at the same place of the new root. */
+static void show_entries(const build *b, const char *folder) {
+    _cleanup_free_ char *path = cii_str_printf("mnt/%s", folder);
+    DIR *dir = path != NULL ? opendir(path) : NULL;
+    must(b, dir == NULL && errno != ENOENT ? -1 : 0, path);
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        _cleanup_free_ char *source = cii_str_printf("%s/%s", path, entry->d_name),
+                            *target = cii_str_printf("%s%s%s", folder, *folder != 0 ? "/" : "", entry->d_name);
+        if (entry->d_name[0] != '.' && source != NULL && target != NULL && !is_own_folder(target))
+            show_at(b, source, target, READ_ONLY);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+/* Adds what follows to a copy of a file of the rootfs, unless it knows the user's id already. */
+static void write_accounts(const build *b, const char *name, const char *entry) {
+    _cleanup_free_ char *source = cii_str_printf("mnt/etc/%s", name),
+                        *target = cii_str_printf("opt/libci/etc/%s", name),
+                        *text = source != NULL ? cii_fd_read_file(AT_FDCWD, source, 1 << 20, NULL) : NULL,
+                        *whole = text != NULL && strstr(text, ":1000:") != NULL
+                                     ? strdup(text)
+                                     : cii_str_printf("%s%s", text != NULL ? text : "", entry);
+    must(b, target == NULL || whole == NULL ? -1 : 0, "no memory");
+    write_file(b, target, whole, 0644);
+}
+
+/* A system of its own. What libci has to say in /etc waits in opt/libci/etc for the session's overlay. */
+static void build_rootfs(const build *b) {
+    must(b, tree_protect(b->rootfs_fd, READ_ONLY), "rootfs");
+    must(b, tree_attach(b->rootfs_fd, "mnt"), "rootfs");
+    show_entries(b, "");
+    show_entries(b, "opt");
+    write_accounts(b, "passwd", "user:x:1000:1000:user:/home/user:/bin/sh\n");
+    write_accounts(b, "group", "user:x:1000:\n");
+    write_file(b, "opt/libci/etc/hosts", "127.0.0.1 localhost ci\n::1 localhost\n", 0644);
+    write_file(b, "opt/libci/etc/hostname", "ci\n", 0644);
+    _cleanup_free_ char *resolver =
+        b->host_network ? cii_fd_read_file(AT_FDCWD, "/etc/resolv.conf", 1 << 16, NULL) : NULL;
+    write_file(b, "opt/libci/etc/resolv.conf", resolver != NULL ? resolver : "", 0644);
+    must(b, umount2("mnt", MNT_DETACH), "rootfs");
 }
 
 static void build_folders(const build *b) {
@@ -206,8 +268,12 @@ static void build_root(build *b) {
             must(b, b->trees[i] = tree_clone(sources[i]), sources[i]);
     must(b, mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m"), "mount the root");
     must(b, chdir("/tmp"), "enter the root");
-    build_system(b);
     build_folders(b);
+    build_devices(b);
+    if (b->rootfs_fd >= 0)
+        build_rootfs(b);
+    else
+        build_system(b);
     build_commands(b);
     attach(b, b->trees[0], "opt/libci/guest", READ_ONLY);
     for (size_t i = 0; i < b->prefix_count; i++)
@@ -260,13 +326,16 @@ static void parse_field(build *b, const cii_wire_field *field) {
 static void start_zygote(const uint8_t *data, size_t size, const int *fds, size_t fd_count) {
     if (fd_count < 2 || fork() != 0)
         return;
-    build b = {.socket_fd = fds[0], .filter_fd = fds[1], .env = calloc(size / 5 + 1, sizeof(char *))};
-    for (size_t i = 0; i < TREES_MAX; i++)
-        b.trees[i] = i + 2 < fd_count ? fds[i + 2] : -1;
+    build b = {.socket_fd = fds[0], .filter_fd = fds[1], .rootfs_fd = -1, .env = calloc(size / 5 + 1, sizeof(char *))};
     cii_wire_field field;
-    size_t cursor = 0;
+    size_t cursor = 0, next = 2;
     while (cii_wire_next(data, size, &cursor, &field) == 1)
-        parse_field(&b, &field);
+        if (field.key == CII_SETUP_ROOTFS)
+            b.rootfs_fd = cii_wire_int(&field) != 0 && next < fd_count ? fds[next++] : -1;
+        else
+            parse_field(&b, &field);
+    for (size_t i = 0; i < TREES_MAX; i++)
+        b.trees[i] = next < fd_count ? fds[next++] : -1;
     be_zygote(&b);
 }
 
@@ -298,7 +367,7 @@ static _Noreturn void be_template(int socket_fd, int go_fd) {
     int32_t error_number = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? errno : 0;
     cii_fd_send(socket_fd, &error_number, sizeof error_number, NULL, 0, 0);
     for (;;) {
-        int fds[2 + TREES_MAX];
+        int fds[3 + TREES_MAX];
         size_t fd_count = 0;
         cii_wire_frame_head head;
         ssize_t size = cii_fd_recv(socket_fd, message, sizeof message, fds, CII_ELEMENTS(fds), &fd_count, 0);
@@ -396,17 +465,18 @@ int template_start_zygote(const template_process *template, const zygote_request
     cii_wire_put_str(&message, CII_SETUP_PYTHON, request->python->path);
     cii_wire_put_str(&message, CII_SETUP_PRELOAD, request->preload);
     cii_wire_put_str(&message, CII_SETUP_GUEST_DIR, request->guest_dir);
+    cii_wire_put_int(&message, CII_SETUP_ROOTFS, request->rootfs_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_NETWORK, request->host_network ? 2 : 0);
     for (size_t i = 0; i < INTERPRETER_PREFIXES_MAX; i++)
         cii_wire_put_str(&message, CII_SETUP_PREFIX, request->python->prefixes[i]);
     for (char *const *entry = request->env; *entry != NULL; entry++)
         cii_wire_put_str(&message, CII_SETUP_ENV, *entry);
     cii_wire_end(&message, &mark);
-    int fds[2 + TREES_MAX] = {request->socket_fd, request->filter_fd};
-    size_t count = make_trees(request, fds + 2);
-    ssize_t sent = cii_fd_send(template->socket_fd, message.data, message.size, fds, 2 + count, 0);
+    int fds[3 + TREES_MAX] = {request->socket_fd, request->filter_fd, request->rootfs_fd};
+    size_t own = request->rootfs_fd >= 0 ? 3 : 2, count = make_trees(request, fds + own);
+    ssize_t sent = cii_fd_send(template->socket_fd, message.data, message.size, fds, own + count, 0);
     while (count > 0)
-        cii_close(fds[1 + count--]);
+        cii_close(fds[own + --count]);
     return sent < 0 ? -1 : 0;
 }
 

@@ -4,7 +4,7 @@
  *     library -> supervisor  HELLO, once; answered by HELLO_OK or REFUSED
  *                            OPEN + [setup]: fork a session; its other end stays with the library
  *                            PREPARE + [reply]: answered on reply by HELLO_OK when the preload list is ready
- *     supervisor -> zygote   FORK + [setup, tree?, cgroup…]
+ *     supervisor -> zygote   FORK + [setup, tree?, rootfs?, oom?, cgroup…]
  *     zygote -> supervisor   ZYGOTE_READY; FORKED + [pidfd] for each FORK
  *     library -> init        SESSION + [control], waiting in the setup socket before it is passed on
  *     init -> library        SESSION_READY + [root, base] or REFUSED
@@ -60,6 +60,7 @@ enum {
     CII_SETUP_TREE = 84,   /* 1: a detached mount for the workspace comes with it */
     CII_SETUP_PREFIX = 85, /* repeated */
     CII_SETUP_PLAIN = 86,  /* 1: a session as CII_PLAIN_ describes; a spare one may be taken */
+    CII_SETUP_ROOTFS = 87, /* folder with a system; to a zygote 1: a detached mount of it comes with it */
 };
 
 /* What a spare session is made with. One that is asked for may have less memory, processes and files, nothing else. */

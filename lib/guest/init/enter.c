@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/str.h"
 #include "guest/init/guest.h"
 #include "os/fd.h"
 
@@ -137,7 +138,41 @@ static int mount_workspace(const session_spec *spec) {
     return base;
 }
 
-/* Home, /tmp and /dev/shm share one tmpfs. */
+/* Makes a folder of the session's system one that can be written: what is written lands in a layer of its own, and the
+ * system stays as it was. What libci adds to /etc lies between the two. The layer's root stands for the folder's. */
+static void mount_layer(const session_spec *spec, int layers, const char *name) {
+    struct stat st, shown;
+    _cleanup_free_ char *lower = cii_str_printf("/mnt/rootfs/%s", name), *target = cii_str_printf("/%s", name),
+                        *upper = cii_str_printf("%s.files", name), *work = cii_str_printf("%s.work", name),
+                        *options =
+                            cii_str_printf("lowerdir=%s%s,upperdir=/mnt/layers/%s,workdir=/mnt/layers/%s,userxattr",
+                                           strcmp(name, "etc") == 0 ? "/opt/libci/etc:" : "", lower, upper, work);
+    if (lower == NULL || target == NULL || upper == NULL || work == NULL || options == NULL)
+        refuse(spec, "no memory");
+    if (lstat(lower, &st) < 0 || !S_ISDIR(st.st_mode) || lstat(target, &shown) < 0 || shown.st_dev != st.st_dev ||
+        shown.st_ino != st.st_ino)
+        return; /* not what the zygote shows there: the sandbox has its own */
+    make_dir(spec, layers, upper, st.st_mode & 07777, st.st_uid);
+    make_dir(spec, layers, work, 0700, 0);
+    must(spec, mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, options), "rootfs: mount an overlay");
+}
+
+/* A name that overlay's options would take for something else stays read-only. */
+static void mount_layers(const session_spec *spec, int base) {
+    make_dir(spec, base, "rootfs", 0700, 0);
+    make_dir(spec, base, "layers", 0700, 0);
+    must(spec, syscall(SYS_move_mount, spec->rootfs_fd, "", AT_FDCWD, "/mnt/rootfs", MOVE_MOUNT_F_EMPTY_PATH),
+         "rootfs");
+    _cleanup_close_ int layers = openat(base, "layers", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = opendir("/mnt/rootfs");
+    must(spec, dir == NULL ? -1 : layers, "rootfs");
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (entry->d_name[0] != '.' && strpbrk(entry->d_name, ",:\\") == NULL)
+            mount_layer(spec, layers, entry->d_name);
+    closedir(dir);
+}
+
+/* Home, /tmp, /dev/shm and what is written to a system of the session's own share one tmpfs. */
 static void mount_scratch(session_spec *spec) {
     _cleanup_close_ int base = mount_tmpfs(spec, "mount the home folder");
     make_dir(spec, base, "home", 0755, spec->uid);
@@ -149,6 +184,8 @@ static void mount_scratch(session_spec *spec) {
     _cleanup_close_ int home = openat(base, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int budget = 200;
     copy_tree(open(GUEST_HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC), home, spec->uid, 5, &budget);
+    if (spec->rootfs_fd >= 0)
+        mount_layers(spec, base);
     bind_path(spec, "/mnt/home", GUEST_HOME);
     bind_path(spec, "/mnt/tmp", "/tmp");
     bind_path(spec, "/mnt/shm", "/dev/shm");
@@ -259,6 +296,7 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
     if (spec->control_fd >= 0)
         cii_close(TAKE_FD(spec->setup_fd));
     cii_close(TAKE_FD(spec->tree_fd));
+    cii_close(TAKE_FD(spec->rootfs_fd));
 }
 
 void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size) {

@@ -27,6 +27,7 @@ typedef struct session_spec {
     int control_fd;                       /* calls come here; -1: a spare, which is told later */
     int meminfo_fd;                       /* the file that stands for /proc/meminfo */
     int tree_fd;                          /* detached mount to be the workspace, or -1 */
+    int rootfs_fd;                        /* of the system to lay overlays over, or -1: the host's, read-only */
     int oom_fd;                           /* event file of the memory cgroup, or -1 */
     int cgroup_fds[CII_SETUP_CGROUP_MAX]; /* "0" written here moves the writer */
     size_t cgroup_count;

@@ -64,8 +64,9 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
     session_spec *spec = &zygote.spec;
     cii_wire_field field;
     size_t cursor = 0, next = 0;
-    bool tree = false, oom = false;
-    *spec = (session_spec){.setup_fd = -1, .control_fd = -1, .tree_fd = -1, .oom_fd = -1, .meminfo_fd = -1};
+    bool tree = false, rootfs = false, oom = false;
+    *spec = (session_spec){
+        .setup_fd = -1, .control_fd = -1, .tree_fd = -1, .rootfs_fd = -1, .oom_fd = -1, .meminfo_fd = -1};
     while (cii_wire_next(data, size, &cursor, &field) == 1) {
         if (field.key == CII_SETUP_UID)
             spec->uid = (uint32_t)cii_wire_int(&field);
@@ -73,6 +74,8 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
             spec->limits = (int)cii_wire_int(&field);
         else if (field.key == CII_SETUP_TREE)
             tree = cii_wire_int(&field) != 0;
+        else if (field.key == CII_SETUP_ROOTFS)
+            rootfs = cii_wire_int(&field) != 0;
         else if (field.key == CII_SETUP_OOM)
             oom = cii_wire_int(&field) != 0;
     }
@@ -80,6 +83,8 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
         spec->setup_fd = fds[next++];
     if (tree && next < fd_count)
         spec->tree_fd = fds[next++];
+    if (rootfs && next < fd_count)
+        spec->rootfs_fd = fds[next++];
     if (oom && next < fd_count)
         spec->oom_fd = fds[next++];
     while (next < fd_count)
@@ -90,6 +95,7 @@ static void close_spec(void) {
     session_spec *spec = &zygote.spec;
     cii_close(TAKE_FD(spec->setup_fd));
     cii_close(TAKE_FD(spec->tree_fd));
+    cii_close(TAKE_FD(spec->rootfs_fd));
     cii_close(TAKE_FD(spec->oom_fd));
     while (spec->cgroup_count > 0)
         cii_close(spec->cgroup_fds[--spec->cgroup_count]);
@@ -98,7 +104,7 @@ static void close_spec(void) {
 /* Waits for the next session. 1: fork now, the child is to be PID 1 of a new namespace; 0: the supervisor is gone. */
 int ci_guest_zygote_next(void) {
     static uint8_t message[1024];
-    int fds[3 + CII_SETUP_CGROUP_MAX];
+    int fds[4 + CII_SETUP_CGROUP_MAX];
     size_t fd_count = 0;
     cii_wire_frame_head head;
     ssize_t size;
@@ -132,8 +138,8 @@ static int compare_fds(const void *a, const void *b) {
 
 /* Closes all from 3 on but those the session needs. */
 static void close_others(const session_spec *spec) {
-    int keep[3 + CII_SETUP_CGROUP_MAX], count = 0, from = 3;
-    const int own[] = {spec->setup_fd, spec->tree_fd, spec->oom_fd};
+    int keep[4 + CII_SETUP_CGROUP_MAX], count = 0, from = 3;
+    const int own[] = {spec->setup_fd, spec->tree_fd, spec->rootfs_fd, spec->oom_fd};
     for (size_t i = 0; i < CII_ELEMENTS(own); i++)
         if (own[i] >= 0)
             keep[count++] = own[i];

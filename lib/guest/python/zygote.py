@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import site
+import struct
 import sys
 
 DATA_LIBRARIES = ["numpy", "pandas", "matplotlib", "matplotlib.pyplot", "scipy", "sklearn"]
@@ -77,10 +78,21 @@ def be_session(library, kernel):
         library.ci_guest_kernel_forked(pid)
 
 
+def refuse(why):
+    """Tells the supervisor why there will be no sessions: REFUSED with MESSAGE, as lib/wire/setup.h has them."""
+    text = why.encode("utf-8", "replace")[:1000]
+    fields = struct.pack("<BI", 78, len(text)) + text
+    os.write(3, struct.pack("<IBBH", len(fields), 66, 0, 0) + fields)
+    os._exit(1)
+
+
 def main():
-    library = ctypes.PyDLL(sys.argv[1])
+    try:
+        library = ctypes.PyDLL(sys.argv[1])
+        kernel = load_kernel()
+    except Exception as error:  # an interpreter too old, another C library
+        refuse("the interpreter cannot be a kernel: %s: %s" % (type(error).__name__, error))
     library.ci_guest_session_env.restype = ctypes.c_char_p
-    kernel = load_kernel()
     report = prepare(kernel, sys.argv[2])
     gc.collect()
     gc.freeze()

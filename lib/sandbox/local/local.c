@@ -295,6 +295,7 @@ static void put_open(cii_buf *message, const local *l, const ci_sandbox_request 
     cii_wire_begin(message, CII_SETUP_OPEN, &mark);
     cii_wire_put_str(message, CII_SETUP_PYTHON, request->python != NULL ? request->python : l->python);
     cii_wire_put_str(message, CII_SETUP_HOST_DIR, request->host_dir);
+    cii_wire_put_str(message, CII_SETUP_ROOTFS, request->rootfs);
     cii_wire_put_int(message, CII_SETUP_MEMORY, (int64_t)request->memory_bytes);
     cii_wire_put_int(message, CII_SETUP_PROCESSES, request->process_count);
     cii_wire_put_int(message, CII_SETUP_NETWORK, request->network);
@@ -308,9 +309,6 @@ static ci_status check_request(const ci_sandbox_request *request, ci_error **ret
             ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN,
             "network: \"internet\" is not available in this release of the local sandbox; use \"none\" or "
             "\"host\"");
-    if (request->rootfs != NULL)
-        return cii_error_set(ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN,
-                             "rootfs: not available in this release of the local sandbox; it runs on the host's /usr");
     return CI_OK;
 }
 
