@@ -165,6 +165,11 @@ struct guest {
     kernel *fork_wanted; /* leave the loop: the interpreter is to fork for it */
     int fork_fds[3];     /* the child's channel, stdout, stderr */
     uint64_t last_tag;
+    uint64_t start_count; /* of jobs and kernels that may write files */
+    struct {              /* see guest_activity() */
+        uint64_t number, start_count;
+        int64_t cpu_ns;
+    } activity;
     const char *shell;
 };
 
@@ -208,5 +213,9 @@ void command_interrupt(job *j);
 void command_kill(job *j);
 void command_poll(job *j, job *task, bool stop);
 bool task_over(const job *task);
+
+/* activity.c: a number that is the same as last time only if nothing can have written a file since; 0: that cannot be
+ * told. `asking` is the job that asks. */
+uint64_t guest_activity(guest *g, const job *asking);
 
 #endif

@@ -309,7 +309,8 @@ static job *find_task(guest *g, uint64_t tag) {
 static void send_info(job *j) {
     _cleanup_buf_ cii_buf json = {0};
     const session_spec *spec = j->g->spec;
-    cii_buf_printf(&json, "{\"memoryLimitBy\":\"%s\",\"processLimitBy\":\"%s\",\"kernels\":[",
+    cii_buf_printf(&json, "{\"activity\":%llu,\"memoryLimitBy\":\"%s\",\"processLimitBy\":\"%s\",\"kernels\":[",
+                   (unsigned long long)guest_activity(j->g, j),
                    spec->limits & CII_LIMIT_MEMORY_CGROUP ? "cgroup, for the session" : "rlimit, for each process",
                    spec->limits & CII_LIMIT_PIDS_CGROUP ? "cgroup" : "rlimit");
     for (const kernel *k = j->g->kernels; k != NULL; k = k->next)
@@ -364,6 +365,8 @@ static int job_start(job *j, const uint8_t *data, size_t size) {
         return -1;
     j->kind = job_field(j, CII_FIELD_KIND, &field) ? (int)cii_wire_int(&field) : 0;
     j->oom_before = oom_count(j->g->spec);
+    if (j->kind == CI_RUN_CODE || j->kind == CI_RUN_COMMAND || j->kind == CI_RUN_TASK)
+        j->g->start_count++;
     switch (j->kind) {
     case CI_RUN_CODE:
     case CI_RUN_RESTART:

@@ -314,6 +314,7 @@ void kernel_forked(guest *g, pid_t pid) {
     for (int i = 0; i < 3; i++)
         cii_close(TAKE_FD(g->fork_fds[i]));
     k->pid = pid;
+    g->start_count++;
     if (pid < 0)
         kernel_ended(k, 1 << 8);
     for (kernel *other = g->kernels; other != NULL; other = other->next)

@@ -414,6 +414,7 @@ static const ci_sandbox_ops local_ops = {
     .file_remove = local_file_remove,
     .file_mkdir = local_file_mkdir,
     .walk = local_walk,
+    .activity = local_activity,
 };
 
 ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandbox **ret_sandbox,

@@ -30,6 +30,7 @@ typedef struct local_session {
 ci_status local_run(void *session, const ci_run_request *request, const ci_sink *sink, ci_op **ret_op,
                     ci_error **ret_error);
 ci_status local_info(void *session, char **ret_json, ci_error **ret_error);
+uint64_t local_activity(void *session);
 
 /* files.c */
 ci_status local_file_get(void *session, const char *path, uint64_t offset, uint64_t length, ci_op_write_cb write,

@@ -344,15 +344,15 @@ static void ignore_item(void *user _unused_, const char *mime _unused_, const vo
 static void ignore_background(void *user _unused_, const void *data _unused_, size_t size _unused_) {}
 static void ignore_done(void *user _unused_, const ci_run_outcome *outcome _unused_) {}
 
-/* Asks init; a guest that does not answer within a second is described without it. */
-static char *ask_init(local_session *s) {
+/* Asks init; NULL when it does not answer in time. */
+static char *ask_init(local_session *s, int64_t timeout_ms) {
     static const ci_sink sink = {sizeof sink, NULL, ignore_output, ignore_item, ignore_background, ignore_done};
     ci_run_request request = {.struct_size = sizeof request, .kind = CII_WIRE_KIND_INFO};
     ci_op *op = NULL;
     char *answer = NULL;
     if (start(s, &request, &sink, &answer, &op, NULL) != CI_OK)
         return NULL;
-    while (run_process(op, NULL) == 0 && cii_fd_wait(run_fd(op), 1 /* POLLIN */, 1000) > 0)
+    while (run_process(op, NULL) == 0 && cii_fd_wait(run_fd(op), 1 /* POLLIN */, timeout_ms) > 0)
         ;
     run_free(op);
     return answer;
@@ -360,7 +360,7 @@ static char *ask_init(local_session *s) {
 
 ci_status local_info(void *session, char **ret_json, ci_error **ret_error) {
     local_session *s = session;
-    _cleanup_free_ char *answer = ask_init(s);
+    _cleanup_free_ char *answer = ask_init(s, 1000);
     _cleanup_json_ cii_json *guest = NULL;
     bool good = answer != NULL && cii_json_parse(answer, strlen(answer), 0, &guest, NULL) == CI_OK;
     cii_json_writer *w = cii_json_writer_new();
@@ -382,4 +382,14 @@ ci_status local_info(void *session, char **ret_json, ci_error **ret_error) {
     cii_json_end_object(w);
     *ret_json = cii_json_take(w, NULL);
     return *ret_json != NULL ? CI_OK : cii_error_nomem(ret_error);
+}
+
+/* What others may write to from outside has no number. */
+uint64_t local_activity(void *session) {
+    local_session *s = session;
+    _cleanup_json_ cii_json *guest = NULL;
+    _cleanup_free_ char *answer = s->base_fd >= 0 ? ask_init(s, 20) : NULL;
+    if (answer == NULL || cii_json_parse(answer, strlen(answer), 0, &guest, NULL) != CI_OK)
+        return 0;
+    return (uint64_t)CII_MAX(cii_json_int_of(cii_json_get(guest, "activity")), 0);
 }

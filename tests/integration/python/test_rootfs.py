@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -130,3 +131,29 @@ def test_what_is_no_system_is_refused(
     with pytest.raises(libci.Error, match="rootfs") as caught:
         open_session(rootfs=tmp_path / "system")
     assert says in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def interpreters(root: Path) -> int:
+    """How many processes on the machine run an interpreter of that system, which no other process has."""
+    found, system = 0, os.stat(root / "usr/bin/python3")
+    for process in Path("/proc").glob("[0-9]*/exe"):
+        try:
+            program = process.stat()
+        except OSError:
+            continue
+        found += (program.st_dev, program.st_ino) == (system.st_dev, system.st_ino)
+    return found
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees what other processes run")
+def test_interpreters_of_a_system_end_when_nobody_uses_it(sandbox: libci.Sandbox, rootfs: Path) -> None:
+    with libci.Session(sandbox=sandbox, rootfs=rootfs) as session:
+        assert session.run_code("1").ok
+        assert interpreters(rootfs) >= 2
+    deadline = time.monotonic() + 100
+    while interpreters(rootfs) > 0:
+        assert time.monotonic() < deadline
+        time.sleep(1)
+    with libci.Session(sandbox=sandbox, rootfs=rootfs) as session:
+        assert session.run_code("2").value == "2"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,3 +243,63 @@ def test_a_transfer_that_stops_leaves_the_old_file(open_session: OpenSession, wo
         session.workspace_put("uploads/f", Broken())  # type: ignore[arg-type]
     assert session.workspace_read("uploads/f") == b"old"
     assert os.listdir(workspace / "uploads") == ["f"]
+
+
+def activity(session: libci.Session) -> int:
+    return session.info()["sandbox"]["guest"]["activity"]
+
+
+def test_a_session_knows_whether_anything_can_have_written(session: libci.Session) -> None:
+    session.run_code("import threading, time")
+    first = activity(session)
+    assert first > 0
+    assert [activity(session) for _ in range(3)] == [first] * 3
+    session.run_command("true")
+    second = activity(session)
+    assert second > first
+    session.run_code("threading.Thread(target=lambda: (time.sleep(0.5), open('late', 'w').close())).start()")
+    third = activity(session)
+    assert third > second
+    time.sleep(1)
+    assert session.read_file("late") == b""
+    assert activity(session) > third
+    session.run_code("import subprocess; child = subprocess.Popen(['sleep', '100'])")
+    assert activity(session) == 0
+    session.run_code("child.kill(); child.wait()")
+    assert activity(session) > third
+    task = session.run_command("sleep 100 &").task_id
+    assert activity(session) == 0
+    session.stop_task(task)
+    call = session.start_code("time.sleep(0.3)")
+    assert activity(session) == 0
+    assert call.result().ok
+
+
+def test_a_push_after_which_nothing_ran_reads_no_file(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_code("open('big', 'wb').truncate(256 << 20)")
+    session.push()
+    session.push()
+    start = time.process_time()
+    assert statuses(session.push()) == {"big": FileStatus.UNCHANGED}
+    unread = time.process_time() - start
+    session.run_command("true")
+    start = time.process_time()
+    assert statuses(session.push()) == {"big": FileStatus.UNCHANGED}
+    read = time.process_time() - start
+    assert unread < read / 5
+
+
+def test_a_writable_mapping_is_not_missed(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_code(
+        "import mmap, threading\nopen('f', 'wb').write(b'a' * 4096)\nf = open('f', 'r+b')\nm = mmap.mmap(f.fileno(), 0)\n"
+        "m[0]\nwake = threading.Event()"
+    )
+    session.push()
+    assert statuses(session.push()) == {"f": FileStatus.UNCHANGED}
+    session.run_code("threading.Timer(0.3, lambda: m.__setitem__(0, 98)).start()")
+    session.push()
+    time.sleep(0.6)
+    assert statuses(session.push()) == {"f": FileStatus.SAVED}
+    assert saved(workspace)["f"].startswith(b"ba")
