@@ -108,7 +108,9 @@ CI_API ci_status ci_sandbox_local_check(const ci_sandbox_local_options *options,
 CI_API ci_sandbox *ci_sandbox_ref(ci_sandbox *sandbox);
 
 /**
- * @brief Gives up the caller's share. With the last one the helper program ends.
+ * @brief Gives up the caller's share. With the last one the helper program ends. It is no child of the host, unless the
+ * host is PID 1 or a sub-reaper (PR_SET_CHILD_SUBREAPER): then this waits until it has ended, some milliseconds as a
+ * rule, and reaps it.
  * @param sandbox the sandbox; NULL does nothing.
  * @since 0.1
  */

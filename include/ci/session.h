@@ -154,8 +154,9 @@ CI_API ci_status ci_session_open_start(const ci_session_options *options, ci_cal
 
 /**
  * @brief Ends the session: its processes, its files, its sandbox root. Calls that run in other threads end with
- * #CI_ERR_CLOSED. From any thread; does not wait for the processes' end. The handle lives on until every call on it was
- * freed, so that closing is safe while another thread is inside one.
+ * #CI_ERR_CLOSED. From any thread; does not wait for the processes' end, but for what ci_sandbox_free() may wait for
+ * where the sandbox is the session's own. The handle lives on until every call on it was freed, so that closing is safe
+ * while another thread is inside one.
  * @param session the session, which the caller gives up; NULL does nothing.
  * @since 0.1
  */

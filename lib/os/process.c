@@ -17,12 +17,17 @@
 #include <limits.h>
 #include <link.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
 
 /* What the children say: the pid, what failed, and that it is over. */
 enum { SAYS_PID, SAYS_FORK_FAILED, SAYS_SETUP_FAILED, SAYS_EXEC_FAILED, SAYS_STARTED };
@@ -200,6 +205,17 @@ ci_status cii_process_spawn(const char *path, const char *const *argv, const cha
     shutdown(own_end, SHUT_RDWR); /* what still waits for the byte gives up, and the go-between ends */
     reap(pid);
     return status;
+}
+
+static bool is_child(int pidfd) {
+    siginfo_t info;
+    return waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+void cii_process_reap_adopted(int pidfd, int64_t timeout_ms) {
+    siginfo_t info;
+    if (pidfd >= 0 && is_child(pidfd) && cii_fd_wait(pidfd, POLLIN, timeout_ms) > 0)
+        waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
 }
 
 int cii_pidfd_open(pid_t pid) {

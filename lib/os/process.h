@@ -12,6 +12,10 @@
 ci_status cii_process_spawn(const char *path, const char *const *argv, const char *const *env, const int *fds,
                             size_t fd_count, pid_t *ret_pid, int *ret_pidfd, ci_error **ret_error);
 
+/* After the program was told to end: waits for it and reaps it if it has become this process's child, as orphans do of a
+ * PID 1 and of a sub-reaper (PR_SET_CHILD_SUBREAPER); at most timeout_ms. Otherwise returns at once. */
+void cii_process_reap_adopted(int pidfd, int64_t timeout_ms);
+
 int cii_pidfd_open(pid_t pid);
 int cii_pidfd_signal(int pidfd, int signal_number);
 

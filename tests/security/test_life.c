@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +46,11 @@ static char marker[64];
 static size_t count_marked(void) {
     pid_t found[512];
     return find_processes(marker, found, 512);
+}
+
+static bool is_full(void) {
+    const char *full = getenv("CI_TEST_FULL");
+    return full != NULL && *full != 0;
 }
 
 static size_t count_descriptors(void) {
@@ -140,13 +146,24 @@ static void killing_the_supervisor_ends_everything_and_is_told(void **state) {
     (void)state;
 }
 
+static void a_host_that_adopts_orphans_has_none_when_the_sandbox_is_freed(void **state) {
+    (void)state;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ci_session *session = open_session(NULL);
+    leave_child(session);
+    ci_session_close(session);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
+}
+
 static void sessions_that_come_and_go_leave_nothing(void **state) {
     ci_sandbox *sandbox = NULL;
     assert_int_equal(ci_sandbox_local_new(NULL, &sandbox, NULL), CI_OK);
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
     options.sandbox = sandbox;
     size_t descriptors = count_descriptors();
-    int rounds = getenv("CI_TEST_LONG") != NULL ? 2000 : 60;
+    int rounds = is_full() ? 2000 : 60;
     for (int i = 0; i < rounds; i++) {
         ci_session *session = open_session(&options);
         ci_result *result = run_code(session, "print(6 * 7)");
@@ -162,7 +179,7 @@ static void sessions_that_come_and_go_leave_nothing(void **state) {
 static void many_sessions_are_open_at_once(void **state) {
     enum { MANY = 200 };
     static ci_session *sessions[MANY];
-    int count = getenv("CI_TEST_LONG") != NULL ? MANY : 20;
+    int count = is_full() ? MANY : 20;
     ci_sandbox *sandbox = NULL;
     assert_int_equal(ci_sandbox_local_new(NULL, &sandbox, NULL), CI_OK);
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
@@ -192,6 +209,7 @@ int main(void) {
         cmocka_unit_test(closing_ends_everything),
         cmocka_unit_test(killing_the_host_ends_everything),
         cmocka_unit_test(killing_the_supervisor_ends_everything_and_is_told),
+        cmocka_unit_test(a_host_that_adopts_orphans_has_none_when_the_sandbox_is_freed),
         cmocka_unit_test(sessions_that_come_and_go_leave_nothing),
         cmocka_unit_test(many_sessions_are_open_at_once),
     };

@@ -19,6 +19,7 @@
 #define PYTHON_DEFAULT "/usr/bin/python3"
 #define HELPER_NAME "ci-supervisor"
 #define HELLO_TIMEOUT_MS 20000
+#define REAP_TIMEOUT_MS 2000
 
 typedef struct local {
     int socket_fd; /* to the supervisor */
@@ -33,6 +34,7 @@ static void local_free(void *impl) {
     if (l == NULL)
         return;
     cii_close(l->socket_fd); /* the supervisor ends with it */
+    cii_process_reap_adopted(l->pidfd, REAP_TIMEOUT_MS);
     cii_close(l->pidfd);
     free(l->python);
     free(l);

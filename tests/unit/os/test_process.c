@@ -8,9 +8,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "os/process.h"
 
 static ci_status spawn_shell(const char *script, const int *fds, size_t fd_count, pid_t *ret_pid, int *ret_pidfd,
@@ -205,6 +207,25 @@ static void program_is_no_child_and_leads_its_own_session(void **state) {
     assert_int_equal(errno, ECHILD);
     assert_int_equal(cii_fd_wait(pidfd, POLLIN, 20), 0);
     end(pidfd);
+}
+
+static void who_adopts_orphans_reaps_the_program(void **state) {
+    (void)state;
+    pid_t pid;
+    int pidfd;
+    assert_int_equal(spawn_sleep(NULL, 0, &pid, &pidfd), CI_OK);
+    int64_t start = cii_clock_ms();
+    cii_process_reap_adopted(pidfd, 5000); /* not ours: it is not waited for */
+    assert_true(cii_clock_ms() - start < 1000);
+    end(pidfd);
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    assert_int_equal(spawn_sleep(NULL, 0, &pid, &pidfd), CI_OK);
+    assert_int_equal(cii_pidfd_signal(pidfd, SIGKILL), 0);
+    cii_process_reap_adopted(pidfd, 5000);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+    close(pidfd);
+    prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
 static void pidfd_tells_the_end(void **state) {
@@ -482,6 +503,7 @@ int main(void) {
         cmocka_unit_test(descriptors_land_in_their_places_and_no_other_is_open),
         cmocka_unit_test(standard_streams_are_dev_null_also_when_the_host_has_none),
         cmocka_unit_test(program_is_no_child_and_leads_its_own_session),
+        cmocka_unit_test(who_adopts_orphans_reaps_the_program),
         cmocka_unit_test(pidfd_tells_the_end),
         cmocka_unit_test(failures_are_known_at_once),
         cmocka_unit_test(nothing_is_left_in_the_host),
