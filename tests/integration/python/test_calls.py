@@ -250,8 +250,8 @@ def test_times_are_in_seconds(shared: Conversation) -> None:
 
 
 def test_timeout_is_the_default_of_each_call(talk: Callable[..., Conversation]) -> None:
-    conversation = talk("--timeout", "0.5", "--preload", "none")
-    assert conversation.call("execute_command", command="sleep 5")["structuredContent"]["outcome"] == "timeout"
+    conversation = talk("--timeout", "3", "--preload", "none")
+    assert conversation.call("execute_command", command="sleep 60")["structuredContent"]["outcome"] == "timeout"
     assert conversation.text("execute_code", code="print(1)") == "1\n"
     assert conversation.end() == 0
 

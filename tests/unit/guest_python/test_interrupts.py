@@ -32,7 +32,7 @@ from host import EXCEPTION, OK
     ],
 )
 def test_code_that_is_interrupted(kernel, text):
-    kernel.run("kept = 1")
+    kernel.run("import asyncio, itertools, queue, threading\nkept = 1")  # so that it is the code that is interrupted
     result = kernel.run("mine = 2\n" + text, interrupts=[0.25], timeout=20)
     assert (result.outcome, result.error) == (EXCEPTION, "KeyboardInterrupt")
     assert "<cell 2>" in result.traceback
