@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,10 +78,22 @@ def resident_kib(pids: set[int]) -> int:
     return total
 
 
-def files_of_ours(tmp: Path) -> list[str]:
-    """Temporary files, and control groups."""
-    names = [name for name in os.listdir("/tmp") if "ci-" in name or "libci" in name] + os.listdir(tmp)
-    return sorted(names) + [path for path, _, _ in os.walk("/sys/fs/cgroup") if "libci-" in path]
+def groups_of_ours() -> set[str]:
+    """Names of the control groups that the supervisors of this build have made for their sessions."""
+    found = set()
+    for pid in processes():
+        try:
+            found |= set(re.findall(r"/(libci-\w+)", Path(f"/proc/{pid}/cgroup").read_text()))
+        except OSError:
+            pass
+    return found
+
+
+def files_of_ours(tmp: Path, groups: set[str]) -> list[str]:
+    """Temporary files, and folders of control groups."""
+    return sorted(os.listdir(tempfile.gettempdir())) + sorted(os.listdir(tmp)) + [
+        path for path, _, _ in os.walk("/sys/fs/cgroup") if groups & set(path.split("/"))
+    ]  # fmt: skip
 
 
 def open_use_close(sandbox: libci.Sandbox, count: int) -> None:
@@ -93,9 +106,12 @@ def open_use_close(sandbox: libci.Sandbox, count: int) -> None:
 
 def cycles(sandbox: libci.Sandbox, tmp: Path, count: int) -> None:
     open_use_close(sandbox, 50)  # whatever is made once is made
+    with libci.Session(sandbox=sandbox) as session:
+        session.run_code("1")
+        groups = groups_of_ours()
     time.sleep(1)
     gc.collect()
-    before = descriptors(), mounts(), files_of_ours(tmp)
+    before = descriptors(), mounts(), files_of_ours(tmp, groups)
     pids = processes()
     memory = resident_kib(pids | {os.getpid()})
     open_use_close(sandbox, count)
@@ -105,7 +121,7 @@ def cycles(sandbox: libci.Sandbox, tmp: Path, count: int) -> None:
     gc.collect()
     assert len(processes()) <= len(pids)
     assert (descriptors(), mounts()) == before[:2]
-    assert len(files_of_ours(tmp)) <= len(before[2])
+    assert len(files_of_ours(tmp, groups)) <= len(before[2])
     assert resident_kib(processes() | {os.getpid()}) - memory < 20 << 10
 
 
