@@ -229,6 +229,33 @@ static void processes_are_limited_and_the_session_lives(void **state) {
     free(count);
 }
 
+/* What init keeps for a slow host is memory outside the session's limit. */
+static void a_kernel_that_floods_its_init_is_ended(void **state) {
+    const char *code = "import os, socket, stat, struct\n"
+                       "def field(key, data): return struct.pack('<BI', key, len(data)) + data\n"
+                       "item = field(20, b'text/x') + field(21, bytes(1 << 19))\n"
+                       "item = struct.pack('<IBBH', len(item), 17, 0, 0) + item\n"
+                       "for fd in map(int, os.listdir('/proc/self/fd')):\n"
+                       "    try: channel = socket.socket(fileno=os.dup(fd))\n"
+                       "    except OSError: continue\n"
+                       "    for i in range(200): channel.sendall(item)\n"
+                       "os.write(1, b'flooded')\n";
+    ci_call *call = NULL;
+    ci_result *result = NULL;
+    assert_int_equal(ci_execute_code_start(*state, code, SIZE_MAX, NULL, &call, NULL), CI_OK);
+    ci_call_process(call);
+    usleep(1500000); /* a host with other things to do */
+    assert_int_equal(ci_call_wait(call, 20000), CI_CALL_DONE);
+    assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
+    ci_call_free(call);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_SIGNAL);
+    assert_string_equal(ci_result_stdout(result, NULL), "");
+    ci_result_free(result);
+    result = run_code(*state, "print('alive')");
+    assert_string_equal(ci_result_stdout(result, NULL), "alive\n");
+    ci_result_free(result);
+}
+
 static void the_workspace_has_a_size(void **state) {
     char *text =
         output_of(*state, "head -c 100000000 /dev/zero > big 2>/dev/null; stat -c %s big; rm big; "
@@ -264,6 +291,7 @@ int main(void) {
         cmocka_unit_test(the_workspace_has_a_size),
         cmocka_unit_test(memory_is_limited_and_the_session_lives),
         cmocka_unit_test(processes_are_limited_and_the_session_lives),
+        cmocka_unit_test(a_kernel_that_floods_its_init_is_ended),
     };
     return cmocka_run_group_tests(tests, make_session, close_session);
 }

@@ -121,7 +121,8 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
     kernel *k = user;
     if (type == CII_WIRE_READY && k->state == KERNEL_STARTING) {
         on_ready(k, data, size);
-    } else if (type == CII_WIRE_ITEM && k->state == KERNEL_RUNNING) {
+    } else if (type == CII_WIRE_ITEM && k->state == KERNEL_RUNNING && !k->ack_wanted && k->out.size == 0) {
+        /* Only one that has read all it was sent: what waits here is outside the session's memory limit. */
         drain_streams(k);
         k->ack_wanted = true;
         job_send_item(k->job, data, size);
