@@ -674,10 +674,13 @@ static void reap_session(session *s) {
     }
 }
 
+#define FIXED_SOURCES 3
+
 static size_t collect(struct pollfd *fds, void **owners) {
     size_t count = 0;
     fds[count++] = (struct pollfd){.fd = HOST_FD, .events = POLLIN};
     fds[count++] = (struct pollfd){.fd = OWNER_FD, .events = POLLIN};
+    fds[count++] = (struct pollfd){.fd = supervisor.template.socket_fd, .events = 0}; /* hangs up when it ends */
     for (family *f = supervisor.families; f != NULL; f = f->next)
         for (int i = 0; i < 2; i++) {
             zygote *z = i == 0 ? &f->bare : &f->full;
@@ -699,7 +702,7 @@ static size_t count_sources(size_t *ret_zygotes) {
     for (const session *s = supervisor.sessions; s != NULL; s = s->next)
         sessions += 2;
     *ret_zygotes = zygotes;
-    return 2 + zygotes + sessions;
+    return FIXED_SOURCES + zygotes + sessions;
 }
 
 static int spare_timeout(void) {
@@ -770,20 +773,20 @@ static bool serve(void) {
     size_t count = collect(fds, owners);
     if (poll(fds, count, next_timeout()) < 0)
         return errno == EINTR;
-    for (size_t i = 2 + zygotes; i < count; i += 2) {
+    for (size_t i = FIXED_SOURCES + zygotes; i < count; i += 2) {
         if (fds[i + 1].revents != 0)
             spare_ready(owners[i]);
         if (fds[i].revents != 0)
             reap_session(owners[i]);
     }
-    for (size_t i = 2; i < 2 + zygotes; i++) {
+    for (size_t i = FIXED_SOURCES; i < FIXED_SOURCES + zygotes; i++) {
         family *f = owners[i];
-        zygote *z = i % 2 == 0 ? &f->bare : &f->full;
+        zygote *z = (i - FIXED_SOURCES) % 2 == 0 ? &f->bare : &f->full;
         if (fds[i].revents != 0 && z->fd == fds[i].fd)
             zygote_ready(f, z);
     }
-    if (fds[1].revents != 0)
-        return false;
+    if (fds[1].revents != 0 || fds[2].revents != 0)
+        return false; /* without the template no session lives, and none can be made */
     if (spare_timeout() == 0) {
         supervisor.spare_due_ms = 0;
         for (family *f = supervisor.families; f != NULL; f = f->next)

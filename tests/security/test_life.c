@@ -112,37 +112,71 @@ static void killing_the_host_ends_everything(void **state) {
     (void)state;
 }
 
-/* The helper program from a folder of this test's own, so that it is known among others. */
-static void killing_the_supervisor_ends_everything_and_is_told(void **state) {
-    char folder[] = "/tmp/ci-life-XXXXXX", command[512], helper[64];
+/* The helper program from a folder of this test's own, so that it is known among others: its template and zygotes, until
+ * they execute, are forks of it. */
+static ci_sandbox *own_helper(char *folder, pid_t *ret_supervisor) {
+    char command[512], helper[64];
     pid_t found[8];
     assert_non_null(mkdtemp(folder));
     snprintf(command, sizeof command, "cp -r %s %s/libci && chmod -R a+rX %s", HELPER_DIR, folder, folder);
     assert_int_equal(system(command), 0);
     snprintf(helper, sizeof helper, "%s/libci", folder);
     ci_sandbox_local_options local = CI_SANDBOX_LOCAL_OPTIONS_INIT;
-    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    ci_sandbox *sandbox = NULL;
     local.helper_dir = helper;
-    assert_int_equal(ci_sandbox_local_new(&local, &options.sandbox, NULL), CI_OK);
-    ci_session *session = open_session(&options);
-    leave_child(session);
-    /* The supervisor is the eldest: its template process, and zygotes until they execute, are forks of it. */
+    assert_int_equal(ci_sandbox_local_new(&local, &sandbox, NULL), CI_OK);
     size_t count = find_processes(helper, found, 8);
     assert_true(count >= 2);
-    pid_t eldest = found[0];
+    *ret_supervisor = found[0];
     for (size_t i = 1; i < count; i++)
-        eldest = found[i] < eldest ? found[i] : eldest;
-    kill(eldest, SIGKILL);
+        *ret_supervisor = found[i] < *ret_supervisor ? found[i] : *ret_supervisor;
+    return sandbox;
+}
+
+static pid_t only_child_of(pid_t pid) {
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%d", &child), 1);
+    fclose(file);
+    return child;
+}
+
+/* Of both the end is told at once, by the session and by the sandbox. */
+static void killing_a_helper_ends_everything_and_is_told(bool template) {
+    char folder[] = "/tmp/ci-life-XXXXXX", command[64];
+    pid_t victim;
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.sandbox = own_helper(folder, &victim);
+    options.open_timeout_ms = 5000;
+    if (template)
+        victim = only_child_of(victim);
+    ci_session *session = open_session(&options), *other = NULL;
+    leave_child(session);
+    kill(victim, SIGKILL);
     wait_until_gone();
     ci_result *result = NULL;
     ci_error *error = NULL;
     assert_int_equal(ci_execute_code(session, "1", SIZE_MAX, NULL, &result, &error), CI_ERR_LOST);
     assert_false(ci_error_handle_usable(error));
     ci_error_free(error);
+    assert_int_equal(ci_session_open(&options, &other, NULL), CI_ERR_LOST);
+    assert_int_equal(ci_sandbox_prepare(options.sandbox, 5000, NULL), CI_ERR_LOST);
     ci_session_close(session);
     ci_sandbox_free(options.sandbox);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     assert_int_equal(system(command), 0);
+}
+
+static void killing_the_supervisor_ends_everything_and_is_told(void **state) {
+    killing_a_helper_ends_everything_and_is_told(false);
+    (void)state;
+}
+
+static void killing_the_template_ends_everything_and_is_told(void **state) {
+    killing_a_helper_ends_everything_and_is_told(true);
     (void)state;
 }
 
@@ -210,6 +244,7 @@ int main(void) {
         cmocka_unit_test(killing_the_host_ends_everything),
         cmocka_unit_test(killing_the_supervisor_ends_everything_and_is_told),
         cmocka_unit_test(a_host_that_adopts_orphans_has_none_when_the_sandbox_is_freed),
+        cmocka_unit_test(killing_the_template_ends_everything_and_is_told),
         cmocka_unit_test(sessions_that_come_and_go_leave_nothing),
         cmocka_unit_test(many_sessions_are_open_at_once),
     };
