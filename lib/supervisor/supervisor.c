@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,6 +21,7 @@
 #define OWNER_FD 4
 #define REMOVE_ATTEMPTS 1000 /* half a second; what is left then goes when the supervisor ends */
 #define ATTEMPTS 2           /* zygotes that may die under the wish for one session */
+#define SPARE_FDS 16         /* descriptors that opening one session needs in passing */
 
 typedef enum zygote_state { ZYGOTE_NONE, ZYGOTE_STARTING, ZYGOTE_READY, ZYGOTE_FAILED } zygote_state;
 
@@ -74,6 +76,7 @@ static struct {
     identity ids;
     template_process template;
     int filter_fd;
+    int fd_limit;
     uint64_t last_id;
     int64_t spare_due_ms; /* when to make the next spares; 0: nothing to do */
 } supervisor;
@@ -613,18 +616,22 @@ static bool serve_host(void) {
     int fd = -1;
     size_t fd_count = 0;
     ssize_t size = cii_fd_recv(HOST_FD, message, sizeof message, &fd, 1, &fd_count, MSG_DONTWAIT);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR))
+    if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == EPROTO)) /* EPROTO: no descriptor left to take one */
         return true;
     if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || fd_count != 1)
         return false;
     request r;
     parse_request(&r, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
-    if (r.python == NULL)
+    if (r.python == NULL) {
         cii_close(fd);
-    else if (head.type == CII_SETUP_OPEN)
+    } else if (fd >= supervisor.fd_limit - SPARE_FDS) { /* the lowest that was free */
+        refuse_text(fd, CI_ERR_LIMIT, "no descriptors left for another session: raise the host's limit (ulimit -Hn)");
+        cii_close(fd);
+    } else if (head.type == CII_SETUP_OPEN) {
         open_session(&r, fd);
-    else
+    } else {
         prepare(&r, fd);
+    }
     request_free(&r);
     free(r.env);
     return true;
@@ -796,10 +803,21 @@ static bool serve(void) {
     return fds[0].revents == 0 || serve_host();
 }
 
+/* Sessions cost this process descriptors, and their inits: both may have as many as there can be. */
+static void raise_fd_limit(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    supervisor.fd_limit = (int)CII_MIN(files.rlim_max, (rlim_t)INT32_MAX);
+}
+
 int main(void) {
     request hello;
     _cleanup_error_ ci_error *error = NULL;
     signal(SIGPIPE, SIG_IGN);
+    raise_fd_limit();
     if (!read_hello(&hello))
         return 1;
     if (strcmp(hello.build, CI_BUILD_ID) != 0) {

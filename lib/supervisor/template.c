@@ -291,7 +291,7 @@ static _Noreturn void be_zygote(build *b) {
     build_root(b);
     for (int i = 0; i < 3; i++)
         dup2(null, i);
-    int socket_fd = fcntl(b->socket_fd, F_DUPFD, 64), filter_fd = fcntl(b->filter_fd, F_DUPFD, 64);
+    int socket_fd = fcntl(b->socket_fd, F_DUPFD, 5), filter_fd = fcntl(b->filter_fd, F_DUPFD, 5);
     dup2(socket_fd, 3);
     dup2(filter_fd, 4);
     b->socket_fd = 3;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,6 +192,40 @@ static void a_host_that_adopts_orphans_has_none_when_the_sandbox_is_freed(void *
     prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
 
+/* Opens sessions until one is refused; ends with 0 when that is said, and those that are open have come to no harm. */
+static int exhaust_descriptors(void) {
+    static ci_session *sessions[64];
+    struct rlimit few = {64, 64};
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    ci_status status = CI_OK;
+    int count = 0;
+    if (setrlimit(RLIMIT_NOFILE, &few) < 0 || ci_sandbox_local_new(NULL, &options.sandbox, NULL) != CI_OK)
+        return 1;
+    while (count < 64 && (status = ci_session_open(&options, &sessions[count], NULL)) == CI_OK)
+        count++;
+    if (count < 4 || status != CI_ERR_LIMIT)
+        return 2;
+    ci_session_close(sessions[--count]); /* a call needs a descriptor too */
+    for (int i = 0; i < count; i++) {
+        ci_result *result = NULL;
+        if (ci_execute_code(sessions[i], "print(6 * 7)", SIZE_MAX, NULL, &result, NULL) != CI_OK ||
+            strcmp(ci_result_stdout(result, NULL), "42\n") != 0)
+            return 3;
+        ci_result_free(result);
+    }
+    return 0;
+}
+
+static void a_host_with_few_descriptors_opens_fewer_sessions(void **state) {
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(exhaust_descriptors());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    (void)state;
+}
+
 static void sessions_that_come_and_go_leave_nothing(void **state) {
     ci_sandbox *sandbox = NULL;
     assert_int_equal(ci_sandbox_local_new(NULL, &sandbox, NULL), CI_OK);
@@ -245,6 +280,7 @@ int main(void) {
         cmocka_unit_test(killing_the_supervisor_ends_everything_and_is_told),
         cmocka_unit_test(a_host_that_adopts_orphans_has_none_when_the_sandbox_is_freed),
         cmocka_unit_test(killing_the_template_ends_everything_and_is_told),
+        cmocka_unit_test(a_host_with_few_descriptors_opens_fewer_sessions),
         cmocka_unit_test(sessions_that_come_and_go_leave_nothing),
         cmocka_unit_test(many_sessions_are_open_at_once),
     };

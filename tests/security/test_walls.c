@@ -256,6 +256,25 @@ static void a_kernel_that_floods_its_init_is_ended(void **state) {
     ci_result_free(result);
 }
 
+/* The limit is of each process that runs a user's code, not of init, which has pipes for all of them. */
+static void few_descriptors_are_enough_for_kernels_and_many_tasks(void **state) {
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.open_file_count = 32;
+    ci_session *session = open_session(&options);
+    for (int i = 0; i < 40; i++)
+        assert_prints(session, "sleep 100 & echo begun", "begun\n");
+    assert_prints(session, "ulimit -Hn", "32\n");
+    ci_result *result = run_code(session, "import resource\nprint(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+                                          "files = []\n"
+                                          "try:\n"
+                                          "    while True: files.append(open('/dev/null'))\n"
+                                          "except OSError as e: print(e.errno)\n");
+    assert_string_equal(ci_result_stdout(result, NULL), "(32, 32)\n24\n");
+    ci_result_free(result);
+    ci_session_close(session);
+    (void)state;
+}
+
 static void the_workspace_has_a_size(void **state) {
     char *text =
         output_of(*state, "head -c 100000000 /dev/zero > big 2>/dev/null; stat -c %s big; rm big; "
@@ -292,6 +311,7 @@ int main(void) {
         cmocka_unit_test(memory_is_limited_and_the_session_lives),
         cmocka_unit_test(processes_are_limited_and_the_session_lives),
         cmocka_unit_test(a_kernel_that_floods_its_init_is_ended),
+        cmocka_unit_test(few_descriptors_are_enough_for_kernels_and_many_tasks),
     };
     return cmocka_run_group_tests(tests, make_session, close_session);
 }

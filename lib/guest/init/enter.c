@@ -285,7 +285,6 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
     must(spec, root, "open the root");
     become_user(spec);
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_NOFILE, spec->open_file_count);
     drop_privileges(spec);
     install_filters(spec, filter, filter_size);
     must(spec, prctl(PR_SET_DUMPABLE, 0), "PR_SET_DUMPABLE");
@@ -305,7 +304,6 @@ void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size) {
     while (cii_wire_next(fields, size, &cursor, &field) == 1)
         session_take_field(spec, &field);
     write_meminfo(spec);
-    limit(RLIMIT_NOFILE, spec->open_file_count);
     cii_close(TAKE_FD(spec->setup_fd));
 }
 

@@ -326,9 +326,9 @@ void kernel_forked(guest *g, pid_t pid) {
 /* In the child: confined, with its channel as descriptor 3 and nothing else of init's. */
 int kernel_enter(guest *g) {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    guest_confine(g->spec);
-    int channel = fcntl(g->fork_fds[0], F_DUPFD, 64), out = fcntl(g->fork_fds[1], F_DUPFD, 64),
-        err = fcntl(g->fork_fds[2], F_DUPFD, 64);
+    int channel = fcntl(g->fork_fds[0], F_DUPFD, 4), out = fcntl(g->fork_fds[1], F_DUPFD, 4),
+        err = fcntl(g->fork_fds[2], F_DUPFD, 4);
+    guest_confine(g->spec); /* now: it needs descriptors of init's, and limits how many there can be */
     if (null < 0 || channel < 0 || out < 0 || err < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
         dup3(channel, 3, O_CLOEXEC) < 0)
         _exit(125);
