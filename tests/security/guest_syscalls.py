@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import mmap
 import platform
 import socket
 
@@ -19,6 +20,9 @@ CALLS = {
     "fsmount": (432, 432, (-1, 0, 0)),
     "fspick": (433, 433, (-100, b"/", 0)),
     "mount_setattr": (442, 442, (-100, b"/", 0, None, 0)),
+    "statmount": (457, 457, (None, None, 0, 0)),
+    "listmount": (458, 458, (None, None, 0, 0)),
+    "open_tree_attr": (467, 467, (-100, b"/", 1, None, 0)),
     "pivot_root": (155, 41, (b"/", b"/tmp")),
     "chroot": (161, 51, (b"/tmp",)),
     "mknod character device": (133, None, (b"/tmp/device", 0o020666, 0x103)),
@@ -36,7 +40,6 @@ CALLS = {
     "clone ipc": (56, 220, (0x08000000 | 17, 0, 0, 0, 0)),
     "clone uts": (56, 220, (0x04000000 | 17, 0, 0, 0, 0)),
     "clone cgroup": (56, 220, (0x02000000 | 17, 0, 0, 0, 0)),
-    "clone3": (435, 435, (None, 0)),
     "ptrace": (101, 117, (0, 0, 0, 0)),
     "process_vm_readv": (310, 270, (1, None, 0, None, 0, 0)),
     "process_vm_writev": (311, 271, (1, None, 0, None, 0, 0)),
@@ -61,17 +64,16 @@ CALLS = {
     "swapoff": (168, 225, (b"/tmp/x",)),
     "reboot": (169, 142, (0, 0, 0, None)),
     "quotactl": (179, 60, (0, None, 0, None)),
+    "quotactl_fd": (443, 443, (-1, 0, 0, None)),
     "acct": (163, 89, (None,)),
     "personality change": (135, 92, (0x0040000,)),
+    "personality reset": (135, 92, (0,)),
+    "syslog": (103, 116, (10, None, 0)),
     "socket packet": (41, 198, (socket.AF_PACKET, socket.SOCK_RAW, 0)),
     "socket raw": (41, 198, (socket.AF_INET, socket.SOCK_RAW, 1)),
     "socket raw v6": (41, 198, (socket.AF_INET6, socket.SOCK_RAW, 58)),
     "socket inet packet": (41, 198, (socket.AF_INET, 10, 0)),
-    "socket vsock": (41, 198, (40, socket.SOCK_STREAM, 0)),
-    "socket alg": (41, 198, (38, 5, 0)),
-    "socket bluetooth": (41, 198, (31, 3, 0)),
-    "socket netlink netfilter": (41, 198, (16, 3, 12)),
-    "socket netlink audit": (41, 198, (16, 3, 9)),
+    "socket packet upper bits": (41, 198, (socket.AF_PACKET | 1 << 40, socket.SOCK_RAW, 0)),
     "socket beyond": (41, 198, (1000, 1, 0)),
     "socketpair inet": (53, 199, (socket.AF_INET, 1, 0, None)),
     "ioctl TIOCSTI": (16, 29, (0, 0x5412, b"x")),
@@ -79,6 +81,18 @@ CALLS = {
     "ioctl TIOCSTI upper bits": (16, 29, (0, 0x5412 | 1 << 40, b"x")),
     # x32: the same numbers with a bit of their own.
     "x32 getpid": (0x40000000 + 39, None, ()),
+}
+for family in range(100):
+    if family not in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
+        for kind in range(1, 11):
+            CALLS[f"socket family {family} type {kind}"] = (41, 198, (family, kind, 0))
+for protocol in range(1, 40):
+    CALLS[f"socket netlink {protocol}"] = (41, 198, (socket.AF_NETLINK, socket.SOCK_RAW, protocol))
+# As on a kernel that does not have them, so that programs fall back.
+UNKNOWN = {
+    "clone3": (435, 435, (None, 0)),
+    "beyond all": (1000, 1000, ()),
+    "minus one": (-1, -1, ()),
 }
 # What programs need must not be refused on the way.
 ALLOWED = {
@@ -93,6 +107,19 @@ ALLOWED = {
 }
 
 
+# The 32-bit table by way of the instruction it has: numbers in eax. mov $NUMBER, %eax; push %rbx; xor %ebx, %ebx;
+# int $0x80; pop %rbx; ret.
+FOREIGN = {"getpid": 20, "mount": 21, "ptrace": 26, "socketcall": 102, "clone": 120, "vm86": 113}
+
+
+def attempt_foreign(number):
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(b"\xb8" + number.to_bytes(4, "little") + b"\x53\x31\xdb\xcd\x80\x5b\xc3")
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    result = ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+    return errno.errorcode.get(-result, "worked")
+
+
 def attempt(number, arguments):
     ctypes.set_errno(0)
     wrapped = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
@@ -102,8 +129,11 @@ def attempt(number, arguments):
     return "worked"
 
 
-for kind, table in (("refused", CALLS), ("allowed", ALLOWED)):
+for kind, table in (("refused", CALLS), ("unknown", UNKNOWN), ("allowed", ALLOWED)):
     for name, (x86, arm, arguments) in table.items():
         number = x86 if X86 else arm
         if number is not None:
             print(kind, name.replace(" ", "-"), attempt(number, arguments), flush=True)
+if X86:
+    for name, number in FOREIGN.items():
+        print("refused", "foreign-" + name, attempt_foreign(number), flush=True)
