@@ -459,6 +459,26 @@ static int deny_arguments(scmp_filter_ctx ctx) {
     return 0;
 }
 
+/* Files of a host folder outlive the session, and belong to the folder's owner: with a set-id bit, a program that the
+ * sandbox left there would run as that owner for whoever finds it. openat2's mode lies in memory, so it is not there. */
+static int build_host_folder_refusals(scmp_filter_ctx ctx) {
+    static const struct {
+        const char *name;
+        unsigned mode, flags; /* which arguments; flags 0: the mode always counts */
+    } calls[] = {{"chmod", 1, 0}, {"fchmod", 1, 0},  {"fchmodat", 2, 0}, {"fchmodat2", 2, 0}, {"creat", 1, 0},
+                 {"mknod", 1, 0}, {"mknodat", 2, 0}, {"open", 2, 1},     {"openat", 3, 2}};
+    for (size_t i = 0; i < CII_ELEMENTS(calls); i++)
+        for (uint64_t bit = S_ISGID; bit <= S_ISUID; bit <<= 1) {
+            struct scmp_arg_cmp args[] = {HAS(calls[i].mode, bit, bit), HAS(calls[i].flags, O_CREAT, O_CREAT)};
+            struct scmp_arg_cmp unnamed[] = {args[0], HAS(calls[i].flags, O_TMPFILE, O_TMPFILE)};
+            unsigned count = calls[i].flags == 0 ? 1 : 2;
+            if (rule(ctx, DENY, calls[i].name, count, args) < 0 ||
+                (count == 2 && rule(ctx, DENY, calls[i].name, count, unnamed) < 0))
+                return -1;
+        }
+    return rule(ctx, SCMP_ACT_ERRNO(ENOSYS), "openat2", 0, NULL);
+}
+
 static int build_refusals(scmp_filter_ctx ctx) {
     return rule_names(ctx, DENY, refused, CII_ELEMENTS(refused)) < 0 || deny_arguments(ctx) < 0 ? -1 : 0;
 }
@@ -485,13 +505,15 @@ static int compile(int fd, uint32_t default_action, int (*build)(scmp_filter_ctx
     return good && pwrite(fd, &size, sizeof size, start) == sizeof size ? 0 : -1;
 }
 
-/* Two filters, of which the stricter answer counts: one that refuses with EPERM and lets all else pass, and the
- * allow-list. One filter could not do both, because arguments that match no rule get its default. */
+/* Filters of which the stricter answer counts: one that refuses with EPERM and lets all else pass, and the allow-list.
+ * One filter could not do both, because arguments that match no rule get its default. The last is for sessions whose
+ * workspace is a host folder. */
 int filter_make(void) {
     _cleanup_close_ int fd = memfd_create("filter", MFD_CLOEXEC);
     if (fd < 0)
         return -1;
-    if (compile(fd, SCMP_ACT_ALLOW, build_refusals) < 0 || compile(fd, SCMP_ACT_ERRNO(ENOSYS), build_allowances) < 0) {
+    if (compile(fd, SCMP_ACT_ALLOW, build_refusals) < 0 || compile(fd, SCMP_ACT_ERRNO(ENOSYS), build_allowances) < 0 ||
+        compile(fd, SCMP_ACT_ALLOW, build_host_folder_refusals) < 0) {
         errno = EINVAL;
         return -1;
     }

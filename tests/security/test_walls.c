@@ -1,6 +1,7 @@
 /* What code in a sandbox cannot do: system calls, privileges, the host's files, the network, more than its limits. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -277,6 +278,48 @@ static void few_descriptors_are_enough_for_kernels_and_many_tasks(void **state) 
     (void)state;
 }
 
+/* A program with a set-id bit would outlive the session, and run as the folder's owner. */
+static void programs_left_in_a_host_folder_have_no_set_id_bits(void **state) {
+    char folder[] = "/tmp/ci-folder-XXXXXX", path[64];
+    static const char *const names[] = {"mode", "open", "at", "creat", "node"};
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    assert_non_null(mkdtemp(folder));
+    options.host_dir = folder;
+    ci_session *session = open_session(&options);
+    ci_result *result =
+        run_code(session, "import ctypes, os\n"
+                          "libc = ctypes.CDLL(None)\n"
+                          "def attempt(what):\n"
+                          "    try: what()\n"
+                          "    except OSError: pass\n"
+                          "open('mode', 'w').close(); file = open('mode')\n"
+                          "for bits in (0o4755, 0o2755, 0o6755):\n"
+                          "    attempt(lambda: os.chmod('mode', bits))\n"
+                          "    attempt(lambda: os.fchmod(file.fileno(), bits))\n"
+                          "    libc.fchmodat(-100, b'mode', bits, 0)\n"
+                          "    libc.syscall(ctypes.c_long(452), -100, b'mode', bits, 0)\n"
+                          "    attempt(lambda: os.open('open', os.O_CREAT | os.O_WRONLY, bits))\n"
+                          "    attempt(lambda: os.open('at', os.O_CREAT | os.O_WRONLY, bits, dir_fd=os.open('.', 0)))\n"
+                          "    attempt(lambda: os.mknod('node', bits | 0o100000))\n"
+                          "    libc.creat(b'creat', bits)\n"
+                          "    attempt(lambda: os.link('/proc/self/fd/%d' % os.open('.', os.O_TMPFILE | os.O_RDWR, "
+                          "bits), 'unnamed'))\n"
+                          "open('plain', 'w').close(); os.chmod('plain', 0o751); os.mkdir('folder', 0o700)\n"
+                          "print(oct(os.stat('plain').st_mode), [n for n in os.listdir() if "
+                          "os.stat(n).st_mode & 0o6000])\n");
+    assert_string_equal(ci_result_stdout(result, NULL), "0o100751 []\n");
+    ci_result_free(result);
+    ci_session_close(session);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        assert_true(stat(path, &st) < 0 || (st.st_mode & 06000) == 0);
+    }
+    snprintf(path, sizeof path, "rm -rf %s", folder);
+    assert_int_equal(system(path), 0);
+    (void)state;
+}
+
 static void the_workspace_has_a_size(void **state) {
     char *text =
         output_of(*state, "head -c 100000000 /dev/zero > big 2>/dev/null; stat -c %s big; rm big; "
@@ -314,6 +357,7 @@ int main(void) {
         cmocka_unit_test(processes_are_limited_and_the_session_lives),
         cmocka_unit_test(a_kernel_that_floods_its_init_is_ended),
         cmocka_unit_test(few_descriptors_are_enough_for_kernels_and_many_tasks),
+        cmocka_unit_test(programs_left_in_a_host_folder_have_no_set_id_bits),
     };
     return cmocka_run_group_tests(tests, make_session, close_session);
 }

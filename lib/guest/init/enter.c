@@ -244,9 +244,10 @@ static void limit(int which, uint64_t value) {
     setrlimit(which, &limit);
 }
 
-/* The supervisor's file: programs, each with its size in bytes before it. */
+/* The supervisor's file: programs, each with its size in bytes before it. The last is for a host folder alone. */
 static void install_filters(const session_spec *spec, const uint8_t *file, size_t size) {
-    for (size_t at = 0; at + 4 < size;) {
+    int count = spec->tree_fd >= 0 ? 3 : 2;
+    for (size_t at = 0; at + 4 < size && count > 0; count--) {
         uint32_t length;
         memcpy(&length, file + at, sizeof length);
         at += sizeof length;
