@@ -119,6 +119,32 @@ static void fifos_and_sockets_do_not_hang_the_host(void **state) {
     assert_true(put(*state, "fifo") < 0);
 }
 
+/* A hole of an exbibyte fits in any workspace. */
+static void files_that_claim_to_be_endless_are_not_read(void **state) {
+    char folder[] = "/tmp/ci-workspace-XXXXXX", command[128];
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    ci_result *result = NULL;
+    size_t total = 0;
+    assert_non_null(mkdtemp(folder));
+    options.workspace_dir = folder;
+    options.workspace_bytes = 16u << 20;
+    options.timeout_ms = 5000;
+    ci_session *session = open_session(&options);
+    ci_result_free(run_command(session, "truncate -s 1E endless; truncate -s 8M sparse; ln endless /tmp/x || "
+                                        "truncate -s 1E /tmp/endless"));
+    assert_int_equal(ci_file_get(session, "endless", 0, UINT64_MAX, discard, &total, NULL), CI_ERR_LIMIT);
+    assert_int_equal(ci_file_get(session, "/tmp/endless", 0, UINT64_MAX, discard, &total, NULL), CI_ERR_LIMIT);
+    assert_int_equal(ci_file_get(session, "endless", 1 << 30, 1000, discard, &total, NULL), CI_OK);
+    assert_int_equal(total, 1000);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_FAILED);
+    ci_result_free(result);
+    ci_session_close(session);
+    snprintf(command, sizeof command, "test -f %s/code-interpreter/sparse && rm -r %s", folder, folder);
+    assert_int_equal(system(command), 0);
+    (void)state;
+}
+
 static void new_files_belong_to_the_session(void **state) {
     assert_int_equal(put(*state, "made/by/host.txt"), CI_OK);
     assert_prints(
@@ -166,6 +192,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(planted_links_lead_nowhere_else, make_session, close_session),
         cmocka_unit_test_setup_teardown(paths_do_not_leave_the_root, make_session, close_session),
         cmocka_unit_test_setup_teardown(fifos_and_sockets_do_not_hang_the_host, make_session, close_session),
+        cmocka_unit_test(files_that_claim_to_be_endless_are_not_read),
         cmocka_unit_test_setup_teardown(new_files_belong_to_the_session, make_session, close_session),
         cmocka_unit_test_setup_teardown(swapping_links_under_the_host_changes_nothing_outside, make_session,
                                         close_session),

@@ -52,6 +52,13 @@ static bool may_write(const local_session *s, int fd) {
     return false;
 }
 
+/* A file of the session's own memory can hold no more than that, but claim to be of any size: read to its end, a hole of
+ * exbibytes would keep the host busy for ever and fill its disks. */
+static uint64_t size_max(const local_session *s, int fd) {
+    bool own = may_write(s, fd) && (s->base_fd >= 0 || cii_resolve_mount_id(fd) != s->writable_mounts[0]);
+    return own && s->request.workspace_bytes > 0 ? s->request.workspace_bytes : UINT64_MAX;
+}
+
 /* Kernel file systems, whose "regular" files are doors into the kernel. */
 static bool is_kernel_fs(int fd) {
     struct statfs fs;
@@ -161,6 +168,7 @@ typedef struct walk {
     cii_buf path;
     cii_sha256 *hash;
     int file_fd; /* being hashed */
+    uint64_t hash_left;
     struct stat file;
 } walk;
 
@@ -274,6 +282,11 @@ static ci_status open_regular(file_op *f, uint64_t offset, ci_error **ret_error)
     if (!S_ISREG(st.st_mode))
         return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "%s: %s", f->path,
                              S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file");
+    uint64_t max = size_max(f->session, target);
+    if ((uint64_t)st.st_size > max && f->left > max)
+        return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN,
+                             "%s: a sparse file that claims to be larger than all there is room for", f->path);
+    f->left = CII_MIN(f->left, max); /* it may grow meanwhile */
     f->fd = cii_resolve_reopen(target, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (f->fd < 0 || lseek(f->fd, (off_t)CII_MIN(offset, (uint64_t)st.st_size), SEEK_SET) < 0)
         return path_error(f->session, f->path, ret_error);
@@ -512,6 +525,9 @@ static int32_t hash_more(file_op *f, ci_error **ret_error) {
         ssize_t size = read(w->file_fd, f->chunk, CHUNK);
         if (size < 0 && errno == EINTR)
             continue;
+        if (size > 0 && (uint64_t)size > w->hash_left)
+            size = -1; /* it grows as it is read */
+        w->hash_left -= size > 0 ? (uint64_t)size : 0;
         if (size <= 0 || !cii_sha256_update(w->hash, f->chunk, (size_t)size)) {
             uint8_t digest[32];
             bool good = size == 0 && cii_sha256_final(w->hash, digest) && fstat(w->file_fd, &w->file) == 0;
@@ -536,7 +552,9 @@ static int32_t visit(file_op *f, const char *name, ci_error **ret_error) {
     if (S_ISREG(st.st_mode) && (f->flags & CI_WALK_HASH)) {
         w->file = st;
         _cleanup_close_ int target = openat(dirfd(top->dir), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        if (target >= 0 && fstat(target, &st) == 0 && S_ISREG(st.st_mode) && !is_kernel_fs(target))
+        w->hash_left = target >= 0 ? size_max(f->session, target) : 0;
+        if (target >= 0 && fstat(target, &st) == 0 && S_ISREG(st.st_mode) && !is_kernel_fs(target) &&
+            (uint64_t)st.st_size <= w->hash_left)
             w->file_fd = cii_resolve_reopen(target, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         return w->file_fd >= 0 ? 0 : report(f, &w->file, NULL, ret_error);
     }
