@@ -115,6 +115,12 @@ static void refuse_setup(int fd, const ci_error *error) {
     send_message(fd, CII_SETUP_REFUSED, error);
 }
 
+static void refuse_setup_text(int fd, ci_status status, const char *text) {
+    _cleanup_error_ ci_error *error = NULL;
+    cii_error_set(&error, status, DOMAIN, "%s", text);
+    refuse_setup(fd, error);
+}
+
 /* --- zygotes --------------------------------------------------------------------------------------------------------- */
 
 /* What a sandbox's processes start with: nothing of the host's environment. */
@@ -248,9 +254,7 @@ static void unlink_session(session *s) {
 }
 
 static void refuse_session(session *s, ci_status status, const char *text) {
-    _cleanup_error_ ci_error *error = NULL;
-    cii_error_set(&error, status, DOMAIN, "%s", text);
-    refuse_setup(s->setup_fd, error);
+    refuse_setup_text(s->setup_fd, status, text);
     cgroup_remove(&supervisor.cgroups, s->id);
     unlink_session(s);
     free_session(s);
@@ -625,7 +629,8 @@ static bool serve_host(void) {
     if (r.python == NULL) {
         cii_close(fd);
     } else if (fd >= supervisor.fd_limit - SPARE_FDS) { /* the lowest that was free */
-        refuse_text(fd, CI_ERR_LIMIT, "no descriptors left for another session: raise the host's limit (ulimit -Hn)");
+        refuse_setup_text(fd, CI_ERR_LIMIT,
+                          "no descriptors left for another session: raise the host's limit (ulimit -Hn)");
         cii_close(fd);
     } else if (head.type == CII_SETUP_OPEN) {
         open_session(&r, fd);
