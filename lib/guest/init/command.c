@@ -107,6 +107,8 @@ static pid_t spawn_shell(job *j, const char *text, char **env, const int fds[3],
     if (pid != 0)
         return pid;
     guest_confine(j->g->spec);
+    signal(SIGPIPE, SIG_DFL); /* the interpreter ignores these two, and so its kernels do */
+    signal(SIGXFSZ, SIG_DFL);
     tag_set(0, self.tag);
     if (fchdir(cwd) < 0 || dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0)
         _exit(125);

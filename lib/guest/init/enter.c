@@ -330,8 +330,6 @@ void guest_confine(const session_spec *spec) {
     guest_limit_process(spec, 0);
     setsid();
     signal(SIGINT, SIG_DFL);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_DFL); /* the interpreter ignores the last two */
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -41,8 +41,8 @@ void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size);
 /* The same for a process that runs already. */
 void guest_limit_process(const session_spec *spec, pid_t pid);
 void session_take_field(session_spec *spec, const cii_wire_field *field);
-/* What every process that runs a user's code does first: limits, cgroup, session of its own, default signals. Between
- * fork or vfork and exec: async-signal-safe. */
+/* What every process that runs a user's code does first: limits, cgroup, session of its own, no signal blocked and SIGINT
+ * as by default. Between fork or vfork and exec: async-signal-safe. */
 void guest_confine(const session_spec *spec);
 
 /* kill.c: processes are told apart by a tag that they inherit: the soft limit of RLIMIT_LOCKS, which Linux has not used

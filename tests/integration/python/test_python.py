@@ -162,6 +162,14 @@ def test_the_session_survives(session: libci.Session, code: str) -> None:
     assert not (restarted and result.state_lost), "a lost kernel was not replaced"
 
 
+def test_a_broken_pipe_is_an_exception_in_python_and_a_signal_to_programs(session: libci.Session) -> None:
+    result = session.run_code("import os; r, w = os.pipe(); os.close(r); os.write(w, b'x')")
+    assert (result.outcome, result.error_name) == (Outcome.EXCEPTION, "BrokenPipeError")
+    code = "import subprocess\nsubprocess.run(['true'], input=b'x' * 1000000).returncode"
+    assert session.run_code(code).value == "0"
+    assert session.run_command("yes | head -1; echo ${PIPESTATUS[0]}").stdout == "y\n141\n"
+
+
 def test_a_kernel_that_ended_itself_tells_how(session: libci.Session) -> None:
     result = session.run_code("print('before', flush=True)\nimport ctypes; ctypes.string_at(0)")
     assert (result.outcome, result.exit_code, result.state_lost) == (Outcome.SIGNAL, 139, True)
