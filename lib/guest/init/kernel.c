@@ -143,10 +143,11 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
     return 0;
 }
 
-/* The channel is closed or broken: the process ends by itself (it executed another program, say) or is ended. */
+/* The channel is closed or broken. In mid-cell the process ends by itself (it executed another program, say), or at the
+ * deadline; at any other time nothing would end it, and the next call would wait for ever. */
 static void channel_broken(kernel *k, bool misbehaved) {
     watch_close(k->g, &k->channel);
-    if (misbehaved && k->pid > 0)
+    if (k->pid > 0 && (misbehaved || k->state != KERNEL_RUNNING))
         kill(k->pid, SIGKILL);
 }
 

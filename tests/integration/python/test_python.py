@@ -170,6 +170,13 @@ def test_a_broken_pipe_is_an_exception_in_python_and_a_signal_to_programs(sessio
     assert session.run_command("yes | head -1; echo ${PIPESTATUS[0]}").stdout == "y\n141\n"
 
 
+def test_a_kernel_that_becomes_another_program_between_calls_is_replaced(session: libci.Session) -> None:
+    code = "import os, threading\nthreading.Timer(0.2, os.execv, ('/bin/sleep', ['sleep', '1000'])).start()"
+    assert session.run_code(code).ok
+    time.sleep(0.6)
+    assert session.run_code("6 * 7", timeout=10).value == "42"
+
+
 def test_a_kernel_that_ended_itself_tells_how(session: libci.Session) -> None:
     result = session.run_code("print('before', flush=True)\nimport ctypes; ctypes.string_at(0)")
     assert (result.outcome, result.exit_code, result.state_lost) == (Outcome.SIGNAL, 139, True)
