@@ -206,8 +206,10 @@ static job *dequeue(kernel *k) {
     return j;
 }
 
+/* A restart at the head of the queue is not for this process, which has been killed, but for the next. */
 static void run_next(kernel *k) {
-    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL && k->settles_ms == 0)
+    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL && k->queue->kind != CI_RUN_RESTART &&
+        k->settles_ms == 0)
         run_job(k, dequeue(k));
 }
 
@@ -320,7 +322,7 @@ void kernel_forked(guest *g, pid_t pid) {
     if (pid < 0)
         kernel_ended(k, 1 << 8);
     for (kernel *other = g->kernels; other != NULL; other = other->next)
-        if (other->state == KERNEL_DOWN && other->queue != NULL)
+        if (other->state == KERNEL_DOWN && (other->queue != NULL || other->job != NULL))
             kernel_start(other); /* wanted one while this was being forked */
 }
 

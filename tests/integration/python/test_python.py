@@ -528,6 +528,29 @@ def test_restart_loses_variables_and_keeps_files(session: libci.Session) -> None
     assert session.run_code("import os; os.path.exists('kept')").value == "True"
 
 
+def test_contexts_that_are_restarted_together_all_come_back(session: libci.Session) -> None:
+    contexts = ["one", "two", "three"]
+    for context in contexts:
+        session.run_code("x = 1", context=context)
+    done = []
+
+    def restart(context: str) -> None:
+        session.restart("python", context)
+        done.append(context)
+
+    for sleep in (0, 0, 30):
+        busy = [session.start_code(f"import time; time.sleep({sleep})", context=context) for context in contexts]
+        restarts = [threading.Thread(target=restart, args=(context,)) for context in contexts]
+        for thread in restarts:
+            thread.start()
+        for thread in restarts:
+            thread.join(20)
+        for call in busy:
+            call.result()
+    assert sorted(done) == sorted(contexts * 3)
+    assert [session.run_code("'x' in dir()", context=context).value for context in contexts] == ["False"] * 3
+
+
 def test_a_language_that_is_not_there_yet_is_named(session: libci.Session) -> None:
     for language in ("javascript", "typescript", "cobol"):
         with pytest.raises((libci.NotSupported, libci.Invalid), match="(?i)" + language):
