@@ -200,6 +200,7 @@ void kernel_submit(kernel *k, job *j);
 void kernel_restart(kernel *k, job *j);
 void kernel_start(kernel *k);
 void kernel_ended(kernel *k, int wait_status);
+void kernel_stopped(kernel *k);
 void kernel_interrupt(kernel *k, job *j);
 void kernel_kill(kernel *k, job *j);
 void kernel_acknowledge(kernel *k);

@@ -503,13 +503,16 @@ static void control_ready(watch *w, uint32_t events _unused_) {
 
 /* --- children ------------------------------------------------------------------------------------------------------ */
 
-static void child_ended(guest *g, pid_t pid, int wait_status) {
+static void child_changed(guest *g, pid_t pid, int wait_status) {
     for (kernel *k = g->kernels; k != NULL; k = k->next)
         if (k->pid == pid) {
-            kernel_ended(k, wait_status);
+            if (WIFSTOPPED(wait_status))
+                kernel_stopped(k);
+            else
+                kernel_ended(k, wait_status);
             return;
         }
-    for (job *j = g->jobs; j != NULL; j = j->next)
+    for (job *j = g->jobs; j != NULL && !WIFSTOPPED(wait_status); j = j->next)
         if (j->pid == pid) {
             command_ended(j, wait_status);
             return;
@@ -521,8 +524,8 @@ static void signals_ready(watch *w, uint32_t events _unused_) {
     while (read(w->fd, &info, sizeof info) > 0)
         ;
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        child_ended(OWNER(w, guest, signals), pid, status);
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;)
+        child_changed(OWNER(w, guest, signals), pid, status);
 }
 
 /* A spare is wanted: SESSION has come, and with it the control socket. */

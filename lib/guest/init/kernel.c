@@ -1,9 +1,11 @@
 /* Kernels: the processes that keep a context's variables. The interpreter forks them (zygote.c); here they get code,
  * one job after the other, and their output goes to the job that runs, or to a log between jobs. */
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -252,6 +254,13 @@ void kernel_kill(kernel *k, job *j) {
         return;
     tag_kill(j->tag, k->pid);
     kill(k->pid, SIGKILL);
+}
+
+/* Somebody stopped the kernel. Before it has read its request it was not its cell that did so: then it goes on. */
+void kernel_stopped(kernel *k) {
+    int unread = 0;
+    if (k->state != KERNEL_RUNNING || (ioctl(k->channel.fd, SIOCOUTQ, &unread) == 0 && unread > 0))
+        kill(k->pid, SIGCONT);
 }
 
 void kernel_restart(kernel *k, job *j) {

@@ -202,6 +202,13 @@ def test_a_stopped_interpreter_ends_at_the_deadline(session: libci.Session) -> N
     lives(session)
 
 
+def test_an_interpreter_that_a_command_stopped_goes_on(session: libci.Session) -> None:
+    session.run_code("x = 6")
+    for _ in range(5):
+        session.run_command("kill -STOP -1")
+        assert session.run_code("x * 7", timeout=10).value == "42"
+
+
 def test_a_forked_child_that_comes_back_from_the_cell_is_no_second_kernel(session: libci.Session) -> None:
     session.run_code("x = 1")
     result = session.run_code(
