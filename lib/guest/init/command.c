@@ -204,18 +204,6 @@ bool task_over(const job *task) {
     return task->pid == 0 && streams_ended(task) && !tag_alive(task->tag, 0);
 }
 
-static void send_log(job *j, uint8_t type, log_ring *log) {
-    if (log->dropped > 0) {
-        char text[96];
-        snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)log->dropped);
-        job_send(j, type, text, strlen(text));
-    }
-    for (size_t at = 0; at < log->bytes.size; at += CII_WIRE_FRAME_MAX)
-        job_send(j, type, log->bytes.data + at, CII_MIN(log->bytes.size - at, (size_t)CII_WIRE_FRAME_MAX));
-    cii_buf_free(&log->bytes);
-    log->dropped = 0;
-}
-
 void command_poll(job *j, job *task, bool stop) {
     if (stop)
         tag_kill(task->tag, 0);
@@ -225,7 +213,7 @@ void command_poll(job *j, job *task, bool stop) {
     done_info info = {.task = task->tag, .task_running = !stop && !task_over(task)};
     for (int i = 0; i < 2; i++) {
         stream_drain(&task->streams[i]);
-        send_log(j, i == 0 ? CII_WIRE_STDOUT : CII_WIRE_STDERR, &task->logs[i]);
+        job_send_log(j, i == 0 ? CII_WIRE_STDOUT : CII_WIRE_STDERR, &task->logs[i]);
     }
     if (task->pid == 0) {
         j->oom_before = task->oom_before;

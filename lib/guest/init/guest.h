@@ -174,6 +174,8 @@ struct guest {
 };
 
 void job_send(job *j, uint8_t type, const void *data, size_t size);
+/* Sends what a log holds, with a word on what it does not, and empties it. */
+void job_send_log(job *j, uint8_t type, log_ring *log);
 void job_send_item(job *j, const void *message, size_t size);
 bool job_congested(const job *j);
 

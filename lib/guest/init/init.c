@@ -218,6 +218,18 @@ static void job_send_buf(job *j, const cii_buf *frames) {
     job_flush(j);
 }
 
+void job_send_log(job *j, uint8_t type, log_ring *log) {
+    if (log->dropped > 0) {
+        char text[96];
+        snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)log->dropped);
+        job_send(j, type, text, strlen(text));
+    }
+    for (size_t at = 0; at < log->bytes.size; at += CII_WIRE_FRAME_MAX)
+        job_send(j, type, log->bytes.data + at, CII_MIN(log->bytes.size - at, (size_t)CII_WIRE_FRAME_MAX));
+    cii_buf_free(&log->bytes);
+    log->dropped = 0;
+}
+
 void job_send_item(job *j, const void *message, size_t size) {
     _cleanup_buf_ cii_buf frames = {0};
     cii_wire_mark mark;

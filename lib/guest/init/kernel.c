@@ -40,14 +40,6 @@ static void drain_streams(kernel *k) {
             stream_drain(k->streams[i]);
 }
 
-static void send_background(kernel *k, job *j) {
-    const cii_buf *bytes = &k->background.bytes;
-    for (size_t at = 0; at < bytes->size; at += CII_WIRE_FRAME_MAX)
-        job_send(j, CII_WIRE_BACKGROUND, bytes->data + at, CII_MIN(bytes->size - at, (size_t)CII_WIRE_FRAME_MAX));
-    cii_buf_free(&k->background.bytes);
-    k->background.dropped = 0;
-}
-
 /* --- the channel --------------------------------------------------------------------------------------------------- */
 
 static void channel_flush(kernel *k) {
@@ -186,7 +178,7 @@ static void run_job(kernel *k, job *j) {
     k->state = KERNEL_RUNNING;
     j->state = JOB_RUNNING;
     j->started_us = cii_clock_us();
-    send_background(k, j);
+    job_send_log(j, CII_WIRE_BACKGROUND, &k->background);
     tag_set(k->pid, j->tag);
     cii_wire_mark mark;
     cii_wire_begin(&k->out, CII_WIRE_EXEC, &mark);

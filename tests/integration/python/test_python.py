@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -248,6 +249,20 @@ def test_what_a_thread_prints_late_comes_with_the_next_result(session: libci.Ses
     assert result.stdout == "next\n"
     assert result.background == b"late\n"
     assert session.run_code("1").background is None
+
+
+def test_what_is_kept_of_late_output_is_bounded_and_says_so(session: libci.Session) -> None:
+    session.run_code(
+        "import threading, time\n"
+        "def late():\n    time.sleep(0.1)\n    for i in range(5000): print('x' * 999)\n    open('end', 'w')\n"
+        "threading.Thread(target=late).start()"
+    )
+    deadline = time.monotonic() + 30
+    while not session.run_command("test -e end").ok:
+        assert time.monotonic() < deadline, "the writer is blocked"
+        time.sleep(0.1)
+    background = session.run_code("1").background
+    assert re.match(rb"\[\.\.\. \d+ bytes omitted \.\.\.\]\n", background) and len(background) < 4 << 20
 
 
 def test_a_repr_that_raises_is_an_exception_not_an_end(session: libci.Session) -> None:
