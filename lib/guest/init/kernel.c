@@ -106,9 +106,20 @@ static void on_ready(kernel *k, const uint8_t *data, size_t size) {
     job *j = k->job; /* a restart waits for this */
     if (j != NULL && j->kind == CI_RUN_RESTART) {
         k->job = NULL;
+        k->lost = false;
         job_done(j, &(done_info){.state_lost = true});
     }
     run_next(k);
+}
+
+/* DONE, and with it the news that variables were lost between calls. */
+static void send_done(kernel *k, job *j, const uint8_t *data, size_t size) {
+    _cleanup_buf_ cii_buf message = {0};
+    cii_buf_append(&message, data, size);
+    if (k->lost)
+        cii_wire_put_int(&message, CII_FIELD_STATE_LOST, 1);
+    k->lost = false;
+    job_done_message(j, message.data, message.size);
 }
 
 static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size) {
@@ -126,7 +137,7 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
         job *j = k->job;
         drain_streams(k);
         job_over(k);
-        job_done_message(j, data, size);
+        send_done(k, j, data, size);
         if (k->settles_ms == 0)
             run_next(k);
         else
@@ -176,6 +187,7 @@ static void run_job(kernel *k, job *j) {
     drain_streams(k); /* what was printed until now is background */
     k->job = j;
     k->state = KERNEL_RUNNING;
+    k->used = true;
     j->state = JOB_RUNNING;
     j->started_us = cii_clock_us();
     job_send_log(j, CII_WIRE_BACKGROUND, &k->background);
@@ -378,6 +390,9 @@ void kernel_ended(kernel *k, int wait_status) {
     k->pid = 0;
     k->state = KERNEL_DOWN;
     k->job = NULL;
+    if (k->used) /* or there were no variables */
+        k->lost = j == NULL && (k->queue == NULL || k->queue->kind != CI_RUN_RESTART);
+    k->used = false;
     k->ack_wanted = false;
     k->settles_ms = 0;
     free(k->info);

@@ -189,6 +189,18 @@ def test_a_kernel_that_ended_itself_tells_how(session: libci.Session) -> None:
     lives(session)
 
 
+def test_a_kernel_that_ended_between_calls_is_told_of_once(session: libci.Session) -> None:
+    session.run_command("kill -9 -1; sleep 0.5")
+    assert not session.run_code("x = 1").state_lost, "there was nothing to be lost"
+    session.run_command("kill -9 -1; sleep 0.5")
+    result = session.run_code("x")
+    assert (result.error_name, result.state_lost) == ("NameError", True)
+    assert not session.run_code("y = 2").state_lost
+    session.run_command("kill -9 -1; sleep 0.5")
+    session.restart()
+    assert not session.run_code("1").state_lost
+
+
 def test_files_outlive_a_lost_kernel(session: libci.Session) -> None:
     session.run_code("open('kept.txt', 'w').write('here')")
     session.run_code("import os; os.kill(os.getpid(), 9)")
