@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/str.h"
@@ -15,6 +16,12 @@
 /* How long the pipes of a shell that has ended may stay open before what holds them counts as a background task: just
  * enough for the end of a process substitution. */
 #define ENDING_MS 10
+/* Linux takes no single argument of more bytes, its NUL included. A longer text comes by a file, which the shell has
+ * read and closed before the text begins: in its first line, so that line numbers stay. sh can name no descriptor
+ * beyond 9. */
+#define ARGUMENT_MAX (128u << 10)
+#define TEXT_FD 9
+#define READ_TEXT "eval \"exec 9<&-; $(/bin/cat <&9)\""
 
 /* --- output -------------------------------------------------------------------------------------------------------- */
 
@@ -95,8 +102,16 @@ static char **call_env(const job *j) {
     return env;
 }
 
-/* Between vfork and exec init's memory is shared: nothing here may leave a trace in it. */
-static pid_t spawn_shell(job *j, const char *text, char **env, const int fds[3], int cwd) {
+static int text_file(const char *text) {
+    int fd = memfd_create("command", 0);
+    if (fd >= 0 && (cii_fd_write_all(fd, text, strlen(text)) < 0 || lseek(fd, 0, SEEK_SET) < 0))
+        cii_close(TAKE_FD(fd));
+    return fd;
+}
+
+/* Between vfork and exec init's memory is shared: nothing here may leave a trace in it but why exec failed. */
+static pid_t spawn_shell(job *j, const char *text, char **env, const int fds[4], int cwd) {
+    volatile int failure = 0;
     const char *shell = j->g->shell;
     char *const argv[] = {(char *)(uintptr_t)(strrchr(shell, '/') + 1), (char *)(uintptr_t) "-c",
                           (char *)(uintptr_t)text, NULL};
@@ -104,15 +119,24 @@ static pid_t spawn_shell(job *j, const char *text, char **env, const int fds[3],
         uint64_t tag;
     } self = {j->tag};
     pid_t pid = vfork();
-    if (pid != 0)
+    if (pid != 0 && failure == 0)
         return pid;
+    if (pid != 0) {
+        waitpid(pid, NULL, 0);
+        errno = failure;
+        return -1;
+    }
     guest_confine(j->g->spec);
     signal(SIGPIPE, SIG_DFL); /* the interpreter ignores these two, and so its kernels do */
     signal(SIGXFSZ, SIG_DFL);
     tag_set(0, self.tag);
-    if (fchdir(cwd) < 0 || dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0)
+    if (fchdir(cwd) < 0 || dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0 ||
+        (fds[3] >= 0 && dup2(fds[3], TEXT_FD) < 0))
         _exit(125);
+    if (fds[3] >= 0 && fds[3] != TEXT_FD)
+        close(fds[3]);
     execve(shell, argv, env);
+    failure = errno;
     _exit(127);
 }
 
@@ -136,7 +160,9 @@ void command_start(job *j) {
     _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     _cleanup_close_ int root = open(GUEST_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
     _cleanup_close_ int dir = openat(root, cwd != NULL ? cwd : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (text == NULL || env == NULL || null < 0) {
+    bool by_file = text != NULL && strlen(text) >= ARGUMENT_MAX;
+    _cleanup_close_ int file = by_file ? text_file(text) : -1;
+    if (text == NULL || env == NULL || null < 0 || (by_file && file < 0)) {
         refuse(j, "NoMemory", "no memory or descriptors left to start a command");
         return;
     }
@@ -153,7 +179,8 @@ void command_start(job *j) {
     }
     j->state = JOB_RUNNING;
     j->started_us = cii_clock_us();
-    j->pid = out < 0 || err < 0 ? -1 : spawn_shell(j, text, env, (int[]){null, out, err}, dir);
+    j->pid =
+        out < 0 || err < 0 ? -1 : spawn_shell(j, by_file ? READ_TEXT : text, env, (int[]){null, out, err, file}, dir);
     if (j->pid < 0) {
         refuse(j, "NoProcess", strerror(errno));
         return;

@@ -62,6 +62,22 @@ def test_a_command_with_a_nul_or_nothing_is_no_trap(session: libci.Session) -> N
     assert session.run_command("").exit_code == 0
 
 
+def test_a_command_of_megabytes_runs(session: libci.Session) -> None:
+    lines = "a line of text 'with' \"quotes\" and $x\n" * 100_000
+    script = f"cat > file <<'EOF'\n{lines}EOF\nwc -c < file; ls /proc/self/fd | wc -l\nno_such_command"
+    result = session.run_command(script)
+    assert result.stdout == f"{len(lines)}\n4\n"
+    assert (result.exit_code, result.stderr) == (127, "bash: line 100004: no_such_command: command not found\n")
+    assert session.run_command("exit 3\n#" + "x" * 200_000).exit_code == 3
+    edge = "echo $0 #" + "x" * ((128 << 10) - 9)
+    assert [session.run_command(edge[:-1]).stdout, session.run_command(edge).stdout] == ["bash\n", "bash\n"]
+
+
+def test_a_command_that_cannot_be_started_says_why(session: libci.Session) -> None:
+    result = session.run_command("echo never", env={"BIG": "x" * 200_000})
+    assert (result.outcome, result.error_message) == (Outcome.FAILED, "Argument list too long")
+
+
 def test_files_are_shared_with_python(session: libci.Session) -> None:
     session.run_code("open('from_python', 'w').write('p')")
     assert session.run_command("cat from_python; echo s > from_shell").stdout == "p"
