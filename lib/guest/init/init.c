@@ -146,10 +146,11 @@ static void pause_streams(job *j, bool pause) {
     }
 }
 
-/* The call is over and everything is sent. A task lives on. */
+/* The call is over and everything is sent, or nobody listens. A task lives on, and nothing holds its pipes back now. */
 static void job_hang_up(job *j) {
     watch_close(j->g, &j->watch);
     cii_buf_free(&j->out);
+    pause_streams(j, false);
 }
 
 static void job_sent(job *j) {
@@ -177,7 +178,7 @@ static void job_flush(job *j) {
         }
         cii_buf_consume(&j->out, (size_t)size);
     }
-    if (congested && !job_congested(j) && j->state != JOB_TASK)
+    if (congested && !job_congested(j))
         pause_streams(j, false);
     if (j->out.size == 0)
         job_sent(j);
@@ -443,16 +444,20 @@ static void job_receive(job *j) {
     }
 }
 
+/* The end is on its way: an interrupt that comes now is too late, and only end-of-file means something. */
+static void job_ignore(job *j) {
+    char chunk[256];
+    ssize_t size = recv(j->watch.fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR))
+        job_hang_up(j);
+}
+
 static void job_ready(watch *w, uint32_t events) {
     job *j = OWNER(w, job, watch);
     if (events & EPOLLOUT)
         job_flush(j);
-    if (j->watch.fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
-        if (j->state == JOB_DONE || j->state == JOB_TASK) /* hung up before the end was sent */
-            job_hang_up(j);
-        else
-            job_receive(j);
-    }
+    if (j->watch.fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        (j->state == JOB_DONE || j->state == JOB_TASK ? job_ignore : job_receive)(j);
 }
 
 static void job_free(job *j) {

@@ -454,6 +454,16 @@ def test_an_interrupt_that_comes_as_a_cell_ends_hits_no_later_one(session: libci
         assert (result.outcome, result.value) == (Outcome.OK, "499500"), i
 
 
+def test_an_interrupt_while_the_end_is_on_its_way_loses_nothing(session: libci.Session) -> None:
+    session.run_code("import fcntl, os; fcntl.fcntl(1, 1031, 1 << 20)  # F_SETPIPE_SZ: the cell ends, whoever reads")
+    call = session.start_code("os.write(1, b'x' * 1_300_000)")
+    call.process()
+    time.sleep(1)
+    call.interrupt()
+    result = call.result()
+    assert (result.outcome, result.stdout_total, result.value) == (Outcome.OK, 1_300_000, "1300000")
+
+
 def test_interrupting_when_nothing_runs_does_nothing(session: libci.Session) -> None:
     session.interrupt()
     lives(session)

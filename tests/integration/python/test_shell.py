@@ -91,6 +91,12 @@ def test_a_deadline_ends_a_command_and_tells_what_it_printed(session: libci.Sess
     assert (result.outcome, result.exit_code, result.stdout) == (Outcome.TIMEOUT, 124, "before\n")
 
 
+def read_late(call: libci.Call) -> None:
+    """Lets a call run until it can write no more, reading nothing of what it printed."""
+    call.process()
+    time.sleep(1)
+
+
 def sleepers(session: libci.Session) -> list[str]:
     found = session.run_command(
         "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done 2>/dev/null | grep '^sleep' | sort"
@@ -160,6 +166,25 @@ def test_a_task_that_prints_without_end_is_bounded_and_does_not_block(session: l
         time.sleep(0.1)
     polled = session.poll_task(result.task_id)
     assert b"bytes omitted" in polled.stdout_bytes and len(polled.stdout_bytes) < 4 << 20
+
+
+def test_a_task_whose_call_was_read_late_does_not_block(session: libci.Session) -> None:
+    session.write_file(
+        "task.py",
+        "import fcntl, os, time\n"
+        "fcntl.fcntl(1, 1031, 1 << 20)  # F_SETPIPE_SZ\n"
+        "if os.fork() == 0:\n"
+        "    for i in range(600): os.write(1, b'x' * 10000)\n"
+        "    open('done', 'w')\n"
+        "    time.sleep(60)\n",
+    )
+    call = session.start_command("python3 task.py")
+    read_late(call)
+    assert call.result().task_running
+    deadline = time.monotonic() + 20
+    while not session.run_command("test -e done").ok:
+        assert time.monotonic() < deadline, "the writer is blocked"
+        time.sleep(0.1)
 
 
 def test_no_task_by_that_number(session: libci.Session) -> None:
