@@ -54,6 +54,14 @@ def test_cleaning_up_is_awaited_after_an_interrupt(kernel):
     assert kernel.value("await asyncio.sleep(0, 3)") == "3"
 
 
+def test_code_that_will_not_be_cancelled_is_left_to_later_cells(kernel):
+    kernel.run("import asyncio\nkept = 1")
+    text = "while True:\n    try: await asyncio.sleep(60)\n    except asyncio.CancelledError: print('no')"
+    result = kernel.run(text, interrupts=[0.3], timeout=1.2)
+    assert (result.error, result.stdout) == ("KeyboardInterrupt", b"no\n")
+    assert kernel.value("await asyncio.sleep(0, kept)") == "1"
+
+
 def test_code_may_catch_the_interrupt(kernel):
     text = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('caught')\n5"
     result = kernel.run(text, interrupts=[0.2])

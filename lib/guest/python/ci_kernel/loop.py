@@ -3,6 +3,8 @@ cell that awaits anything all of the code runs within the loop."""
 
 from .private import BUILTINS as __builtins__  # noqa: F401
 
+# How long code that was interrupted may clean up: less than a call's grace, or the kernel would be ended.
+_CLEAN_UP_S = 0.5
 _CO_COROUTINE = 0x80  # as in inspect, which is slow to import
 
 
@@ -38,9 +40,10 @@ class EventLoop:
         except BaseException as error:
             if not task.done():  # interrupted: the code gets its chance to clean up
                 task.cancel()
-                loop.run_until_complete(asyncio.wait([task]))
+                loop.run_until_complete(asyncio.wait([task], timeout=_CLEAN_UP_S))
                 try:
-                    task.result()
+                    if task.done():
+                        task.result()
                 except BaseException as end:  # knows where the code was
                     error.__context__ = end
             raise
