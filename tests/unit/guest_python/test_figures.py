@@ -109,6 +109,14 @@ def test_figures_of_an_interrupted_cell_never_come(kernel):
     assert images(kernel.run("1")) == []
 
 
+def test_figures_whose_drawing_was_interrupted_never_come(kernel):
+    text = "import time\nfor i in range(3): plt.figure(); plt.plot([i])\n"
+    slow = "plt.figure(1).savefig = lambda *args, **kwargs: time.sleep(60)"
+    result = kernel.run(PLOT + text + slow, interrupts=[4], timeout=20)
+    assert (result.error, result.items) == ("KeyboardInterrupt", [])
+    assert images(kernel.run("1")) == []
+
+
 def test_a_figure_that_cannot_be_drawn_is_an_exception(kernel):
     result = kernel.run(PLOT + "plt.title('$\\\\nonsense$')\nplt.figure()\nplt.plot([1])\n5")
     assert (result.outcome, result.error) == (EXCEPTION, "ValueError")

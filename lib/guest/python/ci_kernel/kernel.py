@@ -243,7 +243,10 @@ class Kernel:
             # What was being drawn is unfinished, and there may be no time left.
             self._guarded(self._figures.discard_all)
         else:
-            failure = self._guarded(self._figures.show_all) or failure
+            trouble = self._guarded(self._figures.show_all)
+            if issubclass(type(trouble), KeyboardInterrupt):
+                self._guarded(self._figures.discard_all)
+            failure = trouble or failure
         self._guarded(self._finish)
         if issubclass(type(failure), SystemExit):
             self._guarded(self._report_exit, failure, result)
