@@ -134,7 +134,7 @@ ci_status ci_call_interrupt(ci_call *call) {
         return CI_ERR_INVALID;
     if (call->creator != getpid())
         return CI_ERR_FORKED;
-    if (call->session && call->ops->stops_itself && !(call->session->capabilities & CI_CAP_INTERRUPT))
+    if (call->session && call->ops->is_run && !(call->session->capabilities & CI_CAP_INTERRUPT))
         return CI_ERR_NOTSUP;
     cii_call_signal(call, CII_SIGNAL_INTERRUPT);
     return CI_OK;

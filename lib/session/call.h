@@ -49,6 +49,7 @@ typedef struct cii_call_ops {
      * the call's result. NULL: the call fails with CI_ERR_TIMEOUT or CI_ERR_CANCELLED. */
     ci_status (*cut)(ci_call *call, int32_t outcome, ci_error **ret_error);
     bool stops_itself; /* step sees to deadline and interrupt */
+    bool is_run;       /* code or a command: what ci_session_interrupt() means */
 } cii_call_ops;
 
 enum { CII_OUTCOME_STATUS, CII_OUTCOME_RESULT, CII_OUTCOME_SESSION };

@@ -30,11 +30,13 @@ static void map_drop(ci_call *call) {
 }
 
 static const cii_call_ops map_ops = {.step = map_step, .drop = map_drop, .stops_itself = true};
+static const cii_call_ops map_run_ops = {.step = map_step, .drop = map_drop, .stops_itself = true, .is_run = true};
 
 ci_status cii_call_map_result(ci_call *inner, cii_call_map_cb map, void *user, void (*user_free)(void *user),
                               ci_call **ret_outer, ci_error **ret_error) {
     ci_call *call = NULL;
-    ci_status status = cii_call_new(sizeof(map_call), &map_ops, inner->session, 0, &call, ret_error);
+    const cii_call_ops *ops = inner->ops->is_run ? &map_run_ops : &map_ops;
+    ci_status status = cii_call_new(sizeof(map_call), ops, inner->session, 0, &call, ret_error);
     if (status < 0) {
         ci_call_free(inner);
         if (user_free)

@@ -421,9 +421,9 @@ static void run_drop(ci_call *call) {
 
 static const cii_call_ops *kind_ops(int32_t kind) {
     static const cii_call_ops ops[] = {
-        [CI_RUN_CODE] = {.name = "execute", .step = run_step, .drop = run_drop, .stops_itself = true},
-        [CI_RUN_COMMAND] = {.name = "command", .step = run_step, .drop = run_drop, .stops_itself = true},
-        [CI_RUN_TASK] = {.name = "task", .step = run_step, .drop = run_drop, .stops_itself = true},
+        [CI_RUN_CODE] = {.name = "execute", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
+        [CI_RUN_COMMAND] = {.name = "command", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
+        [CI_RUN_TASK] = {.name = "task", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
         [CI_RUN_TASK_POLL] = {.name = "task poll", .step = run_step, .drop = run_drop, .stops_itself = true},
         [CI_RUN_TASK_STOP] = {.name = "task stop", .step = run_step, .drop = run_drop, .stops_itself = true},
         [CI_RUN_RESTART] = {.name = "restart", .step = run_step, .drop = run_drop, .stops_itself = true},

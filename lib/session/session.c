@@ -155,7 +155,7 @@ void cii_door_leave(ci_session *session, ci_call *call) {
 
 static void signal_calls(ci_session *session, unsigned signal, bool runs_only) {
     for (ci_call *call = session->calls; call; call = call->next)
-        if (!runs_only || call->ops->stops_itself)
+        if (!runs_only || call->ops->is_run)
             cii_call_signal(call, signal);
 }
 

@@ -5,6 +5,8 @@
  *     forever        ends when it is interrupted        caught       likewise, and well
  *     stubborn       ends only when it is killed        undead       does not even then
  *     lost WORDS     prints, then the sandbox is gone
+ *
+ * A restart is done after 100 ms.
  */
 #ifndef FAKE_H
 #define FAKE_H

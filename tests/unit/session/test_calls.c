@@ -221,6 +221,17 @@ static void session_interrupt_reaches_blocking_calls(void **state) {
     ci_result_free(result);
 }
 
+static void session_interrupt_leaves_a_restart_alone(void **state) {
+    (void)state;
+    later l = {.what = interrupt_all};
+    do_later(&l);
+    ci_error *error = NULL;
+    if (ci_session_restart(session, NULL, NULL, &error) < 0)
+        fail_msg("%s", ci_error_message(error));
+    pthread_join(l.thread, NULL);
+    assert_int_equal(logged.interrupts, 0);
+}
+
 static void shutdown_ends_blocking_calls_and_later_ones(void **state) {
     (void)state;
     later l = {.what = shut_down};
@@ -537,6 +548,7 @@ int main(void) {
         IN_SESSION(cancel_ends_a_wait_in_another_thread),
         IN_SESSION(interrupt_from_another_thread),
         IN_SESSION(session_interrupt_reaches_blocking_calls),
+        IN_SESSION(session_interrupt_leaves_a_restart_alone),
         IN_SESSION(shutdown_ends_blocking_calls_and_later_ones),
         IN_SESSION(threads_share_a_session),
         IN_SESSION(closing_while_calls_run_is_safe),

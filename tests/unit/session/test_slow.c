@@ -318,6 +318,20 @@ static void a_push_that_is_late_tells_what_it_did(void **state) {
     ci_result_free(result);
 }
 
+static void session_interrupt_leaves_a_push_by_tool_alone(void **state) {
+    (void)state;
+    open_session();
+    ci_result_free(end(start("echo 1 > f", 0)));
+    ci_call *call = NULL;
+    assert_int_equal(ci_tool_call_start(session, "ci_push_to_workspace", "{}", SIZE_MAX, NULL, &call, NULL), CI_OK);
+    assert_int_equal(ci_call_wait(call, 1), CI_CALL_RUNNING);
+    assert_int_equal(ci_session_interrupt(session), CI_OK);
+    ci_result *result = end(call);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
+    ci_result_free(result);
+    assert_true(is_here("code-interpreter/f"));
+}
+
 static void large_files_pass_in_bounded_memory(void **state) {
     (void)state;
     open_session();
@@ -430,6 +444,7 @@ int main(void) {
         WITH(a_deadline_before_the_run_is_a_result),
         WITH(push_transfers_in_parallel),
         WITH(a_push_that_is_late_tells_what_it_did),
+        WITH(session_interrupt_leaves_a_push_by_tool_alone),
         WITH(large_files_pass_in_bounded_memory),
         WITH(files_are_hashed_again_unless_nothing_can_have_written),
     };
