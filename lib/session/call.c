@@ -35,6 +35,12 @@ void cii_op_drop(ci_op **op) {
     *op = NULL;
 }
 
+void cii_call_set_timeout(ci_call *call, int64_t timeout_ms) {
+    call->timeout_ms = CII_MAX(timeout_ms, 0);
+    call->deadline_us =
+        timeout_ms > 0 && timeout_ms < CII_NEVER / 2000 ? call->started_us + timeout_ms * 1000 : CII_NEVER;
+}
+
 ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms,
                        ci_call **ret_call, ci_error **ret_error) {
     ci_call *call = calloc(1, size);
@@ -46,9 +52,7 @@ ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session
     call->epoll_fd = -1;
     call->timer_fd = -1;
     call->started_us = cii_clock_us();
-    call->timeout_ms = CII_MAX(timeout_ms, 0);
-    call->deadline_us =
-        timeout_ms > 0 && timeout_ms < CII_NEVER / 2000 ? call->started_us + timeout_ms * 1000 : CII_NEVER;
+    cii_call_set_timeout(call, timeout_ms);
     call->timer_due_us = CII_NEVER;
     call->waits.again = true;
     if (session) {

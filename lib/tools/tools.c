@@ -87,6 +87,13 @@ static ci_status go_on(ci_status status, ci_call *inner, ci_error *failure, ci_c
     return status == CI_OK ? cii_call_finished(result, ret_call, ret_error) : status;
 }
 
+/* For calls whose deadline is otherwise the session's. */
+static ci_status with_timeout(const request *r, ci_status status, ci_call *inner) {
+    if (status == CI_OK && r->options.timeout_ms)
+        cii_call_set_timeout(inner, r->options.timeout_ms);
+    return status;
+}
+
 /* --- code and commands -------------------------------------------------------------------------------------------- */
 
 static ci_run_options run_options(const request *r) {
@@ -268,14 +275,14 @@ static ci_status start_ci_push_to_workspace(request *r, ci_call **ret_call, ci_e
     ci_call *inner = NULL;
     ci_error *failure = NULL;
     ci_status status = ci_push_to_workspace_start(r->session, count > 0 ? paths : NULL, count, &inner, &failure);
-    return go_on(status, inner, failure, ret_call, ret_error);
+    return go_on(with_timeout(r, status, inner), inner, failure, ret_call, ret_error);
 }
 
 static ci_status start_workspace_list(request *r, ci_call **ret_call, ci_error **ret_error) {
     ci_call *inner = NULL;
     ci_error *failure = NULL;
     ci_status status = ci_workspace_list_start(r->session, text_or_null(r, "path"), &inner, &failure);
-    return go_on(status, inner, failure, ret_call, ret_error);
+    return go_on(with_timeout(r, status, inner), inner, failure, ret_call, ret_error);
 }
 
 /* One file on its way from or to the workspace. */
@@ -387,7 +394,7 @@ static ci_status start_workspace_read(request *r, ci_call **ret_call, ci_error *
     ci_call *inner = NULL;
     ci_error *failure = NULL;
     ci_status status = ci_workspace_read_start(r->session, t->path, 0, UINT64_MAX, take_bytes, t, &inner, &failure);
-    return go_on_transfer(status, inner, t, failure, ret_call, ret_error);
+    return go_on_transfer(with_timeout(r, status, inner), inner, t, failure, ret_call, ret_error);
 }
 
 static ci_status start_workspace_write(request *r, ci_call **ret_call, ci_error **ret_error) {
@@ -412,7 +419,7 @@ static ci_status start_workspace_write(request *r, ci_call **ret_call, ci_error 
     ci_call *inner = NULL;
     ci_error *failure = NULL;
     status = ci_workspace_write_start(r->session, t->path, give_bytes, t, &inner, &failure);
-    return go_on_transfer(status, inner, t, failure, ret_call, ret_error);
+    return go_on_transfer(with_timeout(r, status, inner), inner, t, failure, ret_call, ret_error);
 }
 
 /* --- the front ---------------------------------------------------------------------------------------------------- */

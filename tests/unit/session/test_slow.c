@@ -318,6 +318,19 @@ static void a_push_that_is_late_tells_what_it_did(void **state) {
     ci_result_free(result);
 }
 
+static void a_deadline_for_tools_holds_for_a_push_too(void **state) {
+    (void)state;
+    open_session();
+    ci_result_free(end(start("for i in $(seq 800); do echo $i > f$i; done", 0)));
+    ci_tool_options options = CI_TOOL_OPTIONS_INIT;
+    options.timeout_ms = 100;
+    ci_result *result = NULL;
+    assert_int_equal(ci_tool_call(session, "ci_push_to_workspace", "{}", SIZE_MAX, &options, &result, NULL), CI_OK);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
+    assert_string_equal(ci_result_error_message(result), "time-out after 0.1 s");
+    ci_result_free(result);
+}
+
 static void session_interrupt_leaves_a_push_by_tool_alone(void **state) {
     (void)state;
     open_session();
@@ -444,6 +457,7 @@ int main(void) {
         WITH(a_deadline_before_the_run_is_a_result),
         WITH(push_transfers_in_parallel),
         WITH(a_push_that_is_late_tells_what_it_did),
+        WITH(a_deadline_for_tools_holds_for_a_push_too),
         WITH(session_interrupt_leaves_a_push_by_tool_alone),
         WITH(large_files_pass_in_bounded_memory),
         WITH(files_are_hashed_again_unless_nothing_can_have_written),
