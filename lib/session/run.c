@@ -340,7 +340,7 @@ static int stage_save(run_call *self, cii_waits *waits, ci_error **ret_error) {
         return r;
     if (self->save.status == CI_FILE_SKIPPED)
         self->save.status = CI_FILE_FAILED; /* it was asked for by name */
-    if (self->save.status == CI_FILE_FAILED && ci_error_status(self->save.error) == CI_ERR_NOTFOUND)
+    if (self->save.status == CI_FILE_FAILED && self->save.is_missing)
         return 1;
     return add_saved(self, NULL) < 0 ? cii_error_nomem(ret_error) : 2;
 }

@@ -106,6 +106,7 @@ static ci_status start_hash(cii_save *save) {
     if (status == CI_OK)
         status = session->ops->file_get(session->backend, save->path, 0, UINT64_MAX, cii_transfer_write,
                                         &save->transfer, &save->transfer.source, &save->error);
+    save->is_missing = status == CI_ERR_NOTFOUND;
     return status;
 }
 
@@ -153,6 +154,7 @@ static ci_status start_write(cii_save *save) {
     if (status == CI_OK)
         status = session->ops->file_get(session->backend, save->path, 0, UINT64_MAX, cii_transfer_write, transfer,
                                         &transfer->source, &save->error);
+    save->is_missing = status == CI_ERR_NOTFOUND;
     if (status == CI_OK)
         status = session->storage_ops->put(session->storage_impl, &request, cii_transfer_read, cii_transfer_object,
                                            transfer, &transfer->sink, &save->error);
@@ -242,6 +244,7 @@ int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error) {
                 *ret_error = TAKE_PTR(save->error);
             return r;
         }
+        save->is_missing |= save->transfer.source_status == CI_ERR_NOTFOUND; /* the workspace may lack a folder too */
         cii_transfer_free(&save->transfer);
         save->object_is_there = false; /* no key to tell of */
         return end(save, CI_FILE_FAILED);

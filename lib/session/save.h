@@ -27,6 +27,7 @@ typedef struct cii_save {
     uint64_t size_bytes;
     uint8_t sha256[32];
     bool is_hashed;
+    bool is_missing; /* it failed because the sandbox has no such file */
 } cii_save;
 
 /* path is normalized and relative. */

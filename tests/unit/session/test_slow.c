@@ -345,6 +345,21 @@ static void session_interrupt_leaves_a_push_by_tool_alone(void **state) {
     assert_true(is_here("code-interpreter/f"));
 }
 
+static void a_workspace_that_is_gone_is_not_blamed_on_the_run(void **state) {
+    (void)state;
+    open_session();
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    ci_run_options options = CI_RUN_OPTIONS_INIT;
+    options.output_filename = "out.txt";
+    ci_result *result = NULL;
+    assert_int_equal(ci_execute_command(session, "echo 1 > out.txt", &options, &result, NULL), CI_OK);
+    ci_file_info info = {.struct_size = sizeof info};
+    assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
+    assert_int_equal(info.status, CI_FILE_FAILED);
+    assert_string_equal(info.error, "write \"code-interpreter/out.txt\": No such file or directory");
+    ci_result_free(result);
+}
+
 static void large_files_pass_in_bounded_memory(void **state) {
     (void)state;
     open_session();
@@ -459,6 +474,7 @@ int main(void) {
         WITH(a_push_that_is_late_tells_what_it_did),
         WITH(a_deadline_for_tools_holds_for_a_push_too),
         WITH(session_interrupt_leaves_a_push_by_tool_alone),
+        WITH(a_workspace_that_is_gone_is_not_blamed_on_the_run),
         WITH(large_files_pass_in_bounded_memory),
         WITH(files_are_hashed_again_unless_nothing_can_have_written),
     };
