@@ -11,13 +11,17 @@ int cii_spill_write(void *user, int32_t stream, const void *data, size_t size) {
     unsigned i = stream == CI_STREAM_STDERR;
     if (!spill->is_open[i]) {
         int fd = open(P_tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (fd < 0)
+        if (fd < 0) {
+            spill->error_number[i] = errno;
             return -1;
+        }
         spill->fds[i] = fd;
         spill->is_open[i] = true;
     }
-    if (cii_fd_write_all(spill->fds[i], data, size) < 0)
+    if (cii_fd_write_all(spill->fds[i], data, size) < 0) {
+        spill->error_number[i] = errno;
         return -1;
+    }
     spill->sizes[i] += size;
     return 0;
 }
@@ -47,6 +51,8 @@ static ci_status start(cii_spill *spill, ci_session *session, ci_error **ret_err
     unsigned i = spill->at;
     snprintf(spill->name[i], sizeof spill->name[i], "%s-%llu.txt", i ? "stderr" : "stdout",
              (unsigned long long)atomic_fetch_add(&session->run_count, 1) + 1);
+    if (spill->error_number[i] != 0)
+        return cii_error_errno(ret_error, spill->error_number[i], "session", "keep the whole output in " P_tmpdir);
     spill->offset = 0;
     atomic_fetch_add(&session->write_count, 1);
     return session->ops->file_put(session->backend, spill->name[i], on_read, spill, &spill->op, ret_error);
@@ -54,7 +60,7 @@ static ci_status start(cii_spill *spill, ci_session *session, ci_error **ret_err
 
 int cii_spill_step(cii_spill *spill, ci_session *session, ci_result *result, cii_waits *waits, ci_error **ret_error) {
     for (; spill->at < 2; spill->at++) {
-        if (!spill->is_open[spill->at])
+        if (!spill->is_open[spill->at] && spill->error_number[spill->at] == 0)
             continue;
         _cleanup_error_ ci_error *error = NULL;
         int r = spill->op ? 0 : start(spill, session, &error);

@@ -7,6 +7,7 @@
 typedef struct cii_spill {
     int fds[2]; /* stdout, stderr */
     bool is_open[2];
+    int error_number[2]; /* why the whole could not be kept; 0: it was */
     char name[2][40];
     uint64_t sizes[2];
     uint64_t offset;

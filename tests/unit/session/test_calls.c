@@ -1,6 +1,8 @@
 /* How calls live, end, and are ended, with a backend that does whatever a test wants. */
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +147,29 @@ static void a_callback_may_interrupt(void **state) {
     assert_int_equal(ci_execute_code(session, "say x", SIZE_MAX, &options, &result, NULL), CI_OK);
     assert_int_equal(calls, 1);
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
+    ci_result_free(result);
+}
+
+static void output_that_could_not_be_kept_whole_is_a_failed_file(void **state) {
+    (void)state;
+    ci_run_options options = CI_RUN_OPTIONS_INIT;
+    options.flags = CI_RUN_SPILL_OUTPUT;
+    options.stream_bytes = 10;
+    struct rlimit before, none;
+    getrlimit(RLIMIT_FSIZE, &before);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none); /* as if /tmp were full */
+    ci_result *result = NULL;
+    ci_status status = ci_execute_code(session, "say more than ten bytes", SIZE_MAX, &options, &result, NULL);
+    setrlimit(RLIMIT_FSIZE, &before);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(status, CI_OK);
+    ci_file_info info = {.struct_size = sizeof info};
+    assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
+    assert_int_equal(info.status, CI_FILE_FAILED);
+    assert_string_equal(info.error, "keep the whole output in /tmp: File too large");
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_FAILED);
     ci_result_free(result);
 }
 
@@ -543,6 +568,7 @@ int main(void) {
         IN_SESSION(code_that_ends_well_when_interrupted_is_ok),
         IN_SESSION(what_ignores_interrupts_is_killed_after_the_grace),
         IN_SESSION(what_survives_being_killed_is_given_up_within_a_second),
+        IN_SESSION(output_that_could_not_be_kept_whole_is_a_failed_file),
         IN_SESSION(a_lost_sandbox_does_not_take_the_output_with_it),
         IN_SESSION(a_callback_may_interrupt),
         IN_SESSION(cancel_ends_a_wait_in_another_thread),
