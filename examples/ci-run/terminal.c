@@ -18,11 +18,16 @@ int terminal_open(struct terminal *terminal) {
     while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO)
         ;
     close(fd);
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        struct sigaction action;
+        /* What nohup(1), or a shell that runs ci-run in the background, ignores on its behalf stays ignored: a signalfd
+         * would get it all the same. */
+        if (sigaction(ends[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&signals, ends[i]);
+    }
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN); /* a write tells */
     *terminal = (struct terminal){.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};

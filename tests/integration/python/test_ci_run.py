@@ -137,6 +137,20 @@ def test_other_signals_end_it_and_leave_nothing(
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_when_it_started_stays_ignored(
+    ci_run_start: Callable[..., subprocess.Popen], number: int
+) -> None:
+    process = ci_run_start(
+        "-e",
+        "print('on', flush=True)\nimport time\ntime.sleep(0.5)\nprint('end')",
+        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
+    )
+    process.stdout.readline()
+    process.send_signal(number)
+    assert process.wait(10) == 0 and process.stdout.read() == b"end\n"
+
+
 def test_a_reader_that_leaves_ends_it(ci_run_start: Callable[..., subprocess.Popen]) -> None:
     process = ci_run_start("-e", "while True: print('y' * 1000)")
     process.stdout.readline()
