@@ -17,6 +17,7 @@ enum { LINE_MAX_BYTES = 160 << 20, READ_BYTES = 64 << 10 };
 
 /* What was read and not yet answered. Of a line that is too long nothing is kept but that it was. */
 struct reader {
+    const char *path;
     int fd;
     char *data;
     size_t start, end, capacity;
@@ -27,7 +28,8 @@ struct reader {
 
 static void drop(struct reader *reader) {
     free(reader->data);
-    *reader = (struct reader){.fd = reader->fd, .too_long = reader->too_long, .ended = reader->ended};
+    *reader =
+        (struct reader){.path = reader->path, .fd = reader->fd, .too_long = reader->too_long, .ended = reader->ended};
 }
 
 /* Makes room for one more read. Returns -1 without memory. */
@@ -80,10 +82,15 @@ static int next_line(struct terminal *terminal, struct reader *reader, const cha
         if (terminal_await(terminal, reader->fd))
             return -1;
         ssize_t size = read(reader->fd, reader->data + reader->end, READ_BYTES);
-        if (size > 0)
+        if (size > 0) {
             reader->end += (size_t)size;
-        else if (size == 0 || (errno != EINTR && errno != EAGAIN))
+        } else if (size == 0) {
             reader->ended = 1;
+        } else if (errno != EINTR && errno != EAGAIN) {
+            terminal_note("ci-run: --calls %s: %s", reader->path, strerror(errno));
+            terminal->end_status = STATUS_FAILED;
+            return -1;
+        }
     }
 }
 
@@ -264,8 +271,8 @@ static int answer_line(struct terminal *terminal, ci_session *session, const cha
     return status;
 }
 
-int calls_answer(struct terminal *terminal, ci_session *session, int fd) {
-    struct reader reader = {.fd = fd};
+int calls_answer(struct terminal *terminal, ci_session *session, const char *path, int fd) {
+    struct reader reader = {.path = path, .fd = fd};
     int status = 0;
     while (status == 0) {
         const char *line;

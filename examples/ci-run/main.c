@@ -339,7 +339,7 @@ static int answer_calls(struct program *program) {
         terminal_note("ci-run: --calls %s: %s", path, strerror(errno));
         return STATUS_FAILED;
     }
-    int status = calls_answer(&program->terminal, program->session, fd);
+    int status = calls_answer(&program->terminal, program->session, path, fd);
     close(fd);
     return status;
 }
@@ -383,6 +383,10 @@ int main(int argc, char **argv) {
         status = check_print(options.python, options.json);
     } else if (read_sources(&program) == 0 && terminal_open(&program.terminal) == 0) {
         status = work(&program);
+    }
+    if (fflush(stdout) || ferror(stdout)) { /* where --help and its like print */
+        terminal_note("ci-run: standard output: %s", strerror(errno));
+        status = STATUS_FAILED;
     }
     ci_session_close(program.session);
     ci_sandbox_free(program.sandbox);

@@ -78,6 +78,8 @@ int terminal_put(struct terminal *terminal, int fd, const void *data, size_t siz
             size -= (size_t)written;
         } else if (errno != EINTR && errno != EAGAIN) {
             terminal->end_status = errno == EPIPE ? 128 + SIGPIPE : STATUS_FAILED;
+            if (errno != EPIPE && fd == STDOUT_FILENO)
+                terminal_note("ci-run: standard output: %s", strerror(errno));
             return -1;
         }
     }

@@ -268,6 +268,11 @@ def test_calls_come_from_a_file_too_the_last_line_without_newline(ci_run: Callab
     assert done.returncode == 0
 
 
+def test_calls_that_cannot_be_read_are_a_failure_that_says_why(ci_run: Callable, tmp_path: Path) -> None:
+    done = ci_run("--calls", tmp_path, "--preload", "none")
+    assert (done.returncode, done.stderr) == (125, f"ci-run: --calls {tmp_path}: Is a directory\n".encode())
+
+
 def test_the_data_libraries_are_imported_already(shared: Conversation) -> None:
     out = shared.text(
         "execute_code", code="import sys; print('numpy' in sys.modules, 'pandas' in sys.modules)", context="fresh"

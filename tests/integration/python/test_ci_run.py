@@ -164,6 +164,13 @@ def test_closed_standard_streams_do_no_harm(ci_run: Run) -> None:
     assert subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout == b"0\n"
 
 
+@pytest.mark.parametrize("arguments", [["-e", "1"], ["--json", "-e", "1"], ["--help"], ["--version"], ["--check"]])
+def test_output_that_cannot_be_written_is_a_failure_that_says_why(ci_run: Run, arguments: list[str]) -> None:
+    command = ["sh", "-c", '"$0" "$@" >/dev/full', f"{BUILD}/bin/ci-run", *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (125, b"ci-run: standard output: No space left on device\n")
+
+
 def test_uploads_outputs_and_push(ci_run: Run, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("in/side.txt", "inside")
