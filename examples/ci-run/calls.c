@@ -200,13 +200,13 @@ static char *parse(struct request *request, const char *line, size_t size) {
         return strdup("out of memory");
     const unsigned char *bytes = (const unsigned char *)line;
     yajl_status status = yajl_parse(request->parser, bytes, size);
+    size_t position = yajl_get_bytes_consumed(request->parser);
     if (status == yajl_status_ok)
         status = yajl_complete_parse(request->parser);
     if (status == yajl_status_error) {
         unsigned char *why = yajl_get_error(request->parser, 0, bytes, size);
         why[strcspn((char *)why, "\n")] = 0;
-        if (asprintf(&sentence, "the line is not JSON: %s (after %zu bytes). %s", (char *)why,
-                     yajl_get_bytes_consumed(request->parser), form) < 0)
+        if (asprintf(&sentence, "the line is not JSON: %s (after %zu bytes). %s", (char *)why, position, form) < 0)
             sentence = NULL;
         yajl_free_error(request->parser, why);
     } else if (request->wrong || !request->name) {
@@ -274,13 +274,17 @@ static int answer_line(struct terminal *terminal, ci_session *session, const cha
 int calls_answer(struct terminal *terminal, ci_session *session, const char *path, int fd) {
     struct reader reader = {.path = path, .fd = fd};
     int status = 0;
-    while (status == 0) {
+    for (int is_first = 1; status == 0; is_first = 0) {
         const char *line;
         size_t size;
         int got = next_line(terminal, &reader, &line, &size);
         if (got <= 0) {
             status = got < 0 ? terminal->end_status : 0;
             break;
+        }
+        if (is_first && size >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) { /* an editor's mark */
+            line += 3;
+            size -= 3;
         }
         if (reader.too_long)
             status = answer_refusal(terminal, "the line is longer than 160 MiB");

@@ -268,6 +268,17 @@ def test_calls_come_from_a_file_too_the_last_line_without_newline(ci_run: Callab
     assert done.returncode == 0
 
 
+def test_a_line_that_breaks_off_is_told_by_where(shared: Conversation) -> None:
+    line = b'{"name": "execute_code", "input": {"code": "1"'
+    assert f"(after {len(line)} bytes)" in shared.say(line)["content"][0]["text"]
+
+
+def test_an_editors_mark_before_the_first_line_is_no_part_of_it(ci_run: Callable, tmp_path: Path) -> None:
+    (tmp_path / "calls").write_bytes(b'\xef\xbb\xbf{"name": "execute_code", "input": {"code": "print(1)"}}\n')
+    done = ci_run("--calls", tmp_path / "calls", "--preload", "none")
+    assert json.loads(done.stdout)["structuredContent"]["stdout"] == "1\n"
+
+
 def test_calls_that_cannot_be_read_are_a_failure_that_says_why(ci_run: Callable, tmp_path: Path) -> None:
     done = ci_run("--calls", tmp_path, "--preload", "none")
     assert (done.returncode, done.stderr) == (125, f"ci-run: --calls {tmp_path}: Is a directory\n".encode())
