@@ -289,6 +289,13 @@ static int run_units(struct program *program) {
 
 /* ---- saving ---- */
 
+static int is_named(const struct list *names, const char *path) {
+    for (size_t i = 0; names && i < names->count; i++)
+        if (strcmp(names->items[i], path) == 0)
+            return 1;
+    return 0;
+}
+
 static int push(struct program *program, const struct list *names) {
     ci_error *error = NULL;
     ci_call *call = NULL;
@@ -301,6 +308,7 @@ static int push(struct program *program, const struct list *names) {
     }
     if (error)
         return fail(program, error);
+    int status = ci_result_exit_code(result);
     size_t count = ci_result_file_count(result, CI_FILES_MAIN);
     for (size_t i = 0; i < count; i++) {
         ci_file_info file = {.struct_size = sizeof(file)};
@@ -311,8 +319,9 @@ static int push(struct program *program, const struct list *names) {
         else
             terminal_note("workspace: %s %s: %s", ci_file_status_name(file.status), file.path,
                           file.error ? file.error : "");
+        if (file.status == CI_FILE_SKIPPED && status == 0 && is_named(names, file.path))
+            status = 1; /* a FIFO, say: fine to meet in a folder, but this one was asked for */
     }
-    int status = ci_result_exit_code(result);
     if (program->options->json && !program->options->calls)
         terminal_put_json(&program->terminal, result);
     ci_result_free(result);

@@ -55,14 +55,14 @@ static int refuse(const char *name, const char *value, const char *allowed) {
 
 /* A count of bytes: digits, then K, M, G or T (powers of 1024), "B" or "iB" after them if one likes. */
 static int parse_size(const char *text, uint64_t *ret_bytes) {
-    static const char units[] = "KMGT";
+    static const char units[] = "KMGTkmgt";
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     if (errno || end == text || *text < '0' || *text > '9')
         return -1;
-    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
-    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    int shift = unit ? 10 * (int)((unit - units) % 4 + 1) : 0;
     end += unit != NULL;
     if (unit && *end == 'i')
         end++;
@@ -79,7 +79,9 @@ static int parse_seconds(const char *text, int64_t *ret_ms) {
     double value = strtod(text, &end);
     if (end == text || *end || !(value >= 0 && value <= 1e9))
         return -1;
-    *ret_ms = (int64_t)(value * 1000 + 0.999); /* a deadline below a millisecond is one all the same */
+    *ret_ms = (int64_t)(value * 1000);
+    if ((double)*ret_ms < value * 1000) /* a deadline below a millisecond is one all the same */
+        ++*ret_ms;
     return 0;
 }
 
@@ -95,6 +97,8 @@ static int parse_network(const char *text, int32_t *ret_mode) {
 
 static int set(struct options *options, const struct row *row, const char *value) {
     char *field = (char *)options + row->offset;
+    if ((row->kind == TEXT || row->kind == LIST) && !*value) /* a script's variable that was never set */
+        return refuse(row->name, "\"\"", "give a value that is not empty");
     switch (row->kind) {
     case TEXT:
         *(const char **)field = value;

@@ -10,25 +10,41 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+struct source {
+    int fd;
+    int error; /* of a read that failed */
+};
+
 static int64_t read_file(void *user, void *buffer, size_t size) {
-    return read(*(int *)user, buffer, size);
+    struct source *source = user;
+    ssize_t got = read(source->fd, buffer, size);
+    if (got < 0)
+        source->error = errno;
+    return got;
 }
 
 static int store_file(struct terminal *terminal, ci_session *session, const char *path, const char *name) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    struct source source = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    if (source.fd < 0) {
         terminal_note("ci-run: --upload %s: %s", path, strerror(errno));
         return STATUS_FAILED;
     }
     ci_error *error = NULL;
     ci_call *call = NULL;
-    if (ci_workspace_write_start(session, name, read_file, &fd, &call, &error) == CI_OK) {
+    if (ci_workspace_write_start(session, name, read_file, &source, &call, &error) == CI_OK) {
         terminal_wait(terminal, call, 0);
         ci_call_take_status(call, &error);
         ci_call_free(call);
     }
-    close(fd);
-    return error ? terminal_fail(error) : 0;
+    close(source.fd);
+    if (!error)
+        return 0;
+    if (!source.error && !terminal->end_status)
+        return terminal_fail(error);
+    if (source.error)
+        terminal_note("ci-run: --upload %s: %s", path, strerror(source.error));
+    ci_error_free(error);
+    return STATUS_FAILED;
 }
 
 /* The last name of a path, as in "data" of "some/data/"; of one that ends in "." or "..", that of the real folder. */
@@ -73,7 +89,12 @@ static int store_entry(struct terminal *terminal, ci_session *session, const FTS
         return STATUS_FAILED;
     case FTS_SL:
     case FTS_DEFAULT:
-        terminal_note("uploads: left out %s: neither a file nor a folder", entry->fts_path);
+        if (entry->fts_level == FTS_ROOTLEVEL) {
+            terminal_note("ci-run: --upload %s: neither a file nor a folder", entry->fts_path);
+            return STATUS_FAILED;
+        }
+        terminal_note("uploads: left out %s: %s", entry->fts_path,
+                      entry->fts_info == FTS_SL ? "a link" : "neither a file nor a folder");
         return 0;
     default: /* a folder, before or after what it holds */
         return 0;

@@ -58,13 +58,16 @@ def test_a_script_sees_no_name_it_did_not_import(ci_run: Run) -> None:
         (["no-such-file.py"], 125),
         (["--memory", "many", "-e", "1"], 125),
         (["--memory", "-1", "-e", "1"], 125),
+        (["--memory", "5 ", "-e", "1"], 125),
         (["--timeout", "soon", "-e", "1"], 125),
+        (["--timeout", "1e-9", "-c", "sleep 10"], 124),
         (["--network", "some", "-e", "1"], 125),
         (["--processes", "0", "-e", "1"], 125),
         (["--no-such-option"], 125),
         (["-e"], 125),
         (["--push", "-e", "1"], 125),
         (["--output", "x", "-e", "1"], 125),
+        (["--output", "", "--workspace", "/tmp", "-e", "1"], 125),
         (["--calls", "-", "-e", "1"], 125),
         (["--python", "/no/such/python", "-e", "1"], 125),
         (["--session", "a b", "-e", "1"], 125),
@@ -207,6 +210,29 @@ def test_two_uploads_of_one_name_are_refused(ci_run: Run, tmp_path: Path) -> Non
     done = ci_run("--upload", tmp_path / "a/x", "--upload", tmp_path / "x", "-e", "1")
     assert done.returncode == 125 and b"same name" in done.stderr
     assert ci_run("--upload", tmp_path / "nothing", "-e", "1").returncode == 125
+
+
+def test_an_upload_that_is_neither_file_nor_folder_is_an_error_and_inside_a_folder_left_out(
+    ci_run: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "fifo")
+    done = ci_run("--upload", folder / "fifo", "-e", "1")
+    assert (done.returncode, done.stdout) == (125, b"") and b"neither a file nor a folder" in done.stderr
+    done = ci_run("--upload", folder, "-e", "1")
+    assert (done.returncode, done.stdout) == (0, b"1\n") and b"left out" in done.stderr
+
+
+def test_an_upload_that_cannot_be_read_says_why(ci_run: Run) -> None:
+    done = ci_run("--upload", "/proc/self/mem", "-e", "1")
+    assert (done.returncode, done.stderr) == (125, b"ci-run: --upload /proc/self/mem: Input/output error\n")
+
+
+def test_a_named_output_that_is_skipped_is_a_failure(ci_run: Run, tmp_path: Path) -> None:
+    arguments = ["--workspace", tmp_path, "-c", "mkdir d; touch a d/b; mkfifo f d/f"]
+    assert ci_run(*arguments, "--output", "a", "--output", "d").returncode == 0
+    assert ci_run(*arguments, "--output", "a", "--output", "f").returncode == 1
 
 
 def test_a_session_id_names_a_part_of_the_workspace(ci_run: Run, tmp_path: Path) -> None:
