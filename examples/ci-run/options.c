@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum kind { TEXT, LIST, FLAG, UNIT, SIZE, COUNT, SECONDS, NETWORK };
 
@@ -147,6 +148,20 @@ static int check_together(const struct options *options) {
     return -1;
 }
 
+/* "venv/bin/python" is meant from here; libci takes absolute paths alone. A link stays one: it makes the environment. */
+static int make_absolute(struct options *options) {
+    const char *path = options->python;
+    if (!path || *path == '/' || !strchr(path, '/'))
+        return 0;
+    char *folder = getcwd(NULL, 0);
+    int failed = !folder || asprintf(&options->python_path, "%s/%s", folder, path) < 0;
+    free(folder);
+    if (failed)
+        return refuse("python", path, strerror(errno));
+    options->python = options->python_path;
+    return 0;
+}
+
 static int allocate(struct options *options, int argc) {
     size_t most = (size_t)argc + 1; /* nothing comes more often than there are arguments */
     options->units = calloc(most, sizeof(*options->units));
@@ -191,10 +206,11 @@ int options_parse(struct options *options, int argc, char **argv) {
     }
     options->arguments = argv + optind;
     options->argument_count = (size_t)(argc - optind);
-    return check_together(options);
+    return check_together(options) || make_absolute(options) ? -1 : 0;
 }
 
 void options_free(struct options *options) {
+    free(options->python_path);
     free(options->units);
     free(options->uploads.items);
     free(options->outputs.items);

@@ -1,4 +1,4 @@
-/* ci-run's command line. All strings are those of argv and live as long. */
+/* ci-run's command line. All strings are those of argv, or live as long as the options. */
 #ifndef CI_RUN_OPTIONS_H
 #define CI_RUN_OPTIONS_H
 
@@ -29,6 +29,7 @@ struct options {
     const char *workspace;
     const char *session_id;
     const char *python;
+    char *python_path; /* what python was made of, when it was relative */
     const char *preload;
     const char *calls;
     uint64_t memory_bytes;

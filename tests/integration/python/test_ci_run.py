@@ -307,6 +307,13 @@ def test_help_version_and_check(ci_run: Run) -> None:
     assert json.loads(ci_run("--check", "--json").stdout)["ok"] is True
 
 
+def test_an_interpreter_is_found_from_the_working_folder(ci_run: Run, tmp_path: Path) -> None:
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    done = ci_run("--python", "venv/bin/python", "-e", "import sys\nsys.prefix", cwd=tmp_path)
+    assert (done.stdout.decode(), done.stderr) == (f"{str(tmp_path / 'venv')!r}\n", b"")
+    assert b"venv/bin/python" not in ci_run("--check", "--python", "venv/bin/python", cwd=tmp_path).stdout
+
+
 def test_preloaded_modules_are_there(ci_run: Run) -> None:
     done = ci_run("--preload", "colorsys", "-e", "import sys\n'colorsys' in sys.modules")
     assert done.stdout == b"True\n"
