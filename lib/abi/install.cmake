@@ -21,15 +21,24 @@ if(TARGET ci_guest)
   install(TARGETS ci_guest LIBRARY DESTINATION ${helper_dir}/guest)
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/python DESTINATION ${helper_dir}/guest FILES_MATCHING PATTERN *.py)
-if(TARGET ci-run)
-  install(TARGETS ci-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/libci)
 install(EXPORT libci-targets NAMESPACE libci:: DESTINATION ${package_dir})
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/libci-config.cmake.in
   ${CMAKE_CURRENT_BINARY_DIR}/libci-config.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/libci-config-version.cmake COMPATIBILITY SameMajorVersion)
+
+# The prefix is where the file lies, so that `cmake --install --prefix` and a tree that is moved are found too.
+file(RELATIVE_PATH pc_prefix ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" pc_prefix "\${pcfiledir}/${pc_prefix}")
+foreach(dir LIBDIR INCLUDEDIR)
+  string(TOLOWER pc_${dir} variable)
+  if(IS_ABSOLUTE ${CMAKE_INSTALL_${dir}})
+    set(${variable} ${CMAKE_INSTALL_${dir}})
+  else()
+    set(${variable} "\${prefix}/${CMAKE_INSTALL_${dir}}")
+  endif()
+endforeach()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/libci.pc.in ${CMAKE_CURRENT_BINARY_DIR}/libci.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/libci-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/libci-config-version.cmake
         DESTINATION ${package_dir})

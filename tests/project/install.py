@@ -60,7 +60,7 @@ def main() -> int:
         install(Path(build), prefix)
         pc = next(prefix.rglob("libci.pc"))
         library_dir = pc.parent.parent
-        expected = ["include/ci/ci.h", "include/ci/sys/sandbox.h", "libexec/libci/ci-supervisor",
+        expected = ["bin/ci-run", "include/ci/ci.h", "include/ci/sys/sandbox.h", "libexec/libci/ci-supervisor",
                     "libexec/libci/guest/python/zygote.py", f"{library_dir.name}/libci.so"]
         missing = [path for path in expected if not (prefix / path).exists()]
         assert not missing, missing
@@ -68,9 +68,8 @@ def main() -> int:
         assert not stray, stray
 
         environment = dict(os.environ, PKG_CONFIG_PATH=str(pc.parent))
-        # The prefix is where the file lies now, not the one that was configured.
-        flags = run("pkg-config", "--define-prefix", "--cflags", "--libs", "libci", env=environment).split()
-        assert f"-I{prefix}/include" in flags, flags
+        flags = run("pkg-config", "--cflags", "--libs", "libci", env=environment).split()
+        assert any(flag.startswith("-I") and Path(flag[2:], "ci/ci.h").exists() for flag in flags), flags
         run(cc, "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", SOURCE, "-o", folder / "c", *flags)
         run(cxx, "-std=c++11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-x", "c++", SOURCE, "-o", folder / "cxx", *flags)
         check(folder / "c", library_dir)
@@ -88,7 +87,11 @@ def main() -> int:
 
         moved = folder / "moved"
         prefix.rename(moved)
-        check(folder / "c", moved / library_dir.name)
+        check(folder / "c", moved / library_dir.relative_to(prefix))
+        environment["PKG_CONFIG_PATH"] = str(moved / pc.parent.relative_to(prefix))
+        found = run("pkg-config", "--variable", "includedir", "libci", env=environment).strip()
+        assert Path(found).resolve() == (moved / "include").resolve(), found
+        print(f"ci-run: {run(moved / 'bin/ci-run', '--version', env={}, cwd='/').strip()}")
     return 0
 
 
