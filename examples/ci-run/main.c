@@ -141,11 +141,14 @@ static int open_session(struct program *program, const char *workspace, uint32_t
     return error ? fail(program, error) : 0;
 }
 
-/* Opens the session, uploads already in its workspace: a first one only stores them. */
+/*
+ * Opens the session, uploads already in its workspace: a first one only stores them. Uploads need a workspace, and so do
+ * most of the tools: where none is named it is a temporary one.
+ */
 static int open_with_uploads(struct program *program) {
     const struct options *options = program->options;
     const char *workspace = options->workspace;
-    if (options->uploads.count && !workspace) {
+    if ((options->uploads.count || options->calls) && !workspace) {
         const char *folder = getenv("TMPDIR");
         if (asprintf(&program->temporary, "%s/ci-run-XXXXXX", folder && *folder ? folder : "/tmp") < 0 ||
             !mkdtemp(program->temporary)) {

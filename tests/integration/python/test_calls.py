@@ -249,6 +249,19 @@ def test_times_are_in_seconds(shared: Conversation) -> None:
     assert answer["structuredContent"]["outcome"] == "timeout" and answer["structuredContent"]["exitCode"] == 124
 
 
+def test_without_a_workspace_there_is_one_for_as_long_as_the_conversation_lasts(
+    talk: Callable[..., Conversation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    conversation = talk("--preload", "none")
+    answer = conversation.call("execute_code", code="open('a', 'w').write('1');", output_filename="a")
+    assert answer["structuredContent"]["files"][0]["key"] == "code-interpreter/a", answer
+    assert "1" in json.dumps(conversation.call("workspace_read", path="code-interpreter/a")["content"])
+    assert conversation.call("ci_push_to_workspace")["isError"] is False
+    assert conversation.end() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_timeout_is_the_default_of_each_call(talk: Callable[..., Conversation]) -> None:
     conversation = talk("--timeout", "3", "--preload", "none")
     assert conversation.call("execute_command", command="sleep 60")["structuredContent"]["outcome"] == "timeout"
