@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -526,12 +527,12 @@ static void other_mounts_are_not_entered(void **state _unused_) {
 
 typedef struct mover {
     int fd;
-    volatile bool stop;
+    atomic_bool stop;
 } mover;
 
 static void *move_about(void *user) {
     mover *m = user;
-    while (!m->stop) {
+    while (!atomic_load(&m->stop)) {
         renameat(m->fd, "in/a/b", m->fd, "canary/b");
         renameat(m->fd, "canary/b", m->fd, "in/a/b");
     }
@@ -557,7 +558,7 @@ static void who_moves_folders_about_loses_nothing_else(void **state _unused_) {
         cii_tree_remove(w.fd, "in");
         assert_int_equal(faccessat(w.fd, "canary/precious", F_OK, 0), 0);
     }
-    m.stop = true;
+    atomic_store(&m.stop, true);
     pthread_join(thread, NULL);
     cii_tree_remove(w.fd, "canary/b");
     assert_int_equal(unlinkat(w.fd, "canary/precious", AT_REMOVEDIR), 0);
