@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds everything and runs all tests: ./tests/run.sh [--full]. Installs what is missing. As root the tests run twice,
 # as root and as an ordinary user; then all that runs our C once more under the address and undefined-behaviour
-# sanitizers. --full adds the long tests. Ends with one line: N passed, N failed, N skipped.
+# sanitizers. --full adds what takes long (full.sh). Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 
 full=
@@ -17,7 +17,7 @@ cores=$(nproc)
 say() { printf '\n== %s\n' "$*"; }
 
 say "Packages"
-"$top/.ci/deps.sh" build python test
+"$top/.ci/deps.sh" build python test ${full:+full}
 
 # The ordinary user must be able to read what is built, so root does not build below its own home.
 if [ "$(id -u)" = 0 ]; then
@@ -96,6 +96,7 @@ run self plain "as $(id -un)" -LE "$without"
 build sanitize -DCI_SANITIZE=address,undefined
 run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
 [ "$(id -u)" = 0 ] && run user sanitize "sanitizers, as an ordinary user" -LE "$without_c_less"
+[ -n "$full" ] && . "$source/tests/full.sh"
 
 echo
 awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s}' "$counts"
