@@ -79,16 +79,39 @@ static int32_t on_entry(void *user, const ci_entry *entry) {
     return changes->status < 0 ? -1 : 0;
 }
 
+/* What cannot be walked is told, as the run's own result must not be lost for it. */
+static ci_status tell_incomplete(cii_changes *changes, const ci_error *error) {
+    const ci_file_info info = {
+        .struct_size = sizeof info,
+        .path = ".",
+        .error = ci_error_message(error),
+        .kind = CI_FILE_DIRECTORY,
+        .status = CI_FILE_FAILED,
+    };
+    bool told = changes->incomplete;
+    changes->incomplete = true;
+    return told ? CI_OK : cii_report_add(&changes->report, &info);
+}
+
 static int step(cii_changes *changes, ci_session *session, cii_waits *waits, ci_error **ret_error) {
-    if (!changes->walk.session) {
-        ci_status status = cii_walk_start(&changes->walk, session, ".", on_entry, changes, ret_error);
-        if (status < 0)
-            return status;
-    }
-    int r = cii_walk_step(&changes->walk, waits, ret_error);
+    _cleanup_error_ ci_error *error = NULL;
+    int r = 0;
+    if (!changes->walk.session)
+        r = cii_walk_start(&changes->walk, session, ".", on_entry, changes, &error);
+    if (r == 0)
+        r = cii_walk_step(&changes->walk, waits, &error);
     if (r != 0)
         cii_walk_free(&changes->walk);
-    return changes->status < 0 ? cii_error_nomem(ret_error) : r;
+    if (changes->status < 0 || r == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
+    if (r >= 0)
+        return r;
+    if (r == CI_ERR_CLOSED || r == CI_ERR_LOST) {
+        if (ret_error)
+            *ret_error = TAKE_PTR(error);
+        return r;
+    }
+    return tell_incomplete(changes, error) < 0 ? cii_error_nomem(ret_error) : 1;
 }
 
 int cii_changes_before(cii_changes *changes, ci_session *session, cii_waits *waits, ci_error **ret_error) {
@@ -105,7 +128,7 @@ static void on_unseen(const void *node, VISIT visit, void *user) {
 int cii_changes_after(cii_changes *changes, ci_session *session, cii_waits *waits, ci_error **ret_error) {
     changes->comparing = true;
     int r = step(changes, session, waits, ret_error);
-    if (r > 0)
+    if (r > 0 && !changes->incomplete) /* else what was not seen may still be there */
         twalk_r(changes->before, on_unseen, changes);
     return changes->status < 0 ? cii_error_nomem(ret_error) : r;
 }

@@ -11,6 +11,7 @@ typedef struct cii_changes {
     bool comparing;
     int64_t since_ns;  /* with cii_changes_since(): only what was modified from then on */
     cii_report report; /* after the second walk */
+    bool incomplete;   /* a folder could not be read */
     ci_status status;
 } cii_changes;
 

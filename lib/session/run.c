@@ -350,7 +350,7 @@ static ci_status name_written(const cii_report *report, cii_buf *text) {
     size_t written = 0;
     ci_status status = CI_OK;
     for (size_t i = 0; i < report->count && status == CI_OK; i++) {
-        if (report->files[i].status == CI_FILE_DELETED)
+        if (report->files[i].status != CI_FILE_CREATED && report->files[i].status != CI_FILE_CHANGED)
             continue;
         if (written++ < WRITTEN_NAMES_MAX)
             status = cii_buf_printf(text, "%s\"%s\"", text->size ? ", " : "", report->files[i].path);

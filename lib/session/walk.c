@@ -76,20 +76,36 @@ ci_status cii_walk_start(cii_walk *walk, ci_session *session, const char *path, 
     return list_next(walk, ret_error);
 }
 
+/* The end, or what was met on the way. */
+static int end(cii_walk *walk, ci_error **ret_error) {
+    if (walk->left_out < 0 && ret_error) {
+        ci_error_free(*ret_error);
+        *ret_error = TAKE_PTR(walk->left_out_error);
+    }
+    return walk->left_out < 0 ? walk->left_out : 1;
+}
+
 int cii_walk_step(cii_walk *walk, cii_waits *waits, ci_error **ret_error) {
     for (;;) {
-        int r = cii_op_step(&walk->op, waits, ret_error);
+        _cleanup_error_ ci_error *error = NULL;
+        int r = cii_op_step(&walk->op, waits, &error);
         if (walk->status < 0)
             return cii_error_nomem(ret_error);
         bool below = walk->folder && *walk->folder;
         if (r < 0 && below && (r == CI_ERR_NOTFOUND || r == CI_ERR_PERMISSION)) {
-            if (ret_error)
-                ci_error_free(TAKE_PTR(*ret_error)); /* gone, or shut, since it was listed */
+            if (r == CI_ERR_PERMISSION && walk->left_out == CI_OK) { /* else it is gone since it was listed */
+                walk->left_out = r;
+                walk->left_out_error = TAKE_PTR(error);
+            }
         } else if (r <= 0) {
+            if (ret_error && error) {
+                ci_error_free(*ret_error);
+                *ret_error = TAKE_PTR(error);
+            }
             return r;
         }
         if (walk->folder_count == 0)
-            return 1;
+            return end(walk, ret_error);
         ci_status status = list_next(walk, ret_error);
         if (status < 0)
             return status;
@@ -103,5 +119,6 @@ void cii_walk_free(cii_walk *walk) {
     free(walk->folders);
     free(walk->folder);
     free(walk->root);
+    ci_error_free(walk->left_out_error);
     *walk = (cii_walk){0};
 }

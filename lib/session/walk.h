@@ -16,9 +16,12 @@ typedef struct cii_walk {
     size_t folder_capacity;
     char *folder; /* being listed; "" for root itself */
     ci_status status;
+    ci_status left_out; /* why a folder was not listed, the first one's */
+    ci_error *left_out_error;
 } cii_walk;
 
-/* entry gets paths relative to path, and tells as ci_entry_cb does whether to go into a folder. */
+/* entry gets paths relative to path, and tells as ci_entry_cb does whether to go into a folder. A folder that cannot be
+ * read fails the walk when it is over, so that all else was met. */
 ci_status cii_walk_start(cii_walk *walk, ci_session *session, const char *path, ci_entry_cb entry, void *user,
                          ci_error **ret_error);
 int cii_walk_step(cii_walk *walk, cii_waits *waits, ci_error **ret_error);

@@ -493,7 +493,7 @@ ci_status local_file_mkdir(void *session, const char *path, ci_op **ret_op, ci_e
 
 /* --- walk -------------------------------------------------------------------------------------------------------------- */
 
-#define DEPTH_MAX 256 /* a folder deeper than this is reported, but not gone into */
+#define DEPTH_MAX 256 /* folders deeper than this are not gone into: each level takes a descriptor */
 
 static int push_level(walk *w, int fd) {
     if (w->depth == w->capacity) {
@@ -540,6 +540,17 @@ static int32_t hash_more(file_op *f, ci_error **ret_error) {
     return 0;
 }
 
+/* The rest is walked all the same; the first folder that was left out is told at the end. */
+static void left_out(file_op *f, int error_number) {
+    bool gone = error_number == ENOENT || error_number == ENOTDIR || error_number == ELOOP; /* or swapped meanwhile */
+    if (gone || f->status != CI_OK)
+        return;
+    f->status = error_number == 0 ? cii_error_set(&f->error, CI_ERR_LIMIT, LOCAL_DOMAIN,
+                                                  "%.200s…: what lies more than %d folders deep is left out",
+                                                  f->walk->path.data, DEPTH_MAX)
+                                  : cii_error_errno(&f->error, error_number, LOCAL_DOMAIN, "%s", f->walk->path.data);
+}
+
 static int32_t visit(file_op *f, const char *name, ci_error **ret_error) {
     walk *w = f->walk;
     level *top = &w->levels[w->depth - 1];
@@ -559,11 +570,17 @@ static int32_t visit(file_op *f, const char *name, ci_error **ret_error) {
         return w->file_fd >= 0 ? 0 : report(f, &w->file, NULL, ret_error);
     }
     int32_t result = report(f, &st, NULL, ret_error);
-    if (result != 0 || !S_ISDIR(st.st_mode) || w->depth >= DEPTH_MAX)
+    if (result != 0 || !S_ISDIR(st.st_mode))
         return result < 0 ? result : 0;
+    if (w->depth >= DEPTH_MAX) {
+        left_out(f, 0);
+        return 0;
+    }
     int fd = openat(dirfd(top->dir), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && push_level(w, fd) < 0)
+    if (fd < 0 || push_level(w, fd) < 0) {
+        left_out(f, errno);
         cii_close(fd);
+    }
     return 0;
 }
 
@@ -575,7 +592,7 @@ static int32_t walk_step(file_op *f, ci_error **ret_error) {
         if (w->file_fd >= 0)
             return hash_more(f, ret_error);
         if (w->depth == 0)
-            return 1;
+            return f->status == CI_OK ? 1 : failed_step(f, ret_error);
         struct dirent *entry = readdir(w->levels[w->depth - 1].dir);
         if (entry == NULL) {
             closedir(w->levels[--w->depth].dir);

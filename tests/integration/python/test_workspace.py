@@ -118,6 +118,41 @@ def test_push_skips_what_cannot_or_should_not_be_saved_and_says_why(open_session
     assert statuses(everything.push()) == {"node_modules/x": FileStatus.SAVED}
 
 
+def test_push_says_what_lies_too_deep_to_be_saved(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_code(
+        "import os\nhere = os.getcwd()\nopen('top', 'w').close()\n"
+        "for _ in range(300):\n    os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close(); os.chdir(here)"
+    )
+    result = session.push()
+    assert result.outcome is Outcome.FAILED
+    assert statuses(result) == {"top": FileStatus.SAVED, ".": FileStatus.FAILED}
+    assert "folders deep" in (result.error_message or "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_a_folder_that_cannot_be_read_is_told(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    make = "mkdir shut; echo x > shut/f; echo y > open; chmod 0 shut"
+    result = session.run_command(f"echo ran; {make}", list_changes=True)
+    assert result.ok and result.stdout == "ran\n"
+    assert {file.path: file.status for file in result.changes} == {
+        "open": FileStatus.CREATED,
+        ".": FileStatus.FAILED,
+    }
+    result = session.push()
+    assert statuses(result) == {"open": FileStatus.SAVED, ".": FileStatus.FAILED}
+    assert "shut: Permission denied" in (result.error_message or "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
+def test_listing_changes_never_loses_the_result(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    result = session.run_command("echo ran; chmod 0 .", list_changes=True)
+    assert result.ok and result.stdout == "ran\n"
+    assert [file.status for file in result.changes] == [FileStatus.FAILED]
+
+
 def test_one_failure_does_not_stop_the_rest(open_session: OpenSession, workspace: Path) -> None:
     session = open_session(workspace_dir=workspace)
     (workspace / "code-interpreter/b").mkdir(parents=True)  # a folder stands where a file is to go
