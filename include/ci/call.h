@@ -2,8 +2,9 @@
  * @file ci/call.h
  * @brief Calls in progress: the form of every long operation that never blocks.
  *
- * Each blocking function `ci_x()` has a companion `ci_x_start()` that returns a ::ci_call at once. A host with an event
- * loop polls ci_call_fd() for reading, runs ci_call_process() whenever it is ready, and takes the outcome with one of
+ * Opening, runs, file operations, pushes, the workspace and tools: each such `ci_x()` has a companion `ci_x_start()`
+ * that returns a ::ci_call at once. (What only blocks: tasks and session info, for a round trip; ci_session_restart(),
+ * ci_sandbox_local_new(), ci_sandbox_local_check().) A host with an event loop polls ci_call_fd() for reading, runs ci_call_process() whenever it is ready, and takes the outcome with one of
  * the `ci_call_take_` functions once ci_call_process() said #CI_CALL_DONE:
  *
  *     ci_call *call = NULL;
@@ -15,7 +16,8 @@
  *
  * **Threads**: one thread at a time inside a call; ci_call_interrupt() and ci_call_cancel() may come from any thread
  * while another is inside. Callbacks of a call run only in a thread that is inside ci_call_process() or ci_call_wait()
- * for it, with no lock held. **Lifetime**: a call holds its session; the session's close ends it with #CI_ERR_CLOSED.
+ * for it, with no lock held; they may use libci, but must neither free the call nor wait for what waits for it, such as
+ * code in the same context. **Lifetime**: a call holds its session; the session's close ends it with #CI_ERR_CLOSED.
  */
 #ifndef CI_CALL_H
 #define CI_CALL_H
@@ -42,7 +44,7 @@ enum {
  * included). It stays the same for the life of the call and belongs to it: do not close or read it.
  * @param call the call.
  * @return the descriptor, close-on-exec; or #CI_ERR_NOMEM or #CI_ERR_IO (no descriptor left) as a negative number,
- * after which ci_call_wait() can still be used; #CI_ERR_FORKED in another process.
+ * which poll(2) would pass over for ever: use ci_call_wait() with a short time then; #CI_ERR_FORKED in another process.
  * @since 0.1
  */
 CI_API int32_t ci_call_fd(ci_call *call);
@@ -85,7 +87,8 @@ CI_API ci_status ci_call_interrupt(ci_call *call);
 CI_API ci_status ci_call_cancel(ci_call *call);
 
 /**
- * @brief Takes the result of a finished call that has one (code, commands, tasks, file operations, push, tools).
+ * @brief Takes the result of a finished call that has one (code, commands, file operations, push, the workspace's
+ * list and stat, tools).
  * @param call the call, done.
  * @param[out] ret_result the result, the caller's, to be freed with ci_result_free(); untouched on failure.
  * @param[out] ret_error why the call failed; may be NULL.

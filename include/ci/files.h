@@ -5,7 +5,7 @@
  * Paths are relative to the sandbox root (`/workspace` for the code inside); absolute ones name the guest's own tree.
  * Names are bytes, any but NUL and `/`. A path never leads out of the sandbox, whatever links the code has planted. The
  * workspace, the home folder and `/tmp` can be written, the system besides them read; `/proc`, `/sys` and `/dev` neither.
- * Threads as in ci/session.h.
+ * Threads and deadlines as in ci/session.h.
  */
 #ifndef CI_FILES_H
 #define CI_FILES_H
@@ -87,7 +87,7 @@ typedef int64_t (*ci_read_cb)(void *user, void *buffer, size_t size);
  * @param user given to write.
  * @param[out] ret_error why it failed; may be NULL.
  * @return #CI_OK; #CI_ERR_NOTFOUND, #CI_ERR_PERMISSION, #CI_ERR_INVALID (not a regular file), #CI_ERR_CANCELLED,
- * #CI_ERR_CLOSED, #CI_ERR_IO, #CI_ERR_NOMEM.
+ * #CI_ERR_TIMEOUT, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED, #CI_ERR_IO, #CI_ERR_NOMEM.
  * @since 0.1
  */
 CI_API ci_status ci_file_get(ci_session *session, const char *path, uint64_t offset, uint64_t length, ci_write_cb write,

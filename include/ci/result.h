@@ -67,7 +67,8 @@ enum {
     CI_FILES_CHANGES = 2  /**< What the run created, changed and deleted, with #CI_RUN_LIST_CHANGES. */
 };
 
-/** One file of a list. Set struct_size before the call; strings live as long as the result. */
+/** One file of a list. `ci_file_info file = {.struct_size = sizeof(file)};` before the call; strings live as long as the
+ * result. */
 typedef struct ci_file_info {
     size_t struct_size;     /**< sizeof(ci_file_info) of the caller. */
     const char *path;       /**< Path relative to the sandbox root (or to the workspace, for workspace lists). */

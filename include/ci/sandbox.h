@@ -37,7 +37,8 @@ typedef struct ci_sandbox_local_options {
                                       /usr/bin/python3. */
     const char *preload;    /**< Modules that kernels have imported when they start, by comma: "numpy,pandas";
                                       "data": numpy, pandas, matplotlib, scipy, scikit-learn as far as installed; NULL:
-                                      none but IPython; "none": not even that. */
+                                      none but IPython; "none": not even that. One that cannot be imported is left
+                                      out; ci_session_info() names those that a kernel has. */
     const char *helper_dir; /**< Folder of the helper program and kernels; NULL: beside the library, then the
                                       installed place. */
     const char *const *env; /**< "NAME=value" strings for the guest's environment, NULL-ended; NULL: none. */
@@ -68,8 +69,7 @@ CI_API ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, c
  * @param sandbox the sandbox.
  * @param timeout_ms milliseconds; 0 or less: no limit.
  * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_TIMEOUT; #CI_ERR_LOST; #CI_ERR_NOTSUP when the backend has nothing to prepare is *not*
- * returned: that is success.
+ * @return #CI_OK; #CI_ERR_TIMEOUT; #CI_ERR_LOST. A backend with nothing to prepare is ready at once.
  * @since 0.1
  */
 CI_API ci_status ci_sandbox_prepare(ci_sandbox *sandbox, int64_t timeout_ms, ci_error **ret_error);

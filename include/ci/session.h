@@ -10,7 +10,9 @@
  * start; commands, other contexts, file operations, interrupt and close run beside them, from any thread. **Deadlines**
  * cover the whole call, waiting for its turn included: at the deadline the code is interrupted; after the grace time it
  * and what it started is killed; the call returns within a second after that whatever the code does, with outcome
- * #CI_OUTCOME_TIMEOUT. **Forks**: after a fork(2) of the host the child gets #CI_ERR_FORKED from every handle.
+ * #CI_OUTCOME_TIMEOUT. ci_session_options::timeout_ms holds for file operations, pushes, transfers and the workspace
+ * too; those that have no result end with #CI_ERR_TIMEOUT. **Forks**: after a fork(2) of the host the child gets
+ * #CI_ERR_FORKED from every handle.
  */
 #ifndef CI_SESSION_H
 #define CI_SESSION_H
@@ -24,7 +26,8 @@ CI_BEGIN_DECLS
 /** What a session may reach. */
 enum {
     CI_NETWORK_NONE = 0,     /**< Nothing: an empty network namespace, no resolver. */
-    CI_NETWORK_INTERNET = 1, /**< The internet without the host's own, private or metadata addresses. */
+    CI_NETWORK_INTERNET = 1, /**< The internet without the host's own, private or metadata addresses. A local
+                                  sandbox refuses it in this version, with #CI_ERR_NOTSUP. */
     CI_NETWORK_HOST = 2      /**< What the host reaches, the host itself included. */
 };
 
@@ -41,11 +44,12 @@ enum {
 /** Options of ci_session_open(). Zero is the default of every field. Strings are copied. */
 typedef struct ci_session_options {
     size_t struct_size;        /**< sizeof(ci_session_options). */
-    ci_sandbox *sandbox;       /**< Where to run; NULL: a local sandbox of the session's own. */
+    ci_sandbox *sandbox;       /**< Where to run; NULL: a local sandbox of the session's own. A host that opens
+                                       more than one session makes one to share: what takes time is done once. */
     ci_storage *storage;       /**< The workspace; NULL: workspace_dir. */
     const char *workspace_dir; /**< A folder as workspace when storage is NULL; NULL too: no workspace. */
     const char *session_id;    /**< 1 to 64 of [A-Za-z0-9_-]; names the session's part of the workspace. NULL: a random
-                                       id, and the workspace's root. */
+                                       id, and the workspace's root, which such sessions share. */
     const char *python;        /**< Interpreter, when not the sandbox's own. */
     const char *host_dir;      /**< A host folder to be the sandbox root instead of a tmpfs of its own. */
     const char *rootfs;        /**< A folder with a whole system to run on instead of the host's /usr; its Python 3.9 or
@@ -94,7 +98,7 @@ enum {
 
 /**
  * Gets output as it is produced. `data` lives until the callback returns; mime_type is NULL but for #CI_EVENT_ITEM.
- * It may call ci_call_interrupt() and ci_session_interrupt(). A return other than 0 stops further callbacks, not the
+ * It may call ci_call_interrupt(), ci_call_cancel() and ci_session_interrupt(); for the rest see ci/call.h. A return other than 0 stops further callbacks, not the
  * run.
  */
 typedef int32_t (*ci_output_cb)(void *user, int32_t event, const char *mime_type, const void *data, size_t size);
@@ -111,7 +115,8 @@ enum {
 /** Options of a run. Zero is the default of every field. Strings are copied by `_start`, borrowed by the blocking form. */
 typedef struct ci_run_options {
     size_t struct_size;          /**< sizeof(ci_run_options). */
-    const char *language;        /**< Code only: "python", "javascript", "typescript"; NULL: "python". */
+    const char *language;        /**< Code only: "python", "javascript", "typescript"; NULL: "python", the one that a
+                                      local sandbox runs in this version. */
     const char *context;         /**< Code only: the kernel to run in, same characters as an id; NULL: the language's
                                       own. */
     const char *output_filename; /**< A file the run makes, saved to the workspace afterwards; NULL or "": none. */

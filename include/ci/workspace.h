@@ -4,7 +4,8 @@
  *
  * Names are logical: "code-interpreter/chart.png" is where libci saves to, "uploads/data.zip" where users' files come
  * from; the session's prefixes (::ci_session_options) map them to keys of the storage, and no name leads out of them.
- * Names are UTF-8 with `/` between parts; empty parts, "." and ".." are refused. Threads as in ci/session.h.
+ * Names are UTF-8 with `/` between parts; empty parts, "." and ".." are refused. Threads and deadlines as in
+ * ci/session.h.
  */
 #ifndef CI_WORKSPACE_H
 #define CI_WORKSPACE_H
@@ -44,10 +45,12 @@ CI_API ci_status ci_push_to_workspace_start(ci_session *session, const char *con
 /**
  * @brief Lists the workspace below a prefix, all levels. Blocks.
  * @param session the session.
- * @param prefix as in "code-interpreter/"; NULL or "": everything the session may see.
+ * @param prefix how the names begin, as in "code-interpreter/" (without the slash "code-interpreter" and "code" are
+ * prefixes too); NULL or "": everything the session may see.
  * @param[out] ret_result the result (#CI_FILES_MAIN, in byte order of their names), the caller's.
  * @param[out] ret_error why the call failed; may be NULL.
- * @return #CI_OK; #CI_ERR_NOTSUP (no workspace), #CI_ERR_INVALID, #CI_ERR_CLOSED, #CI_ERR_IO, #CI_ERR_NOMEM.
+ * @return #CI_OK; #CI_ERR_NOTSUP (no workspace), #CI_ERR_INVALID, #CI_ERR_TIMEOUT, #CI_ERR_CLOSED, #CI_ERR_FORKED,
+ * #CI_ERR_PERMISSION, #CI_ERR_IO, #CI_ERR_NOMEM.
  * @since 0.1
  */
 CI_API ci_status ci_workspace_list(ci_session *session, const char *prefix, ci_result **ret_result,
@@ -95,8 +98,8 @@ CI_API ci_status ci_workspace_stat_start(ci_session *session, const char *name, 
  * @param write gets the bytes.
  * @param user given to write.
  * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_NOTFOUND, #CI_ERR_INVALID (the name), #CI_ERR_NOTSUP, #CI_ERR_CANCELLED, #CI_ERR_CLOSED,
- * #CI_ERR_IO, #CI_ERR_NOMEM.
+ * @return #CI_OK; #CI_ERR_NOTFOUND, #CI_ERR_INVALID (the name), #CI_ERR_NOTSUP, #CI_ERR_CANCELLED, #CI_ERR_TIMEOUT,
+ * #CI_ERR_CLOSED, #CI_ERR_FORKED, #CI_ERR_PERMISSION, #CI_ERR_IO, #CI_ERR_NOMEM.
  * @since 0.1
  */
 CI_API ci_status ci_workspace_read(ci_session *session, const char *name, uint64_t offset, uint64_t length,

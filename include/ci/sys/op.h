@@ -3,8 +3,9 @@
  * @brief Operations: what both contracts are made of. For authors of backends and storages.
  *
  * An operation is started by a function of the backend, which returns at once with a ::ci_op; the library polls its
- * descriptor, has it processed until it is done, and frees it. A backend that can only block finishes within start, so
- * that its first process() says done, and announces it by #CI_CAP_BLOCKING.
+ * descriptor, has it processed until it is done, and frees it, also when process() failed. A backend that can only block
+ * does its work within start, or within the first process() where it needs a callback, which then says done; a sandbox
+ * announces it by #CI_CAP_BLOCKING.
  *
  * **Threads**: one thread at a time calls the functions of one operation, except interrupt() and kill(), which may come
  * from another while process() runs. Different operations of one object are used from different threads at the same
@@ -41,7 +42,8 @@ struct ci_op {
     const ci_op_ops *ops; /**< The operation's functions; a const table. */
 };
 
-/** From a reader or writer: nothing now; go on with the next process(). */
+/** From a reader or writer: nothing now; return 0 from process() and ask again in the next one, which the library
+ * sees to, whatever the descriptor says. */
 #define CI_IO_PAUSE (-2)
 
 /** Reader: puts at most `size` bytes into `buffer`. @return how many; 0 at the end; #CI_IO_PAUSE; other negative: stop. */

@@ -47,11 +47,13 @@ typedef struct ci_storage_ops {
     const char *name;   /**< One word: "dir". */
     /** Releases the impl. Default: nothing. */
     void (*free)(void *impl);
-    /** Reads length bytes at most from offset; `object`, where not NULL, gets the object before its first byte.
+    /** Reads length bytes at most (UINT64_MAX: all) from offset; `object`, where not NULL, gets the object before its
+     * first byte. Both callbacks are given `user`.
      * #CI_ERR_NOTFOUND; #CI_ERR_CONDITION when if_etag is not NULL and is not the object's. */
     ci_status (*get)(void *impl, const char *key, const char *if_etag, uint64_t offset, uint64_t length,
                      ci_op_write_cb write, ci_object_cb object, void *user, ci_op **ret_op, ci_error **ret_error);
-    /** Writes an object, whole or not at all; `object`, where not NULL, gets it at the end, with hash and etag.
+    /** Writes an object, whole or not at all; `object`, where not NULL, gets it at the end, with what is known of hash
+     * and etag.
      * #CI_ERR_CONDITION when a condition does not hold; #CI_ERR_INVALID for a key that cannot be. */
     ci_status (*put)(void *impl, const ci_put_request *request, ci_op_read_cb read, ci_object_cb object, void *user,
                      ci_op **ret_op, ci_error **ret_error);
