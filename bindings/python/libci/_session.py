@@ -96,7 +96,12 @@ class _Callbacks:
 
     def writer(self, write: Callable[[bytes], object]) -> Any:
         def call(_user: Any, data: Any, size: int) -> int:
-            write(ctypes.string_at(data, size))
+            rest = ctypes.string_at(data, size)
+            while rest:
+                written = write(rest)  # an unbuffered file may take less than all of it
+                if written == 0:
+                    raise BlockingIOError("write() took nothing")
+                rest = rest[written:] if isinstance(written, int) else b""
             return 0
 
         callback = _table.WRITE_CB(self._guard(call, 1))
@@ -105,7 +110,10 @@ class _Callbacks:
 
     def reader(self, read: Callable[[int], bytes]) -> Any:
         def call(_user: Any, buffer: Any, size: int) -> int:
-            data = read(min(size, _CHUNK))
+            most = min(size, _CHUNK)
+            data = bytes(memoryview(read(most)))  # text, which ctypes would take as wide characters, has no such view
+            if len(data) > most:
+                raise ValueError(f"read({most}) returned {len(data)} bytes")
             ctypes.memmove(buffer, data, len(data))
             return len(data)
 

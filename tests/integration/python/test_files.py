@@ -244,3 +244,30 @@ def test_a_gigabyte_printed_costs_bounded_memory(session: libci.Session) -> None
     result = session.run_command("head -c 1073741824 /dev/zero", timeout=300, on_output=take)
     assert result.stdout_total == count[0] == 1 << 30
     assert peak_kib() - before < 64 << 10
+
+
+def test_streams_that_take_or_give_a_little_at_a_time_lose_nothing(session: libci.Session) -> None:
+    class Little(io.BytesIO):
+        def read(self, size: int = -1) -> bytes:
+            return super().read(min(size, 1000))
+
+        def write(self, data: bytes) -> int:
+            return super().write(data[:1000])
+
+    data = bytes(range(256)) * 1000
+    session.put("little", Little(data))
+    target = Little()
+    session.get("little", target)
+    assert target.getvalue() == data
+
+
+def test_text_and_more_than_was_asked_for_are_no_bytes_to_put(session: libci.Session) -> None:
+    class Generous(io.BytesIO):
+        def read(self, size: int = -1) -> bytes:
+            return b"x" * (size + 1)
+
+    with pytest.raises(TypeError):
+        session.put("refused", io.StringIO("text"))
+    with pytest.raises(ValueError, match="returned"):
+        session.put("refused", Generous())
+    assert session.list_files() == []
