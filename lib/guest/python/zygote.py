@@ -71,7 +71,10 @@ def be_session(library, kernel):
         index += 1
     while True:
         library.ci_guest_session_serve()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no process or memory left: the call is told, the session goes on
+            pid = -1
         if pid == 0:
             kernel.serve(library.ci_guest_kernel_enter())
             os._exit(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
+from conftest import BUILD, SOURCE
 
 import libci
 from libci import Outcome
@@ -492,6 +496,19 @@ def test_the_process_limit_holds(open_session: OpenSession) -> None:
     )
     assert result.stdout == "BlockingIOError\nTrue\n", result.traceback
     lives(session)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="without a user of its own a session's processes are not counted apart")
+def test_a_kernel_that_cannot_be_forked_is_told_and_the_others_live() -> None:
+    script = (
+        "import resource, sys\nsys.path.insert(0, sys.argv[1])\nimport libci\nlibci.use_library(sys.argv[2])\n"
+        "resource.setrlimit(resource.RLIMIT_NPROC, (5, 5))\n"
+        "with libci.Session(timeout=60) as s:\n"
+        "    s.run_code('x = 1')\n"
+        "    print([s.run_code('2', context=f'c{i}').error_name for i in range(6)][-1], s.run_code('x').value)\n"
+    )
+    arguments = [sys.executable, "-c", script, SOURCE / "bindings/python", BUILD / "lib/libci.so"]
+    assert subprocess.run(arguments, capture_output=True, timeout=120, text=True).stdout == "KernelStart 1\n"
 
 
 def test_the_workspace_has_its_size(open_session: OpenSession) -> None:
