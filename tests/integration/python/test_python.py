@@ -498,6 +498,17 @@ def test_the_process_limit_holds(open_session: OpenSession) -> None:
     lives(session)
 
 
+def test_few_open_files_are_enough_and_the_limit_holds(open_session: OpenSession) -> None:
+    session = open_session(open_file_count=32, timeout=60)
+    result = session.run_code("import os\nfiles = []\nwhile True: files.append(open('/dev/null'))")
+    assert (result.outcome, "Too many open files" in (result.error_message or "")) == (Outcome.EXCEPTION, True)
+    session.restart()
+    assert session.run_command("ulimit -n; ulimit -Hn").stdout == "32\n32\n"
+    for _ in range(20):
+        assert session.run_command("sleep 60 & echo started").stdout == "started\n"
+    lives(session)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="without a user of its own a session's processes are not counted apart")
 def test_a_kernel_that_cannot_be_forked_is_told_and_the_others_live() -> None:
     script = (
