@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -822,6 +823,7 @@ int main(void) {
     request hello;
     _cleanup_error_ ci_error *error = NULL;
     signal(SIGPIPE, SIG_IGN);
+    umask(022); /* the host's would close the sandbox's folders to their users */
     raise_fd_limit();
     if (!read_hello(&hello))
         return 1;

@@ -122,6 +122,18 @@ static void the_hosts_environment_is_not_there(void **state) {
     (void)state;
 }
 
+static void the_hosts_umask_does_not_matter(void **state) {
+    mode_t before = umask(0777);
+    ci_session *session = open_session(NULL);
+    umask(before);
+    assert_prints(session, "umask; echo x > new; mkdir folder; stat -c %a new folder", "0022\n644\n755\n");
+    ci_result *result = run_code(session, "import os\nprint(oct(os.umask(0)), sorted(os.listdir('/opt/libci')))");
+    assert_string_equal(ci_result_stdout(result, NULL), "0o22 ['bin', 'guest']\n");
+    ci_result_free(result);
+    ci_session_close(session);
+    (void)state;
+}
+
 static void the_hosts_processes_are_not_there(void **state) {
     ci_result *result =
         run_code(*state, "import os\nprint(sorted(int(p) for p in os.listdir('/proc') if p.isdigit())[0], "
@@ -345,6 +357,7 @@ int main(void) {
         cmocka_unit_test(the_init_is_out_of_reach),
         cmocka_unit_test(the_hosts_files_are_not_there),
         cmocka_unit_test(the_hosts_environment_is_not_there),
+        cmocka_unit_test(the_hosts_umask_does_not_matter),
         cmocka_unit_test(the_hosts_processes_are_not_there),
         cmocka_unit_test(kernels_hold_no_descriptors_but_their_own),
         cmocka_unit_test(without_network_not_even_a_name_is_asked_for),
