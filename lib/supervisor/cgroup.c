@@ -13,6 +13,7 @@
 #include "supervisor/supervisor.h"
 
 #define PREFIX "libci-"
+#define LOCK_ATTEMPTS 64
 
 static int write_at(int dir, const char *name, const char *text) {
     _cleanup_close_ int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
@@ -51,9 +52,24 @@ static void sweep(int parent) {
         closedir(dir);
 }
 
+/* Makes our folder and locks it. Another's sweep may take it for dead between the two, and remove it: then once more. */
+static int make_locked(int parent) {
+    char name[40], id[27];
+    for (int attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+        if (cii_id_random(id) != CI_OK)
+            return -1;
+        snprintf(name, sizeof name, PREFIX "%.12s", id);
+        if (mkdirat(parent, name, 0755) < 0)
+            return -1;
+        _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && faccessat(parent, name, F_OK, 0) == 0)
+            return TAKE_FD(fd);
+    }
+    return -1;
+}
+
 /* Our folder below `parent`; in v2 its children get the controllers only when the parent hands them on. */
 static int make_root(int parent, bool v2) {
-    char name[40], id[27];
     if (v2) {
         if (!has_word_at(parent, "cgroup.subtree_control", "memory"))
             write_at(parent, "cgroup.subtree_control", "+memory");
@@ -61,19 +77,12 @@ static int make_root(int parent, bool v2) {
             write_at(parent, "cgroup.subtree_control", "+pids");
     }
     sweep(parent);
-    if (cii_id_random(id) != CI_OK)
-        return -1;
-    snprintf(name, sizeof name, PREFIX "%.12s", id);
-    if (mkdirat(parent, name, 0755) < 0)
-        return -1;
-    _cleanup_close_ int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || faccessat(parent, name, F_OK, 0) < 0)
-        return -1; /* taken for dead by another's sweep between the two calls */
-    if (v2) {
+    int fd = make_locked(parent);
+    if (fd >= 0 && v2) {
         write_at(fd, "cgroup.subtree_control", "+memory");
         write_at(fd, "cgroup.subtree_control", "+pids");
     }
-    return TAKE_FD(fd);
+    return fd;
 }
 
 static void add_tree(cgroup_root *root, const char *mount, const char *path, bool v2, bool memory, bool pids) {

@@ -272,6 +272,36 @@ static void many_sessions_are_open_at_once(void **state) {
     (void)state;
 }
 
+static bool is_limited_by_rlimit(void) {
+    ci_session *session = open_session(NULL);
+    char *info = NULL;
+    assert_int_equal(ci_session_info(session, &info, NULL), CI_OK);
+    bool by_rlimit = strstr(info, "rlimit") != NULL;
+    ci_free(info);
+    ci_session_close(session);
+    return by_rlimit;
+}
+
+/* What one of them sweeps up behind the dead is not the beginning of another. */
+static void hosts_that_start_at_once_all_get_their_limits(void **state) {
+    enum { HOSTS = 8, ROUNDS = 8 };
+    pid_t hosts[HOSTS];
+    bool expected = is_limited_by_rlimit();
+    for (int i = 0; i < HOSTS; i++)
+        if ((hosts[i] = fork()) == 0) {
+            int wrong = 0;
+            for (int round = 0; round < ROUNDS; round++)
+                wrong += is_limited_by_rlimit() != expected;
+            _exit(wrong);
+        }
+    for (int i = 0; i < HOSTS; i++) {
+        int status = 0;
+        assert_int_equal(waitpid(hosts[i], &status, 0), hosts[i]);
+        assert_int_equal(status, 0);
+    }
+    (void)state;
+}
+
 int main(void) {
     snprintf(marker, sizeof marker, "ci-life-%d", (int)getpid());
     const struct CMUnitTest tests[] = {
@@ -281,6 +311,7 @@ int main(void) {
         cmocka_unit_test(a_host_that_adopts_orphans_has_none_when_the_sandbox_is_freed),
         cmocka_unit_test(killing_the_template_ends_everything_and_is_told),
         cmocka_unit_test(a_host_with_few_descriptors_opens_fewer_sessions),
+        cmocka_unit_test(hosts_that_start_at_once_all_get_their_limits),
         cmocka_unit_test(sessions_that_come_and_go_leave_nothing),
         cmocka_unit_test(many_sessions_are_open_at_once),
     };
