@@ -10,6 +10,7 @@ declare -A groups=(
           clang-format abigail-tools doxygen zip p7zip-full bubblewrap util-linux procps git"
   [bench]="python3-ipykernel python3-jupyter-client bubblewrap"
   [full]="valgrind clang"
+  [vm]="qemu-system-x86 busybox-static cpio iproute2"
 )
 
 missing=()

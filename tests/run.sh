@@ -96,7 +96,9 @@ run self plain "as $(id -un)" -LE "$without"
 build sanitize -DCI_SANITIZE=address,undefined
 run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
 [ "$(id -u)" = 0 ] && run user sanitize "sanitizers, as an ordinary user" -LE "$without_c_less"
-[ -n "$full" ] && . "$source/tests/full.sh"
+if [ -n "$full" ]; then
+  . "$source/tests/full.sh"
+fi
 
 echo
 awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s}' "$counts"
