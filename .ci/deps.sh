@@ -9,7 +9,7 @@ declare -A groups=(
   [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip
           clang-format abigail-tools doxygen zip p7zip-full bubblewrap util-linux procps git"
   [bench]="python3-ipykernel python3-jupyter-client bubblewrap"
-  [full]="valgrind clang"
+  [full]="valgrind clang libclang-rt-dev"
   [vm]="qemu-system-x86 busybox-static cpio iproute2"
 )
 
