@@ -63,7 +63,7 @@ enum {
     CII_SETUP_ROOTFS = 87, /* folder with a system; to a zygote 1: a detached mount of it comes with it */
 };
 
-/* What a spare session is made with. One that is asked for may have less memory, processes and files, nothing else. */
+/* What a spare session is made with. One that is asked for may have fewer processes and open files, nothing else. */
 #define CII_PLAIN_MEMORY (UINT64_C(2) << 30)
 #define CII_PLAIN_WORKSPACE (UINT64_C(4) << 30)
 #define CII_PLAIN_INODES UINT64_C(1000000)

@@ -126,7 +126,7 @@ static pid_t spawn_shell(job *j, const char *text, char **env, const int fds[4],
         errno = failure;
         return -1;
     }
-    guest_confine(j->g->spec);
+    guest_confine(j->g->spec, false);
     signal(SIGPIPE, SIG_DFL); /* the interpreter ignores these two, and so its kernels do */
     signal(SIGXFSZ, SIG_DFL);
     tag_set(0, self.tag);

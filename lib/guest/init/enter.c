@@ -98,13 +98,23 @@ static void bind_path(const session_spec *spec, const char *from, const char *to
     must(spec, mount(from, to, NULL, MS_BIND, NULL), to);
 }
 
-static int mount_tmpfs(const session_spec *spec, const char *what) {
+#define PROCESSES_BYTES (UINT64_C(64) << 20)
+
+/* Files on a tmpfs are memory of the session's control group, and stay when its processes are killed: if they could fill
+ * it, no process could be started any more to remove them. So they leave an eighth of it. */
+static uint64_t files_bytes(const session_spec *spec) {
+    uint64_t memory = spec->memory_bytes, reserve = CII_MAX(memory / 8, CII_MIN(PROCESSES_BYTES, memory / 2));
+    return spec->limits & CII_LIMIT_MEMORY_CGROUP ? CII_MIN(spec->workspace_bytes, memory - reserve)
+                                                  : spec->workspace_bytes;
+}
+
+static int mount_tmpfs(const session_spec *spec) {
     char options[96];
-    snprintf(options, sizeof options, "mode=0755,size=%llu,nr_inodes=%llu", (unsigned long long)spec->workspace_bytes,
+    snprintf(options, sizeof options, "mode=0755,size=%llu,nr_inodes=%llu", (unsigned long long)files_bytes(spec),
              (unsigned long long)spec->workspace_inodes);
-    must(spec, mount("tmpfs", "/mnt", "tmpfs", MS_NOSUID | MS_NODEV, options), what);
+    must(spec, mount("tmpfs", "/mnt", "tmpfs", MS_NOSUID | MS_NODEV, options), "mount the session's files");
     int fd = open("/mnt", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(spec, fd, what);
+    must(spec, fd, "open the session's files");
     return fd;
 }
 
@@ -122,20 +132,17 @@ static void write_meminfo(const session_spec *spec) {
     must(spec, pwrite(spec->meminfo_fd, text, (size_t)size, 0), "meminfo");
 }
 
-/* The workspace on a mount of its own, whose other half, "stage", the guest cannot see: what is written there can be
- * renamed into the workspace in one step. Returns a descriptor of the mount's root. */
-static int mount_workspace(const session_spec *spec) {
+/* The workspace: a folder of the host, or "files", whose other half "stage" the guest cannot see: what is written there
+ * can be renamed into the workspace in one step. */
+static void mount_workspace(const session_spec *spec, int base) {
     if (spec->tree_fd >= 0) {
         must(spec, syscall(SYS_move_mount, spec->tree_fd, "", AT_FDCWD, GUEST_ROOT, MOVE_MOUNT_F_EMPTY_PATH),
              "mount the host folder as workspace");
-        return -1;
+        return;
     }
-    int base = mount_tmpfs(spec, "mount the workspace");
     make_dir(spec, base, "files", 0755, spec->uid);
     make_dir(spec, base, "stage", 0700, spec->uid);
     bind_path(spec, "/mnt/files", GUEST_ROOT);
-    must(spec, umount2("/mnt", MNT_DETACH), "mount the workspace");
-    return base;
 }
 
 /* Makes a folder of the session's system one that can be written: what is written lands in a layer of its own, and the
@@ -172,25 +179,33 @@ static void mount_layers(const session_spec *spec, int base) {
     closedir(dir);
 }
 
-/* Home, /tmp, /dev/shm and what is written to a system of the session's own share one tmpfs. */
-static void mount_scratch(session_spec *spec) {
-    _cleanup_close_ int base = mount_tmpfs(spec, "mount the home folder");
+static void mount_home(const session_spec *spec, int base) {
+    int budget = 200;
     make_dir(spec, base, "home", 0755, spec->uid);
+    _cleanup_close_ int home = openat(base, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(spec, home, "home");
+    copy_tree(open(GUEST_HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC), home, spec->uid, 5, &budget);
+    bind_path(spec, "/mnt/home", GUEST_HOME);
+}
+
+/* All that the session writes lies on one tmpfs: workspace, home, /tmp, /dev/shm, and what it changes of a system of its
+ * own. Returns a descriptor of its root. */
+static int mount_files(session_spec *spec) {
+    int base = mount_tmpfs(spec);
+    mount_workspace(spec, base);
+    mount_home(spec, base);
     make_dir(spec, base, "tmp", 01777, spec->uid);
     make_dir(spec, base, "shm", 01777, spec->uid);
     spec->meminfo_fd = openat(base, "meminfo", O_RDWR | O_CREAT | O_CLOEXEC, 0444);
     must(spec, spec->meminfo_fd, "meminfo");
     write_meminfo(spec);
-    _cleanup_close_ int home = openat(base, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int budget = 200;
-    copy_tree(open(GUEST_HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC), home, spec->uid, 5, &budget);
     if (spec->rootfs_fd >= 0)
         mount_layers(spec, base);
-    bind_path(spec, "/mnt/home", GUEST_HOME);
     bind_path(spec, "/mnt/tmp", "/tmp");
     bind_path(spec, "/mnt/shm", "/dev/shm");
     bind_path(spec, "/mnt/meminfo", "/proc/meminfo");
-    must(spec, umount2("/mnt", MNT_DETACH), "mount the home folder");
+    must(spec, umount2("/mnt", MNT_DETACH), "mount the session's files");
+    return base;
 }
 
 /* --- namespaces and identity ---------------------------------------------------------------------------------------- */
@@ -259,6 +274,15 @@ static void install_filters(const session_spec *spec, const uint8_t *file, size_
     }
 }
 
+/* What RLIMIT_DATA counts (proc(5), statm); 0 when it cannot be told. */
+static uint64_t own_data_bytes(void) {
+    unsigned long pages = 0;
+    _cleanup_free_ char *text = cii_fd_read_file(AT_FDCWD, "/proc/self/statm", 256, NULL);
+    return text != NULL && sscanf(text, "%*u %*u %*u %*u %*u %lu", &pages) == 1
+               ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE)
+               : 0;
+}
+
 static void send_ready(const session_spec *spec, int root_fd, int base_fd) {
     _cleanup_buf_ cii_buf message = {0};
     cii_wire_mark mark;
@@ -273,26 +297,28 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
     int namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
     if (spec->network != 2)
         namespaces |= CLONE_NEWNET;
+    spec->inherited_bytes = own_data_bytes();
     must(spec, setsid(), "setsid");
     must(spec, unshare(namespaces), "make the session's namespaces");
     must(spec, mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "mount /proc");
     if (spec->network != 2)
         raise_loopback(spec);
     must(spec, sethostname("ci", 2), "set the host name");
-    _cleanup_close_ int base = mount_workspace(spec);
-    mount_scratch(spec);
+    _cleanup_close_ int base = mount_files(spec);
     must(spec, chdir(GUEST_ROOT), "enter the workspace");
     _cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     must(spec, root, "open the root");
     become_user(spec);
     limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_RTPRIO, 0); /* the host's, where it has any */
+    limit(RLIMIT_NICE, 0);
     drop_privileges(spec);
     install_filters(spec, filter, filter_size);
     must(spec, prctl(PR_SET_DUMPABLE, 0), "PR_SET_DUMPABLE");
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     umask(022);
-    send_ready(spec, root, base);
+    send_ready(spec, root, spec->tree_fd >= 0 ? -1 : base);
     if (spec->control_fd >= 0)
         cii_close(TAKE_FD(spec->setup_fd));
     cii_close(TAKE_FD(spec->tree_fd));
@@ -313,21 +339,25 @@ static void limit_process(pid_t pid, __rlimit_resource_t which, uint64_t value) 
     prlimit(pid, which, &limits, NULL);
 }
 
-void guest_limit_process(const session_spec *spec, pid_t pid) {
+static void limit_resources(const session_spec *spec, pid_t pid, uint64_t inherited_bytes) {
     limit_process(pid, RLIMIT_NOFILE, spec->open_file_count);
     if (!(spec->limits & CII_LIMIT_MEMORY_CGROUP))
-        limit_process(pid, RLIMIT_DATA, spec->memory_bytes);
+        limit_process(pid, RLIMIT_DATA, spec->memory_bytes + inherited_bytes);
     if (!(spec->limits & CII_LIMIT_PIDS_CGROUP))
         limit_process(pid, RLIMIT_NPROC, spec->process_count + 1); /* init counts too */
 }
 
+void guest_limit_kernel(const session_spec *spec, pid_t pid) {
+    limit_resources(spec, pid, spec->inherited_bytes);
+}
+
 /* --- what runs users' code ------------------------------------------------------------------------------------------ */
 
-void guest_confine(const session_spec *spec) {
+void guest_confine(const session_spec *spec, bool is_kernel) {
     for (size_t i = 0; i < spec->cgroup_count; i++)
         if (write(spec->cgroup_fds[i], "0", 1) < 0)
             _exit(125);
-    guest_limit_process(spec, 0);
+    limit_resources(spec, 0, is_kernel ? spec->inherited_bytes : 0);
     setsid();
     signal(SIGINT, SIG_DFL);
     sigset_t none;

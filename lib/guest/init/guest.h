@@ -18,6 +18,8 @@ typedef struct session_spec {
     uint64_t memory_bytes;
     uint64_t workspace_bytes;
     uint64_t workspace_inodes;
+    uint64_t
+        inherited_bytes; /* data that a kernel has from the interpreter it is forked from: not the session's doing */
     uint32_t process_count;
     uint32_t open_file_count;
     int network;
@@ -39,11 +41,11 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size);
 /* A spare becomes somebody's session: takes the limits over. */
 void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size);
 /* The same for a process that runs already. */
-void guest_limit_process(const session_spec *spec, pid_t pid);
+void guest_limit_kernel(const session_spec *spec, pid_t pid);
 void session_take_field(session_spec *spec, const cii_wire_field *field);
 /* What every process that runs a user's code does first: limits, cgroup, session of its own, no signal blocked and SIGINT
  * as by default. Between fork or vfork and exec: async-signal-safe. */
-void guest_confine(const session_spec *spec);
+void guest_confine(const session_spec *spec, bool is_kernel);
 
 /* kill.c: processes are told apart by a tag that they inherit: the soft limit of RLIMIT_LOCKS, which Linux has not used
  * since 2.4.25. So they are found wherever they have re-parented to, and those of other calls are left alone. */

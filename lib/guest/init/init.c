@@ -563,7 +563,7 @@ static void setup_ready(watch *w, uint32_t events _unused_) {
     guest_adopt(g->spec, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
     for (const kernel *k = g->kernels; k != NULL; k = k->next)
         if (k->pid > 0)
-            guest_limit_process(g->spec, k->pid);
+            guest_limit_kernel(g->spec, k->pid);
     g->spec->control_fd = g->control.fd = fd;
     watch_set(g, &g->control, EPOLLIN);
 }

@@ -18,7 +18,8 @@
 #include <ci/sys/sandbox.h>
 
 #define KERNELS_MAX 32
-#define SETTLE_MS 200 /* code may have blocked the signal: then nothing is on its way */
+#define MEMORY_LOST 71 /* a kernel's exit status when it has no memory left to answer with */
+#define SETTLE_MS 200  /* code may have blocked the signal: then nothing is on its way */
 #define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
 
 /* --- output -------------------------------------------------------------------------------------------------------- */
@@ -344,7 +345,7 @@ int kernel_enter(guest *g) {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int channel = fcntl(g->fork_fds[0], F_DUPFD, 4), out = fcntl(g->fork_fds[1], F_DUPFD, 4),
         err = fcntl(g->fork_fds[2], F_DUPFD, 4);
-    guest_confine(g->spec); /* now: it needs descriptors of init's, and limits how many there can be */
+    guest_confine(g->spec, true); /* now: it needs descriptors of init's, and limits how many there can be */
     if (null < 0 || channel < 0 || out < 0 || err < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
         dup3(channel, 3, O_CLOEXEC) < 0)
         _exit(125);
@@ -367,6 +368,10 @@ static void describe_end(done_info *info, const job *j, int wait_status, char *t
         info->name = info->outcome == CI_OUTCOME_MEMORY_LIMIT ? "MemoryLimit" : "Signal";
         snprintf(text, size, "the interpreter was ended by signal %d (%s); variables are lost", WTERMSIG(wait_status),
                  strsignal(WTERMSIG(wait_status)));
+    } else if (WEXITSTATUS(wait_status) == MEMORY_LOST && !(j->g->spec->limits & CII_LIMIT_MEMORY_CGROUP)) {
+        info->outcome = CI_OUTCOME_MEMORY_LIMIT;
+        info->name = "MemoryLimit";
+        snprintf(text, size, "the interpreter had no memory left to go on with; variables are lost");
     } else {
         info->outcome = CI_OUTCOME_LOST;
         info->name = "KernelLost";

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 
 #include "base/json.h"
 #include "os/fd.h"
@@ -373,6 +374,9 @@ ci_status local_info(void *session, char **ret_json, ci_error **ret_error) {
                         s->limits & CII_LIMIT_MEMORY_CGROUP ? "cgroup, for the whole session"
                                                             : "rlimit, for each process");
     cii_json_key_string(w, "processLimitBy", s->limits & CII_LIMIT_PIDS_CGROUP ? "cgroup" : "rlimit");
+    struct statvfs files;
+    if (s->base_fd >= 0 && fstatvfs(s->base_fd, &files) == 0)
+        cii_json_key_int(w, "filesBytes", (int64_t)(files.f_blocks * files.f_frsize));
     cii_json_key_int(w, "hostUid", s->uid);
     cii_json_key(w, "guest");
     if (good)

@@ -487,6 +487,22 @@ def test_the_memory_limit_ends_the_run_not_the_session(open_session: OpenSession
     lives(session)
 
 
+@pytest.mark.parametrize("limit", [1, 1 << 20, 24 << 20])
+def test_a_limit_too_small_to_work_with_is_told_and_not_waited_for(open_session: OpenSession, limit: int) -> None:
+    session = open_session(memory_bytes=limit, timeout=50)
+    for _ in range(2):
+        result = session.run_code("x = bytearray(1 << 30)")
+        assert result.outcome is Outcome.MEMORY_LIMIT or result.error_name == "MemoryError", result.error_message
+
+
+def test_files_leave_room_for_the_processes_that_remove_them(open_session: OpenSession) -> None:
+    session = open_session(memory_bytes=256 << 20, timeout=60)
+    for place in ("/dev/shm", "/tmp", "/workspace"):
+        session.run_command(f"head -c 400M /dev/zero > {place}/big")
+        assert session.run_code("2").value == "2"
+    assert session.run_command("rm /dev/shm/big /tmp/big big && echo removed").stdout == "removed\n"
+
+
 def test_the_process_limit_holds(open_session: OpenSession) -> None:
     session = open_session(process_count=20, timeout=60)
     result = session.run_code(

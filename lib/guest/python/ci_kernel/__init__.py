@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Any, Dict, List, NoReturn, Optional
 
+from .channel import MEMORY_LOST
 from .kernel import Kernel
 from .prepared import Prepared
 from .private import ROOT
@@ -49,12 +50,15 @@ def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
 
 def serve(channel_fd: int) -> NoReturn:
     """Is a kernel, and never returns. Descriptors 0, 1 and 2, environment and working folder are the session's."""
-    _reseed()
-    _make_natural()
-    if _prepared.front_end is None:
-        _prepared.make_front_end()
-        _prepared.finish()
-    Kernel(channel_fd, _prepared).serve()
+    try:
+        _reseed()
+        _make_natural()
+        if _prepared.front_end is None:
+            _prepared.make_front_end()
+            _prepared.finish()
+        Kernel(channel_fd, _prepared).serve()
+    except MemoryError:  # not even one could be made
+        os._exit(MEMORY_LOST)
     os._exit(0)
 
 

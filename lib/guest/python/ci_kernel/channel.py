@@ -29,6 +29,8 @@ ITEM_DROPPED = 41
 _MORE = 1
 _HIGH = 900
 _PROTOCOL_LOST = 70
+MEMORY_LOST = 71  # init knows it
+_SHORTAGES_MAX = 100
 _head = Struct("<IBBH")
 _field = Struct("<BI")
 _int = Struct("<q")
@@ -63,6 +65,8 @@ class Channel:
         self._poll_in_handler.register(self._fd, POLLIN)
         self.reading = False  # from the first byte of a request on; its reader resets it
         self.trouble = None
+        self.shortages = 0  # of memory, since the last message was sent
+        self._chunk = 1 << 18
 
     def close(self):
         close(self._fd)
@@ -70,6 +74,15 @@ class Channel:
     def give_up(self):
         """Ends the process: what came makes no sense."""
         _exit(_PROTOCOL_LOST)
+
+    def endure(self, error):
+        """Goes on after an exception. Without memory for so much as a message the process ends, or it would try for ever."""
+        self.trouble = error
+        if issubclass(type(error), MemoryError):
+            self._chunk = 1 << 12
+            self.shortages += 1
+            if self.shortages > _SHORTAGES_MAX:
+                _exit(MEMORY_LOST)
 
     def has_request(self):
         """Whether a message has come, or part of one. For handlers of signals."""
@@ -83,7 +96,7 @@ class Channel:
                 return message
             if not self.reading:
                 self._wait()
-            data = self._insist(read, 1 << 18)
+            data = self._insist(read, self._chunk)
             if not data:
                 _exit(0)
             self._input += data
@@ -104,6 +117,7 @@ class Channel:
             while out:
                 out = out[self._insist(write, out) :]
             if not more:
+                self.shortages = 0
                 return
 
     def _wait(self):
@@ -111,7 +125,7 @@ class Channel:
             try:
                 self.reading = bool(self._poll.poll())
             except BaseException as error:
-                self.trouble = error
+                self.endure(error)
 
     def _insist(self, function, argument):
         """read() or write() until it has happened."""
@@ -125,7 +139,9 @@ class Channel:
                     _exit(_PROTOCOL_LOST)
                 self.trouble = error
             except BaseException as error:
-                self.trouble = error
+                self.endure(error)
+                if argument > self._chunk and function is read:
+                    argument = self._chunk
         return done[0]
 
     def _parse(self):

@@ -173,8 +173,9 @@ class Kernel:
         while True:
             try:
                 self._serve_one()
-            except BaseException:  # a handler of another signal raised; the cell it was meant for is over
+            except BaseException as error:  # a handler of another signal raised; the cell it was meant for is over
                 self._leave_if_forked(None)
+                self._channel.endure(error)
 
     def _serve_one(self):
         kind, fields = self._channel.receive()
