@@ -48,6 +48,7 @@ typedef struct zygote {
     zygote_state state;
     const char *preload;
     char *failure;
+    char *info; /* what it says of itself when it is ready: JSON */
 } zygote;
 
 typedef struct waiter {
@@ -84,11 +85,12 @@ static struct {
 
 /* --- telling the library --------------------------------------------------------------------------------------------- */
 
-static void send_message(int fd, uint8_t type, const ci_error *error) {
+static void send_message(int fd, uint8_t type, const ci_error *error, const char *info) {
     _cleanup_buf_ cii_buf message = {0};
     cii_wire_mark mark;
     cii_wire_begin(&message, type, &mark);
     cii_wire_put_str(&message, CII_SETUP_BUILD, CI_BUILD_ID);
+    cii_wire_put_str(&message, CII_SETUP_INFO, info);
     if (error != NULL) {
         cii_wire_put_int(&message, CII_SETUP_STATUS, ci_error_status(error));
         cii_wire_put_int(&message, CII_SETUP_ERRNO, ci_error_errno(error));
@@ -102,7 +104,7 @@ static void send_message(int fd, uint8_t type, const ci_error *error) {
 static void refuse_text(int fd, ci_status status, const char *text) {
     _cleanup_error_ ci_error *error = NULL;
     cii_error_set(&error, status, DOMAIN, "%s", text);
-    send_message(fd, CII_SETUP_REFUSED, error);
+    send_message(fd, CII_SETUP_REFUSED, error, NULL);
 }
 
 /* Refuses a session. The library's SESSION is taken out of its socket first: one that is closed with something unread
@@ -113,7 +115,7 @@ static void refuse_setup(int fd, const ci_error *error) {
     size_t count = 0;
     if (cii_fd_recv(fd, &byte, sizeof byte, &control, 1, &count, MSG_DONTWAIT) > 0)
         cii_close(control);
-    send_message(fd, CII_SETUP_REFUSED, error);
+    send_message(fd, CII_SETUP_REFUSED, error, NULL);
 }
 
 static void refuse_setup_text(int fd, ci_status status, const char *text) {
@@ -223,10 +225,12 @@ static void wake(family *f) {
         f->waiters = w->next;
         const zygote *z = wants_full() ? &f->full : &f->bare;
         if (z->state == ZYGOTE_READY)
-            send_message(w->fd, CII_SETUP_HELLO_OK, NULL);
+            send_message(w->fd, CII_SETUP_HELLO_OK, NULL, z->info);
         else
             refuse_text(w->fd, CI_ERR_IO,
-                        z->failure != NULL ? z->failure : "the interpreter ended while it was prepared");
+                        z->failure != NULL        ? z->failure
+                        : f->bare.failure != NULL ? f->bare.failure
+                                                  : "the interpreter ended while it was prepared");
         cii_close(w->fd);
         free(w);
     }
@@ -384,6 +388,15 @@ static void zygote_refused(zygote *z, const uint8_t *data, size_t size) {
                                 error_number != 0 ? ": " : "", error_number != 0 ? strerror(error_number) : "");
 }
 
+static void take_info(zygote *z, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    free(TAKE_PTR(z->info));
+    while (cii_wire_next(data, size, &cursor, &field) == 1)
+        if (field.key == CII_SETUP_INFO && z->info == NULL)
+            z->info = strndup((const char *)field.data, field.size);
+}
+
 static void zygote_ready(family *f, zygote *z) {
     static uint8_t message[CII_SETUP_MESSAGE_MAX];
     cii_wire_frame_head head;
@@ -402,6 +415,7 @@ static void zygote_ready(family *f, zygote *z) {
         zygote_forked(z, pidfd);
     } else if (head.type == CII_SETUP_ZYGOTE_READY) {
         z->state = ZYGOTE_READY;
+        take_info(z, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
         dispatch(f);
         ensure_zygotes(f);
         if (z == &f->full) { /* nobody needs the bare one any more; it ends when nobody holds its socket */
@@ -601,7 +615,7 @@ static void prepare(const request *r, int reply_fd) {
     family *f = find_family(r->python, NULL, r->network == 2, &error);
     waiter *w = f != NULL ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
-        send_message(reply_fd, CII_SETUP_REFUSED, error);
+        send_message(reply_fd, CII_SETUP_REFUSED, error, NULL);
         cii_close(reply_fd);
         return;
     }
@@ -752,6 +766,11 @@ static void end_family(family *f) {
     f->spare = NULL;
 }
 
+static void free_zygote(zygote *z) {
+    free(z->failure);
+    free(z->info);
+}
+
 static void end_idle_families(void) {
     int64_t now = cii_clock_ms();
     for (family **at = &supervisor.families; *at != NULL;) {
@@ -764,8 +783,8 @@ static void end_idle_families(void) {
         }
         *at = f->next;
         interpreter_free(&f->python);
-        free(f->bare.failure);
-        free(f->full.failure);
+        free_zygote(&f->bare);
+        free_zygote(&f->full);
         free(f);
     }
 }
@@ -832,10 +851,10 @@ int main(void) {
         return 1;
     }
     if (set_up(&hello, &error) != CI_OK)
-        send_message(HOST_FD, CII_SETUP_REFUSED, error);
+        send_message(HOST_FD, CII_SETUP_REFUSED, error, NULL);
     else {
         prctl(PR_SET_DUMPABLE, 0); /* not before the template's maps were written through /proc */
-        send_message(HOST_FD, CII_SETUP_HELLO_OK, NULL);
+        send_message(HOST_FD, CII_SETUP_HELLO_OK, NULL, NULL);
         while (serve())
             ;
     }

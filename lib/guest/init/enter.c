@@ -25,6 +25,9 @@
 #include "guest/init/guest.h"
 #include "os/fd.h"
 
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1
+#endif
 #ifndef MOVE_MOUNT_F_EMPTY_PATH
 #define MOVE_MOUNT_F_EMPTY_PATH 0x00000004
 #endif
@@ -63,7 +66,8 @@ static void copy_file(int from, int to_dir, const char *name, uint32_t uid) {
 
 /* Copies what the zygote left in its home (caches of fonts and the like): plain files and folders, a bounded number. */
 static void copy_tree(int from, int to, uint32_t uid, int depth, int *budget) {
-    DIR *dir = fdopendir(from);
+    struct stat folder;
+    DIR *dir = fstat(from, &folder) == 0 ? fdopendir(from) : NULL;
     if (dir == NULL) {
         cii_close(from);
         return;
@@ -75,7 +79,7 @@ static void copy_tree(int from, int to, uint32_t uid, int depth, int *budget) {
         --*budget;
         _cleanup_close_ int source = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
         struct stat st;
-        if (source < 0 || fstat(source, &st) < 0)
+        if (source < 0 || fstat(source, &st) < 0 || st.st_dev != folder.st_dev)
             continue;
         if (S_ISREG(st.st_mode))
             copy_file(source, to, name, uid);
@@ -188,10 +192,33 @@ static void mount_home(const session_spec *spec, int base) {
     bind_path(spec, "/mnt/home", GUEST_HOME);
 }
 
+static void make_parents(const session_spec *spec, const char *path) {
+    _cleanup_free_ char *copy = strdup(path);
+    for (char *slash = copy != NULL ? strchr(copy + 1, '/') : NULL; slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        must(spec, mkdir(copy, 0755) < 0 && errno != EEXIST ? -1 : 0, copy);
+        *slash = '/';
+    }
+}
+
+/* What the interpreter has below /tmp or home goes on top of the session's own. */
+static void uncover(const session_spec *spec, const int trees[GUEST_COVERED_MAX]) {
+    for (size_t i = 0; spec->covered[i] != NULL; i++) {
+        make_parents(spec, spec->covered[i]);
+        must(spec, mkdir(spec->covered[i], 0755) < 0 && errno != EEXIST ? -1 : 0, spec->covered[i]);
+        must(spec, syscall(SYS_move_mount, trees[i], "", AT_FDCWD, spec->covered[i], MOVE_MOUNT_F_EMPTY_PATH),
+             spec->covered[i]);
+        cii_close(trees[i]);
+    }
+}
+
 /* All that the session writes lies on one tmpfs: workspace, home, /tmp, /dev/shm, and what it changes of a system of its
  * own. Returns a descriptor of its root. */
 static int mount_files(session_spec *spec) {
-    int base = mount_tmpfs(spec);
+    int base = mount_tmpfs(spec), trees[GUEST_COVERED_MAX];
+    for (size_t i = 0; spec->covered[i] != NULL; i++)
+        must(spec, trees[i] = (int)syscall(SYS_open_tree, AT_FDCWD, spec->covered[i], OPEN_TREE_CLONE | O_CLOEXEC),
+             spec->covered[i]);
     mount_workspace(spec, base);
     mount_home(spec, base);
     make_dir(spec, base, "tmp", 01777, spec->uid);
@@ -204,6 +231,7 @@ static int mount_files(session_spec *spec) {
     bind_path(spec, "/mnt/tmp", "/tmp");
     bind_path(spec, "/mnt/shm", "/dev/shm");
     bind_path(spec, "/mnt/meminfo", "/proc/meminfo");
+    uncover(spec, trees);
     must(spec, umount2("/mnt", MNT_DETACH), "mount the session's files");
     return base;
 }

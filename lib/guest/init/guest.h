@@ -12,6 +12,7 @@
 #define GUEST_UID 1000 /* as the session sees itself */
 #define GUEST_ROOT "/workspace"
 #define GUEST_HOME "/home/user"
+#define GUEST_COVERED_MAX 4
 
 /* What the session is to be, read from its setup socket. */
 typedef struct session_spec {
@@ -33,7 +34,8 @@ typedef struct session_spec {
     int oom_fd;                           /* event file of the memory cgroup, or -1 */
     int cgroup_fds[CII_SETUP_CGROUP_MAX]; /* "0" written here moves the writer */
     size_t cgroup_count;
-    char **env; /* NULL-ended */
+    char **env;           /* NULL-ended */
+    char *const *covered; /* what is mounted where the session lays its own /tmp and home over it; NULL-ended */
 } session_spec;
 
 /* enter.c: becomes the session's init, or reports to the library and ends. */

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +25,7 @@ static struct {
     void *filter;
     size_t filter_size;
     int pid_namespace_fd;
+    char *covered[GUEST_COVERED_MAX + 1];
     session_spec spec;
     guest *guest;
 } zygote = {.pid_namespace_fd = -1};
@@ -41,6 +43,35 @@ static int send_to_supervisor(const cii_buf *message, int fd) {
     return cii_fd_send(SUPERVISOR_FD, message->data, message->size, &fd, fd >= 0 ? 1 : 0, 0) < 0 ? -1 : 0;
 }
 
+/* Turns the octal escapes of mountinfo (proc(5)) back, in place. */
+static void unescape(char *text) {
+    char *out = text;
+    for (const char *in = text; *in != 0; out++)
+        if (in[0] == '\\' && in[1] != 0 && in[2] != 0 && in[3] != 0) {
+            *out = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+            in += 4;
+        } else {
+            *out = *in++;
+        }
+    *out = 0;
+}
+
+/* An interpreter's folder may lie below /tmp or in a home called like the session's. */
+static void find_covered(void) {
+    char *rest = NULL;
+    _cleanup_free_ char *text = cii_fd_read_file(AT_FDCWD, "/proc/self/mountinfo", 1 << 20, NULL);
+    size_t count = 0;
+    for (char *line = text != NULL ? strtok_r(text, "\n", &rest) : NULL; line != NULL && count < GUEST_COVERED_MAX;
+         line = strtok_r(NULL, "\n", &rest)) {
+        char path[4096];
+        if (sscanf(line, "%*s %*s %*s %*s %4095s", path) != 1)
+            continue;
+        unescape(path);
+        if (cii_str_starts(path, "/tmp/") || cii_str_starts(path, GUEST_HOME "/"))
+            zygote.covered[count++] = strdup(path);
+    }
+}
+
 /* Once, after the imports: the interpreter is ready to be forked. 0, or -1. */
 int ci_guest_zygote_start(const char *info_json) {
     struct stat st;
@@ -52,6 +83,7 @@ int ci_guest_zygote_start(const char *info_json) {
     zygote.filter_size = (size_t)st.st_size;
     close(FILTER_FD);
     zygote.pid_namespace_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    find_covered();
     signal(SIGCHLD, SIG_IGN); /* inits are watched by the supervisor, and reaped by the kernel */
     cii_wire_begin(&message, CII_SETUP_ZYGOTE_READY, &mark);
     cii_wire_put_str(&message, CII_SETUP_BUILD, CI_BUILD_ID);
@@ -65,8 +97,13 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
     cii_wire_field field;
     size_t cursor = 0, next = 0;
     bool tree = false, rootfs = false, oom = false;
-    *spec = (session_spec){
-        .setup_fd = -1, .control_fd = -1, .tree_fd = -1, .rootfs_fd = -1, .oom_fd = -1, .meminfo_fd = -1};
+    *spec = (session_spec){.setup_fd = -1,
+                           .control_fd = -1,
+                           .tree_fd = -1,
+                           .rootfs_fd = -1,
+                           .oom_fd = -1,
+                           .meminfo_fd = -1,
+                           .covered = zygote.covered};
     while (cii_wire_next(data, size, &cursor, &field) == 1) {
         if (field.key == CII_SETUP_UID)
             spec->uid = (uint32_t)cii_wire_int(&field);

@@ -2,7 +2,8 @@
 
 Started by the supervisor inside a read-only root with two descriptors (3: the supervisor, 4: the system call filter) as
 `zygote.py LIBRARY PRELOAD`. PRELOAD is "bare" (nothing but this), "" (IPython) or module names by comma. It imports,
-says that it is ready, and forks whenever the supervisor asks. The fork becomes the session's init, in libci_guest.so; it
+says that it is ready, and forks whenever the supervisor asks. A process with threads cannot be forked: where a module has
+left some behind it begins anew without it. The fork becomes the session's init, in libci_guest.so; it
 comes back here only to fork kernels, because only the interpreter knows how to fork itself.
 """
 
@@ -44,6 +45,12 @@ def prepare(kernel, preload):
             if "No module named" in why:
                 del report["failed"][name]
     return report
+
+
+def begin_anew(report):
+    """The same program with what can be loaded; what cannot comes as an argument, so that it is told."""
+    names, failed = ",".join(report["loaded"]), json.dumps(report["failed"])
+    os.execv(sys.executable, [sys.executable, *sys.argv[:2], names, failed])
 
 
 def open_user_site():
@@ -97,6 +104,10 @@ def main():
         refuse("the interpreter cannot be a kernel: %s: %s" % (type(error).__name__, error))
     library.ci_guest_session_env.restype = ctypes.c_char_p
     report = prepare(kernel, sys.argv[2])
+    if len(sys.argv) > 3:
+        report["failed"].update(json.loads(sys.argv[3]))
+    elif len(os.listdir("/proc/self/task")) > 1:
+        begin_anew(report)
     gc.collect()
     gc.freeze()
     if library.ci_guest_zygote_start(json.dumps(report).encode()) < 0:

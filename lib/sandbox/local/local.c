@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/options.h"
 #include "base/str.h"
 #include "os/fd.h"
@@ -25,6 +26,8 @@ typedef struct local {
     int socket_fd; /* to the supervisor */
     int pidfd;
     char *python;
+    ci_log_cb log; /* NULL: none */
+    void *log_user;
 } local;
 
 /* --- the supervisor --------------------------------------------------------------------------------------------------- */
@@ -154,6 +157,7 @@ typedef struct reply_op {
     ci_op op;
     int fd;
     local_session *session; /* opening: the session to be; NULL: preparing */
+    const local *local;     /* preparing */
     void **ret_session;
 } reply_op;
 
@@ -198,9 +202,29 @@ static ci_status take_session(reply_op *r, const uint8_t *data, size_t size, int
     return status;
 }
 
+/* Modules that could not be imported beforehand; code that imports them meets the same. */
+static void tell_preload(const local *l, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (l->log != NULL && cii_wire_next(data, size, &cursor, &field) == 1) {
+        _cleanup_json_ cii_json *info = NULL;
+        if (field.key != CII_SETUP_INFO ||
+            cii_json_parse((const char *)field.data, field.size, 0, &info, NULL) != CI_OK)
+            continue;
+        const cii_json *failed = cii_json_get(info, "failed");
+        for (size_t i = 0; i < cii_json_count(failed); i++) {
+            const char *why = cii_json_text_of(cii_json_at(failed, i), NULL);
+            _cleanup_free_ char *text =
+                cii_str_printf("preload: %s: %s", cii_json_key_at(failed, i, NULL), why != NULL ? why : "?");
+            if (text != NULL)
+                l->log(l->log_user, CI_LOG_WARNING, LOCAL_DOMAIN, text);
+        }
+    }
+}
+
 static int32_t reply_process(ci_op *op, ci_error **ret_error) {
     reply_op *r = (reply_op *)op;
-    uint8_t message[8192];
+    uint8_t message[32768];
     cii_wire_frame_head head;
     int fds[2] = {-1, -1};
     size_t fd_count = 0;
@@ -217,8 +241,10 @@ static int32_t reply_process(ci_op *op, ci_error **ret_error) {
     else if (r->session != NULL)
         status =
             take_session(r, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE, fds, fd_count, ret_error);
-    else
+    else {
+        tell_preload(r->local, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
         status = CI_OK;
+    }
     cii_close(fds[0]);
     cii_close(fds[1]);
     return status == CI_OK ? 1 : status;
@@ -266,6 +292,7 @@ static ci_status local_prepare(void *impl, ci_op **ret_op, ci_error **ret_error)
     if (r == NULL)
         return cii_error_nomem(ret_error);
     ours = -1;
+    r->local = l;
     *ret_op = &r->op;
     return CI_OK;
 }
@@ -431,6 +458,8 @@ ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandb
         return cii_error_nomem(ret_error);
     }
     l->socket_fd = l->pidfd = -1;
+    l->log = own.log;
+    l->log_user = own.log_user;
     status = start_supervisor(l, &own, ret_error);
     if (status == CI_OK)
         status = ci_sandbox_new(&local_ops, l, ret_sandbox, ret_error);

@@ -88,6 +88,7 @@ def test_a_kernel_says_what_it_is(make):
         "implementation": "cpython",
         "ipython": None,
         "preloaded": [],
+        "notPreloaded": {},
     }
 
 

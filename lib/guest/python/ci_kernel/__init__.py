@@ -27,9 +27,10 @@ _prepared = Prepared()
 
 def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
     """Makes a process ready to be forked into kernels: IPython, then the modules of the list. bare: neither, so that
-    kernels import IPython themselves. Returns {"loaded": [...], "failed": {module: why}, "ipython": bool}. A module
-    that leaves threads behind counts as failed, and the process is then no good for forking."""
-    failed = {}
+    kernels import IPython themselves. Returns {"loaded": [...], "failed": {module: why}, "ipython": bool}, of which
+    kernels tell what "failed" holds when they are forked. A module that leaves threads behind counts as failed, and the
+    process is then no good for forking."""
+    failed = _prepared.failed
     if not bare:
         _prepared.make_front_end()
         for name in preload or []:
@@ -68,7 +69,7 @@ def _load(name: str) -> Optional[str]:
     try:
         importlib.import_module(name)
     except BaseException as error:
-        return "%s: %s" % (type(error).__name__, error)
+        return " ".join(("%s: %s" % (type(error).__name__, error)).split())[:300]
     return "it starts threads" if _thread_count() > max(before, 1) else None
 
 

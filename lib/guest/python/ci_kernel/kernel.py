@@ -146,7 +146,7 @@ class Surroundings:
 class Kernel:
     def __init__(self, channel_fd, prepared):
         self._pid = getpid()
-        self._preloaded = prepared.loaded
+        self._preloaded, self._not_preloaded = prepared.loaded, prepared.failed
         self._essentials = prepared.essentials
         self._front_end = prepared.front_end
         self._figures = prepared.figures
@@ -198,6 +198,7 @@ class Kernel:
             "implementation": sys.implementation.name,
             "ipython": self._front_end.version,
             "preloaded": self._preloaded,
+            "notPreloaded": self._not_preloaded,
         }
 
     def _answer(self, request):

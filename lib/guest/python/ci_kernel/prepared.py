@@ -7,7 +7,7 @@ from .private import BUILTINS as __builtins__  # noqa: F401
 import builtins
 import warnings
 from types import ModuleType
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from .figures import Figures
 from .plain import Plain
@@ -22,6 +22,7 @@ class Prepared:
         self.essentials: Optional[Essentials] = None
         self.figures: Optional[Figures] = None
         self.loaded: List[str] = []
+        self.failed: Dict[str, str] = {}  # modules that were to be loaded too, and why they are not
 
     def make_front_end(self) -> None:
         """IPython where it works, the plain interpreter otherwise."""
