@@ -175,6 +175,11 @@ class IPythonFrontEnd(Plain):
         self._trigger("post_execute")
         self._trigger("post_run_cell", None)
 
+    def forget(self):
+        history = self.shell.history_manager
+        history.input_hist_raw.pop()
+        history.input_hist_parsed.pop()
+
     def take_failure(self):
         failure, self.shell.failure = self.shell.failure, None
         return failure

@@ -169,6 +169,7 @@ class Kernel:
     # --- the conversation ----------------------------------------------------------------------------------------
 
     def serve(self):
+        self._warm_up()
         self._channel.send(wire.READY, [(wire.INFO, json.dumps(self._info()).encode())])
         while True:
             try:
@@ -176,6 +177,13 @@ class Kernel:
             except BaseException as error:  # a handler of another signal raised; the cell it was meant for is over
                 self._leave_if_forked(None)
                 self._channel.endure(error)
+
+    def _warm_up(self):
+        """Runs a cell of nothing: memory that is touched for the first time after a fork is copied page by page, which is
+        better done before the first cell has come."""
+        self._count = -1
+        self._answer(Request([(wire.TEXT, b"None")]))
+        self._front_end.forget()
 
     def _serve_one(self):
         kind, fields = self._channel.receive()

@@ -47,6 +47,9 @@ class Plain:
     def end(self):
         """A cell has run."""
 
+    def forget(self):
+        """The cell that has run was nobody's."""
+
     def take_failure(self):
         """An exception of the cell's code that has been caught on the way, or None."""
 
