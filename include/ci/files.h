@@ -38,11 +38,12 @@ typedef struct ci_file_op_options {
     size_t content_count;           /**< How many. */
     int64_t timeout_ms;             /**< Deadline; 0: the session's; negative: none. */
     int32_t operation;              /**< A `CI_FILE_OP_` value. */
+    int32_t reserved;               /**< 0. */
 } ci_file_op_options;
 
 /** Initializer for ::ci_file_op_options. */
 #define CI_FILE_OP_OPTIONS_INIT \
-    { sizeof(ci_file_op_options), NULL, 0, NULL, 0, 0, 0 }
+    { sizeof(ci_file_op_options), NULL, 0, NULL, 0, 0, 0, 0 }
 
 /**
  * @brief Reads, writes, lists or removes files. With several paths the good ones are done and each bad one is named in

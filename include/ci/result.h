@@ -86,6 +86,7 @@ typedef struct ci_file_info {
     int32_t is_text;        /**< 1 when data is valid UTF-8 without NUL. */
     uint32_t entry_count;   /**< For an archive: entries unpacked. */
     uint32_t refused_count; /**< For an archive: entries refused; each refusal follows as an entry of its own. */
+    int32_t reserved;       /**< 0. */
 } ci_file_info;
 
 /** One rich item of a result (an image, an HTML table). Set struct_size before the call. */

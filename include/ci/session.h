@@ -128,11 +128,12 @@ typedef struct ci_run_options {
     ci_output_cb output;    /**< Gets output as it comes; NULL: none. */
     void *output_user;      /**< Given to output. */
     uint32_t flags;         /**< `CI_RUN_` flags. */
+    int32_t reserved;       /**< 0. */
 } ci_run_options;
 
 /** Initializer for ::ci_run_options. */
 #define CI_RUN_OPTIONS_INIT \
-    { sizeof(ci_run_options), NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, 0 }
+    { sizeof(ci_run_options), NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, 0, 0 }
 
 /**
  * @brief Opens a session: a sandbox with its kernels, its root folder, and the workspace's uploads in it. Blocks until

@@ -35,6 +35,13 @@ ci_status cii_options_copy(void *ret_options, size_t size, const void *from, con
     return CI_OK;
 }
 
+ci_status cii_reserved_check(int32_t reserved, const char *what, ci_error **ret_error) {
+    if (reserved == 0)
+        return CI_OK;
+    return cii_error_set(ret_error, CI_ERR_INVALID, "base", "%s: reserved is %d; this version knows only 0", what,
+                         reserved);
+}
+
 ci_status cii_table_copy(void *ret_table, size_t size, const void *from, const void *defaults, size_t first_slot,
                          const char *what, ci_error **ret_error) {
     size_t given = size_of(from);

@@ -8,6 +8,9 @@
  * tail must be zero. `from` NULL: all zeros. ret_options->struct_size is `size` afterwards. `what` names the struct. */
 ci_status cii_options_copy(void *ret_options, size_t size, const void *from, const char *what, ci_error **ret_error);
 
+/* A field that has no meaning yet: a newer caller's is refused, as the unknown tail of a larger struct is. */
+ci_status cii_reserved_check(int32_t reserved, const char *what, ci_error **ret_error);
+
 /* Copies a backend's table: an unknown tail is ignored, missing slots and NULL slots (from `first_slot`, the offset of
  * the first function pointer, on) are taken from `defaults`. */
 ci_status cii_table_copy(void *ret_table, size_t size, const void *from, const void *defaults, size_t first_slot,

@@ -250,6 +250,8 @@ ci_status ci_file_op_start(ci_session *session, const ci_file_op_options *option
     if (status == CI_OK)
         status = cii_options_copy(&o, sizeof o, options, "ci_file_op_options", ret_error);
     if (status == CI_OK)
+        status = cii_reserved_check(o.reserved, "ci_file_op_options", ret_error);
+    if (status == CI_OK)
         status = check(&o, ret_error);
     if (status < 0)
         return status;

@@ -422,7 +422,8 @@ static void run_drop(ci_call *call) {
 static const cii_call_ops *kind_ops(int32_t kind) {
     static const cii_call_ops ops[] = {
         [CI_RUN_CODE] = {.name = "execute", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
-        [CI_RUN_COMMAND] = {.name = "command", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
+        [CI_RUN_COMMAND] =
+            {.name = "command", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
         [CI_RUN_TASK] = {.name = "task", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
         [CI_RUN_TASK_POLL] = {.name = "task poll", .step = run_step, .drop = run_drop, .stops_itself = true},
         [CI_RUN_TASK_STOP] = {.name = "task stop", .step = run_step, .drop = run_drop, .stops_itself = true},
@@ -595,6 +596,8 @@ static ci_status prepare(ci_session *session, const ci_run_options *given, bool 
     ci_status status = cii_session_check(session, ret_error);
     if (status == CI_OK)
         status = cii_options_copy(ret_options, sizeof *ret_options, given, "ci_run_options", ret_error);
+    if (status == CI_OK)
+        status = cii_reserved_check(ret_options->reserved, "ci_run_options", ret_error);
     if (status == CI_OK)
         status = check_options(session, ret_options, code, ret_error);
     return status;

@@ -1,4 +1,6 @@
-"""Each public header compiles alone, as C99, C11 and C++11, without a warning, and includes only what it may.
+"""Each public header compiles alone, as C99, C11 and C++11, without a warning, and includes only what it may. No public
+struct has padding: a field that takes its place later would not change the size, and be read from an older caller's
+uninitialised memory.
 
 usage: headers.py CC CXX
 """
@@ -20,14 +22,25 @@ def compile_alone(compiler: str, language: str, standard: str, header: str) -> s
     return "" if done.returncode == 0 else f"{header} as {standard}:\n{done.stderr}"
 
 
+def padding(compiler: str, language: str, standard: str) -> str:
+    structs = [name for header in HEADERS for name in re.findall(r"^(?:typedef )?struct (\w+) \{", header.read_text(), re.M)]
+    assert structs, "no struct found"
+    source = [f"#include <{short(header)}>" for header in HEADERS]
+    source += [f"extern char size_of_{name}[sizeof(struct {name})];" for name in structs]  # clang lays out what is used
+    done = subprocess.run([compiler, "-x", language, f"-std={standard}", *STRICT, "-Wpadded", "-"], text=True,
+                          input="\n".join(source) + "\n", capture_output=True)
+    return "" if done.returncode == 0 else f"padding, as {standard}:\n{done.stderr}"
+
+
 def main() -> int:
     cc, cxx = sys.argv[1:3]
     faults = []
+    modes = ((cc, "c", "c99"), (cc, "c", "c11"), (cxx, "c++", "c++11"))
     for header in HEADERS:
         for included in re.findall(r"^\s*#\s*include\s*[<\"]([^>\"]+)", header.read_text(), re.M):
             if included not in ALLOWED:
                 faults.append(f"{short(header)} includes {included}")
-        for compiler, language, standard in ((cc, "c", "c99"), (cc, "c", "c11"), (cxx, "c++", "c++11")):
+        for compiler, language, standard in modes:
             fault = compile_alone(compiler, language, standard, short(header))
             if fault:
                 faults.append(fault)
@@ -35,6 +48,7 @@ def main() -> int:
             faults.append(f"{short(header)}: a type that may not stand in the ABI")
         if re.search(r"\bbool\b(?! )", re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)):
             faults.append(f"{short(header)}: bool may not stand in the ABI")
+    faults += filter(None, (padding(*mode) for mode in modes))
     print("\n".join(faults) or f"{len(HEADERS)} headers of {INCLUDE.relative_to(TOP)}/ compile alone")
     return 1 if faults else 0
 

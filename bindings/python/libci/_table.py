@@ -81,6 +81,7 @@ class FileInfo(Sized):
         ("is_text", c_int32),
         ("entry_count", c_uint32),
         ("refused_count", c_uint32),
+        ("reserved", c_int32),
     ]
 
 
@@ -154,6 +155,7 @@ class RunOptions(Sized):
         ("output", OUTPUT_CB),
         ("output_user", c_void_p),
         ("flags", c_uint32),
+        ("reserved", c_int32),
     ]
 
 
@@ -170,6 +172,7 @@ class FileOpOptions(Sized):
         ("content_count", c_size_t),
         ("timeout_ms", c_int64),
         ("operation", c_int32),
+        ("reserved", c_int32),
     ]
 
 

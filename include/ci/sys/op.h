@@ -63,6 +63,7 @@ typedef struct ci_error_fields {
     int32_t http_status;     /**< HTTP status, or 0. */
     int32_t retryable;       /**< 1: the same call may succeed later. */
     int32_t handle_unusable; /**< 1: the handle can only be closed. */
+    int32_t reserved;        /**< 0. */
 } ci_error_fields;
 
 /**

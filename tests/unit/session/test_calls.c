@@ -545,6 +545,11 @@ static void bad_options_name_field_and_remedy(void **state) {
     FAILS(CI_ERR_NOTSUP, "background", ci_execute_command(session, "x", &run_options, &result, &error));
     FAILS(CI_ERR_NOTSUP, "no workspace", ci_push_to_workspace(session, NULL, 0, &result, &error));
     FAILS(CI_ERR_INVALID, "session: NULL", ci_execute_code(NULL, "x", SIZE_MAX, NULL, &result, &error));
+    run_options = (ci_run_options)CI_RUN_OPTIONS_INIT;
+    run_options.reserved = 1;
+    FAILS(CI_ERR_INVALID, "reserved", ci_execute_code(session, "x", SIZE_MAX, &run_options, &result, &error));
+    const ci_file_op_options newer = {.struct_size = sizeof newer, .operation = CI_FILE_OP_LIST, .reserved = 1};
+    FAILS(CI_ERR_INVALID, "reserved", ci_file_op(session, &newer, &result, &error));
 }
 
 static void info_tells_what_holds(void **state) {
