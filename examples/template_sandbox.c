@@ -325,7 +325,7 @@ static int start_shell(template_op *op, const ci_run_request *request) {
 static ci_status template_run(void *impl, const ci_run_request *request, const ci_sink *sink, ci_op **ret_op,
                               ci_error **ret_error) {
     template_session *session = impl;
-    if (request->kind != CI_RUN_COMMAND)
+    if (request->kind != CI_RUN_KIND_COMMAND)
         return fail(CI_ERR_NOTSUP, "this backend runs commands only", ret_error);
     template_op *op = op_new(session, &command_ops, step_command);
     if (!op)
@@ -457,10 +457,10 @@ static int32_t tell_entry(template_op *op, const char *name, const struct stat *
         .size_bytes = (uint64_t)st->st_size,
         .modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
         .version = (uint64_t)st->st_ctim.tv_sec * 1000000000 + (uint64_t)st->st_ctim.tv_nsec,
-        .kind = S_ISREG(st->st_mode)   ? CI_FILE_REGULAR
-                : S_ISDIR(st->st_mode) ? CI_FILE_DIRECTORY
-                : S_ISLNK(st->st_mode) ? CI_FILE_SYMLINK
-                                       : CI_FILE_OTHER,
+        .kind = S_ISREG(st->st_mode)   ? CI_KIND_REGULAR
+                : S_ISDIR(st->st_mode) ? CI_KIND_DIRECTORY
+                : S_ISLNK(st->st_mode) ? CI_KIND_SYMLINK
+                                       : CI_KIND_OTHER,
         .mode = st->st_mode & 07777,
     };
     return op->entry(op->user, &entry);

@@ -39,10 +39,10 @@ enum {
 
 /** What a file is (ci_file_info::kind). */
 enum {
-    CI_FILE_REGULAR = 1,   /**< A regular file. */
-    CI_FILE_DIRECTORY = 2, /**< A folder. */
-    CI_FILE_SYMLINK = 3,   /**< A symbolic link. */
-    CI_FILE_OTHER = 4      /**< A FIFO, socket or device. */
+    CI_KIND_REGULAR = 1,   /**< A regular file. */
+    CI_KIND_DIRECTORY = 2, /**< A folder. */
+    CI_KIND_SYMLINK = 3,   /**< A symbolic link. */
+    CI_KIND_OTHER = 4      /**< A FIFO, socket or device. */
 };
 
 /** What happened to a file (ci_file_info::status). */
@@ -81,7 +81,7 @@ typedef struct ci_file_info {
     uint64_t data_size;     /**< Bytes in data. */
     uint64_t size_bytes;    /**< Size of the file. */
     int64_t modified_ms;    /**< Last modification, milliseconds since 1970-01-01 UTC; 0 where not known. */
-    int32_t kind;           /**< A `CI_FILE_` kind. */
+    int32_t kind;           /**< A `CI_KIND_` value. */
     int32_t status;         /**< A `CI_FILE_` status. */
     int32_t is_text;        /**< 1 when data is valid UTF-8 without NUL. */
     uint32_t entry_count;   /**< For an archive: entries unpacked. */

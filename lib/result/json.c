@@ -139,11 +139,11 @@ static const char *verb(const ci_result *result) {
 static ci_status listing_line(cii_buf *text, const ci_file_info *info) {
     char size[40];
     switch (info->kind) {
-    case CI_FILE_DIRECTORY:
+    case CI_KIND_DIRECTORY:
         return cii_buf_printf(text, "%s%s\n", info->path, cii_str_ends(info->path, "/") ? "" : "/");
-    case CI_FILE_SYMLINK:
+    case CI_KIND_SYMLINK:
         return cii_buf_printf(text, "%s (link)\n", info->path);
-    case CI_FILE_OTHER:
+    case CI_KIND_OTHER:
         return cii_buf_printf(text, "%s (special file)\n", info->path);
     default:
         return cii_buf_printf(text, "%s (%s)\n", info->path, put_bytes(info->size_bytes, size));

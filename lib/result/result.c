@@ -367,7 +367,7 @@ ci_status cii_result_add_file(ci_result *result, int32_t list, const ci_file_inf
     file.info.data = own;
     file.info.data_size = own ? file.info.data_size : 0;
     file.info.is_text = own && cii_utf8_is_text(own, file.info.data_size);
-    if (!file.info.mime_type && file.info.kind == CI_FILE_REGULAR)
+    if (!file.info.mime_type && file.info.kind == CI_KIND_REGULAR)
         file.info.mime_type = cii_mime_type(file.info.path, own, file.info.data_size);
 
     cii_file *room = list_room(&result->lists[list]);

@@ -73,7 +73,7 @@ static ci_status compare_entry(cii_changes *changes, const ci_entry *entry) {
 
 static int32_t on_entry(void *user, const ci_entry *entry) {
     cii_changes *changes = user;
-    if (entry->kind == CI_FILE_DIRECTORY)
+    if (entry->kind == CI_KIND_DIRECTORY)
         return cii_walk_is_litter(cii_path_base(entry->path));
     changes->status = changes->comparing ? compare_entry(changes, entry) : remember(changes, entry);
     return changes->status < 0 ? -1 : 0;
@@ -85,7 +85,7 @@ static ci_status tell_incomplete(cii_changes *changes, const ci_error *error) {
         .struct_size = sizeof info,
         .path = ".",
         .error = ci_error_message(error),
-        .kind = CI_FILE_DIRECTORY,
+        .kind = CI_KIND_DIRECTORY,
         .status = CI_FILE_FAILED,
     };
     bool told = changes->incomplete;

@@ -87,9 +87,9 @@ static ci_status start_path(file_call *self, ci_error **error) {
 static ci_status end_good(file_call *self) {
     if (self->operation == CI_FILE_OP_LIST)
         return CI_OK; /* its entries are there already */
-    ci_file_info info = {.path = self->paths[self->at], .kind = CI_FILE_REGULAR};
+    ci_file_info info = {.path = self->paths[self->at], .kind = CI_KIND_REGULAR};
     if (self->operation == CI_FILE_OP_REMOVE)
-        info.kind = CI_FILE_OTHER; /* it is gone, and was of any kind */
+        info.kind = CI_KIND_OTHER; /* it is gone, and was of any kind */
     if (self->operation == CI_FILE_OP_WRITE)
         info.size_bytes = self->contents[self->at].size;
     if (self->operation != CI_FILE_OP_READ)
@@ -106,7 +106,7 @@ static ci_status end_bad(file_call *self, const char *why) {
     const ci_file_info info = {
         .path = self->paths[self->at],
         .error = self->too_large ? "larger than 32 MiB: too large to be read whole" : why,
-        .kind = CI_FILE_OTHER,
+        .kind = CI_KIND_OTHER,
         .status = CI_FILE_FAILED,
     };
     return add(self, &info, NULL);

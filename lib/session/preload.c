@@ -171,7 +171,7 @@ static ci_status tell(cii_preload *self, int32_t status, const uint8_t *sha256) 
         .error = self->error ? ci_error_message(self->error) : NULL,
         .size_bytes = u->size_bytes,
         .modified_ms = u->modified_ms,
-        .kind = CI_FILE_REGULAR,
+        .kind = CI_KIND_REGULAR,
         .status = status,
     };
     if (self->unpack)
@@ -344,7 +344,7 @@ static ci_status step_stat(cii_preload *self, cii_waits *waits) {
     }
     if (r < 0)
         return fail(self, r);
-    return self->entry.kind == CI_FILE_REGULAR ? start_hash(self, true)
+    return self->entry.kind == CI_KIND_REGULAR ? start_hash(self, true)
                                                : conflict(self, "there is something else of that name");
 }
 
@@ -435,7 +435,7 @@ static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
         const ci_file_info info = {.struct_size = sizeof info,
                                    .path = CII_UPLOADS,
                                    .error = why,
-                                   .kind = CI_FILE_DIRECTORY,
+                                   .kind = CI_KIND_DIRECTORY,
                                    .status = CI_FILE_FAILED};
         cii_session_log(self->session, CI_LOG_WARNING, "uploads: %s", why);
         int told = report(self, &info);

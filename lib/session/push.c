@@ -62,7 +62,7 @@ static push_file *add_file(push_call *self, char *path, const ci_entry *entry, i
         return NULL;
     }
     push_file *file = &self->files[self->file_count++];
-    *file = (push_file){.path = path, .reason = copy, .status = status, .kind = CI_FILE_REGULAR};
+    *file = (push_file){.path = path, .reason = copy, .status = status, .kind = CI_KIND_REGULAR};
     if (!entry)
         return file;
     file->kind = entry->kind;
@@ -80,13 +80,13 @@ static push_file *add_file(push_call *self, char *path, const ci_entry *entry, i
 /* Why a push leaves it out; NULL: it does not. */
 static const char *why_skipped(const push_call *self, const ci_entry *entry) {
     switch (entry->kind) {
-    case CI_FILE_REGULAR:
+    case CI_KIND_REGULAR:
         return NULL;
-    case CI_FILE_DIRECTORY:
+    case CI_KIND_DIRECTORY:
         if (self->call.session->options.flags & CI_SESSION_PUSH_EVERYTHING)
             return NULL;
         return cii_walk_is_litter(cii_path_base(entry->path)) ? "a folder of that name is not saved" : NULL;
-    case CI_FILE_SYMLINK:
+    case CI_KIND_SYMLINK:
         return "a link";
     default:
         return "neither a file nor a folder";
@@ -96,14 +96,14 @@ static const char *why_skipped(const push_call *self, const ci_entry *entry) {
 static int32_t on_walked(void *user, const ci_entry *entry) {
     push_call *self = user;
     const char *reason = why_skipped(self, entry);
-    if (!reason && entry->kind == CI_FILE_DIRECTORY)
+    if (!reason && entry->kind == CI_KIND_DIRECTORY)
         return 0;
     int32_t status = reason ? CI_FILE_SKIPPED : CI_FILE_OK;
     if (!add_file(self, cii_walk_join(self->path, entry->path), entry, status, reason)) {
         self->walk_status = CI_ERR_NOMEM;
         return -1;
     }
-    return reason && entry->kind == CI_FILE_DIRECTORY;
+    return reason && entry->kind == CI_KIND_DIRECTORY;
 }
 
 static int32_t on_stat(void *user, const ci_entry *entry) {
@@ -161,7 +161,7 @@ static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
     self->stage = SELECT;
     if (r < 0)
         return fail_path(self, self->path, TAKE_PTR(error), ret_error);
-    if (self->entry.kind == CI_FILE_DIRECTORY) {
+    if (self->entry.kind == CI_KIND_DIRECTORY) {
         self->stage = WALK;
         return 0;
     }

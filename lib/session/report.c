@@ -64,7 +64,7 @@ ci_status cii_report_to_result(const cii_report *report, ci_result *result, int3
     char text[64];
     snprintf(text, sizeof text, "%llu more files are not listed", (unsigned long long)report->dropped_count);
     const ci_file_info rest = {
-        .struct_size = sizeof rest, .path = "…", .error = text, .kind = CI_FILE_OTHER, .status = CI_FILE_SKIPPED};
+        .struct_size = sizeof rest, .path = "…", .error = text, .kind = CI_KIND_OTHER, .status = CI_FILE_SKIPPED};
     return cii_result_add_file(result, list, &rest, NULL);
 }
 

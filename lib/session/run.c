@@ -58,7 +58,8 @@ static ci_session *session_of(run_call *self) {
 }
 
 static bool is_round_trip(const run_call *self) {
-    return self->kind == CI_RUN_TASK_POLL || self->kind == CI_RUN_TASK_STOP || self->kind == CI_RUN_RESTART;
+    return self->kind == CI_RUN_KIND_TASK_POLL || self->kind == CI_RUN_KIND_TASK_STOP ||
+           self->kind == CI_RUN_KIND_RESTART;
 }
 
 /* --- the result ---------------------------------------------------------------------------------------------------- */
@@ -81,7 +82,7 @@ static ci_status judge(run_call *self) {
 
 static ci_status take_result(run_call *self, ci_error **ret_error) {
     ci_status status = cii_collector_take(self->collector, &self->result, ret_error);
-    if (status == CI_OK && self->kind == CI_RUN_TASK_STOP)
+    if (status == CI_OK && self->kind == CI_RUN_KIND_TASK_STOP)
         cii_result_set_task_stopped(self->result);
     return status;
 }
@@ -114,7 +115,7 @@ static ci_status lose(run_call *self, ci_error **ret_error) {
 }
 
 static int hand_over(run_call *self, ci_error **ret_error) {
-    if (self->kind == CI_RUN_RESTART) {
+    if (self->kind == CI_RUN_KIND_RESTART) {
         if (ci_result_outcome(self->result) == CI_OUTCOME_OK)
             return 1;
         const char *message = ci_result_error_message(self->result);
@@ -182,7 +183,7 @@ static int stop_elsewhere(run_call *self, ci_error **ret_error) {
             .struct_size = sizeof info,
             .path = self->output_path,
             .error = self->stop_cause == CI_OUTCOME_TIMEOUT ? "not saved: time-out" : "not saved: interrupted",
-            .kind = CI_FILE_REGULAR,
+            .kind = CI_KIND_REGULAR,
             .status = CI_FILE_FAILED,
         };
         if (cii_result_add_file(self->result, CI_FILES_MAIN, &info, NULL) < 0)
@@ -244,7 +245,7 @@ static int64_t wall_ns(void) {
 
 static int stage_launch(run_call *self, cii_waits *waits, ci_error **ret_error) {
     ci_session *session = session_of(self);
-    ci_status status = self->kind == CI_RUN_CODE ? cii_left_check(session, self->place, ret_error) : CI_OK;
+    ci_status status = self->kind == CI_RUN_KIND_CODE ? cii_left_check(session, self->place, ret_error) : CI_OK;
     if (status < 0)
         return status;
     self->launched_us = cii_clock_us();
@@ -421,13 +422,14 @@ static void run_drop(ci_call *call) {
 
 static const cii_call_ops *kind_ops(int32_t kind) {
     static const cii_call_ops ops[] = {
-        [CI_RUN_CODE] = {.name = "execute", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
-        [CI_RUN_COMMAND] =
+        [CI_RUN_KIND_CODE] =
+            {.name = "execute", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
+        [CI_RUN_KIND_COMMAND] =
             {.name = "command", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
-        [CI_RUN_TASK] = {.name = "task", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
-        [CI_RUN_TASK_POLL] = {.name = "task poll", .step = run_step, .drop = run_drop, .stops_itself = true},
-        [CI_RUN_TASK_STOP] = {.name = "task stop", .step = run_step, .drop = run_drop, .stops_itself = true},
-        [CI_RUN_RESTART] = {.name = "restart", .step = run_step, .drop = run_drop, .stops_itself = true},
+        [CI_RUN_KIND_TASK] = {.name = "task", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
+        [CI_RUN_KIND_TASK_POLL] = {.name = "task poll", .step = run_step, .drop = run_drop, .stops_itself = true},
+        [CI_RUN_KIND_TASK_STOP] = {.name = "task stop", .step = run_step, .drop = run_drop, .stops_itself = true},
+        [CI_RUN_KIND_RESTART] = {.name = "restart", .step = run_step, .drop = run_drop, .stops_itself = true},
     };
     return &ops[kind];
 }
@@ -516,7 +518,7 @@ static bool copy_text(char **to, const char *text, size_t size) {
 
 static ci_status fill(run_call *self, const char *text, size_t text_size, const ci_run_options *o,
                       ci_error **ret_error) {
-    bool code = self->kind == CI_RUN_CODE || self->kind == CI_RUN_RESTART;
+    bool code = self->kind == CI_RUN_KIND_CODE || self->kind == CI_RUN_KIND_RESTART;
     const char *language = !code ? "" : o->language && *o->language ? o->language : "python";
     const char *context = code && o->context ? o->context : "";
     self->flags = o->flags;
@@ -571,7 +573,7 @@ static ci_status begin(run_call *self, ci_error **ret_error) {
 
 static ci_status start(ci_session *session, int32_t kind, const char *text, size_t text_size, uint64_t task_id,
                        const ci_run_options *options, ci_call **ret_call, ci_error **ret_error) {
-    bool round_trip = kind >= CI_RUN_TASK_POLL;
+    bool round_trip = kind >= CI_RUN_KIND_TASK_POLL;
     int64_t timeout_ms = round_trip ? SHORT_CALL_MS : cii_session_timeout(session, options->timeout_ms);
     _cleanup_call_ ci_call *call = NULL;
     ci_status status = cii_call_new(sizeof(run_call), kind_ops(kind), session, timeout_ms, &call, ret_error);
@@ -580,7 +582,7 @@ static ci_status start(ci_session *session, int32_t kind, const char *text, size
     run_call *self = (run_call *)call;
     self->kind = kind;
     self->task_id = task_id;
-    call->outcome_kind = kind == CI_RUN_RESTART ? CII_OUTCOME_STATUS : CII_OUTCOME_RESULT;
+    call->outcome_kind = kind == CI_RUN_KIND_RESTART ? CII_OUTCOME_STATUS : CII_OUTCOME_RESULT;
     status = fill(self, text, text_size, options, ret_error);
     if (status == CI_OK)
         status = begin(self, ret_error);
@@ -613,7 +615,7 @@ ci_status ci_execute_code_start(ci_session *session, const char *code, size_t co
         return refuse(ret_error, CI_ERR_INVALID, "code: NULL");
     if (code_size == SIZE_MAX)
         code_size = strlen(code);
-    return start(session, CI_RUN_CODE, code, code_size, 0, &o, ret_call, ret_error);
+    return start(session, CI_RUN_KIND_CODE, code, code_size, 0, &o, ret_call, ret_error);
 }
 
 ci_status ci_execute_code(ci_session *session, const char *code, size_t code_size, const ci_run_options *options,
@@ -631,7 +633,7 @@ ci_status ci_execute_command_start(ci_session *session, const char *command, con
         return status;
     if (!command)
         return refuse(ret_error, CI_ERR_INVALID, "command: NULL");
-    int32_t kind = o.flags & CI_RUN_BACKGROUND ? CI_RUN_TASK : CI_RUN_COMMAND;
+    int32_t kind = o.flags & CI_RUN_BACKGROUND ? CI_RUN_KIND_TASK : CI_RUN_KIND_COMMAND;
     return start(session, kind, command, strlen(command), 0, &o, ret_call, ret_error);
 }
 
@@ -655,11 +657,11 @@ static ci_status task(ci_session *session, int32_t kind, uint64_t task_id, ci_re
 }
 
 ci_status ci_task_poll(ci_session *session, uint64_t task_id, ci_result **ret_result, ci_error **ret_error) {
-    return task(session, CI_RUN_TASK_POLL, task_id, ret_result, ret_error);
+    return task(session, CI_RUN_KIND_TASK_POLL, task_id, ret_result, ret_error);
 }
 
 ci_status ci_task_stop(ci_session *session, uint64_t task_id, ci_result **ret_result, ci_error **ret_error) {
-    return task(session, CI_RUN_TASK_STOP, task_id, ret_result, ret_error);
+    return task(session, CI_RUN_KIND_TASK_STOP, task_id, ret_result, ret_error);
 }
 
 ci_status ci_session_restart(ci_session *session, const char *language, const char *context, ci_error **ret_error) {
@@ -672,6 +674,6 @@ ci_status ci_session_restart(ci_session *session, const char *language, const ch
         status = refuse(ret_error, CI_ERR_NOTSUP, "this backend cannot restart a context");
     ci_call *call = NULL;
     if (status == CI_OK)
-        status = start(session, CI_RUN_RESTART, "", 0, 0, &o, &call, ret_error);
+        status = start(session, CI_RUN_KIND_RESTART, "", 0, 0, &o, &call, ret_error);
     return status < 0 ? status : cii_call_end_status(call, ret_error);
 }

@@ -40,7 +40,7 @@ ci_file_info cii_save_info(const cii_save *save, char hex[65]) {
         .error = save->error ? ci_error_message(save->error) : NULL,
         .size_bytes = save->size_bytes,
         .modified_ms = save->stamp.modified_ns / 1000000,
-        .kind = CI_FILE_REGULAR,
+        .kind = CI_KIND_REGULAR,
         .status = save->status,
     };
 }

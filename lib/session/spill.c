@@ -41,7 +41,7 @@ static ci_status tell(cii_spill *spill, ci_result *result, const char *error) {
         .path = spill->name[i],
         .error = error,
         .size_bytes = spill->sizes[i],
-        .kind = CI_FILE_REGULAR,
+        .kind = CI_KIND_REGULAR,
         .status = error ? CI_FILE_FAILED : CI_FILE_OK,
     };
     return cii_result_add_file(result, CI_FILES_MAIN, &info, NULL);

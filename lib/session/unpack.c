@@ -84,7 +84,7 @@ static void on_refused(void *user, const char *name, const char *reason) {
     if (self->refused.count == CII_UNPACK_REFUSED_MAX)
         return; /* counted in the archive's own entry */
     const ci_file_info info = {
-        .struct_size = sizeof info, .path = name, .error = reason, .kind = CI_FILE_OTHER, .status = CI_FILE_SKIPPED};
+        .struct_size = sizeof info, .path = name, .error = reason, .kind = CI_KIND_OTHER, .status = CI_FILE_SKIPPED};
     if (cii_report_add(&self->refused, &info) < 0)
         self->status = CI_ERR_NOMEM;
 }

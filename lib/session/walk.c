@@ -44,7 +44,7 @@ static int32_t on_listed(void *user, const ci_entry *listed) {
     entry.struct_size = sizeof entry;
     entry.path = path;
     int32_t r = walk->entry(walk->user, &entry);
-    if (r != 0 || entry.kind != CI_FILE_DIRECTORY)
+    if (r != 0 || entry.kind != CI_KIND_DIRECTORY)
         return r < 0 ? r : 0;
     walk->status = push_folder(walk, path);
     if (walk->status < 0)

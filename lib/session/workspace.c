@@ -40,7 +40,7 @@ static ci_status add_object(workspace_call *self, const char *name, const ci_obj
         .sha256 = object->sha256 ? hex : NULL,
         .size_bytes = object->size_bytes,
         .modified_ms = object->modified_ms,
-        .kind = CI_FILE_REGULAR,
+        .kind = CI_KIND_REGULAR,
     };
     return cii_result_add_file(self->result, CI_FILES_MAIN, &info, NULL);
 }

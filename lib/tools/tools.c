@@ -339,7 +339,7 @@ static ci_status transfer_result(transfer *t, const char *error, ci_result **ret
     ci_file_info info = {.struct_size = sizeof info,
                          .path = t->path,
                          .error = error,
-                         .kind = error ? 0 : CI_FILE_REGULAR,
+                         .kind = error ? 0 : CI_KIND_REGULAR,
                          .status = error ? CI_FILE_FAILED : CI_FILE_OK,
                          .size_bytes = error ? 0 : t->data.size};
     char *content = NULL;

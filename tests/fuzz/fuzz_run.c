@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const cii_result_limits limits = {
         .stream_bytes = STREAM_BYTES, .value_bytes = VALUE_BYTES, .item_bytes = ITEM_BYTES, .item_count = ITEM_COUNT};
     const ci_run_request request = {
-        .struct_size = sizeof request, .kind = CI_RUN_CODE, .language = "python", .text = "1", .text_size = 1};
+        .struct_size = sizeof request, .kind = CI_RUN_KIND_CODE, .language = "python", .text = "1", .text_size = 1};
     local_session session = {.root_fd = -1, .base_fd = -1, .files_fd = -1, .stage_fd = -1};
     size_t piece = size > 0 && data[0] > 0 ? (size_t)data[0] * data[0] : SIZE_MAX, heard = 0, count = 0;
     ci_result *result = NULL;

@@ -572,7 +572,7 @@ static void files_are_written_read_listed_and_removed(void **state) {
 
     result = file_op(CI_FILE_OP_LIST, NULL, 0);
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 2);
-    assert_int_equal(must(result, CI_FILES_MAIN, "a", CI_FILE_OK)->kind, CI_FILE_DIRECTORY);
+    assert_int_equal(must(result, CI_FILES_MAIN, "a", CI_FILE_OK)->kind, CI_KIND_DIRECTORY);
     ci_result_free(result);
     const char *folder[] = {"a"};
     result = file_op(CI_FILE_OP_LIST, folder, 1);

@@ -75,12 +75,12 @@ typedef struct ci_sandbox_request {
 
 /** Kinds of a run. */
 enum {
-    CI_RUN_CODE = 1,      /**< Code in a context. */
-    CI_RUN_COMMAND = 2,   /**< A shell command. */
-    CI_RUN_TASK = 3,      /**< A shell command in the background: done at once, with a task id. */
-    CI_RUN_TASK_POLL = 4, /**< What a task printed since the last poll. */
-    CI_RUN_TASK_STOP = 5, /**< Kill a task, then as poll. */
-    CI_RUN_RESTART = 6    /**< End a context's kernel and start a new one. */
+    CI_RUN_KIND_CODE = 1,      /**< Code in a context. */
+    CI_RUN_KIND_COMMAND = 2,   /**< A shell command. */
+    CI_RUN_KIND_TASK = 3,      /**< A shell command in the background: done at once, with a task id. */
+    CI_RUN_KIND_TASK_POLL = 4, /**< What a task printed since the last poll. */
+    CI_RUN_KIND_TASK_STOP = 5, /**< Kill a task, then as poll. */
+    CI_RUN_KIND_RESTART = 6    /**< End a context's kernel and start a new one. */
 };
 
 /** What is to be run. Strings live until start returns. */
@@ -94,7 +94,7 @@ typedef struct ci_run_request {
     const char *const *env; /**< Added for this run, NULL-ended; NULL: none. */
     uint64_t task_id;       /**< For POLL and STOP. */
     int64_t deadline_ms;    /**< Milliseconds left, as advice; 0: none. The library enforces it. */
-    int32_t kind;           /**< A `CI_RUN_` kind. */
+    int32_t kind;           /**< A `CI_RUN_KIND_` value. */
     uint32_t flags;         /**< `CI_RUN_` flags of ci/session.h that matter to a backend. */
 } ci_run_request;
 
@@ -139,7 +139,7 @@ typedef struct ci_entry {
     uint64_t size_bytes;   /**< Size. */
     int64_t modified_ns;   /**< Nanoseconds since 1970-01-01 UTC. */
     uint64_t version;      /**< Differs whenever content may have changed; 0: not known. */
-    int32_t kind;          /**< A `CI_FILE_` kind. */
+    int32_t kind;          /**< A `CI_KIND_` value. */
     uint32_t mode;         /**< Permission bits. */
 } ci_entry;
 

@@ -187,7 +187,7 @@ void command_start(job *j) {
     }
     mark_oom(j->pid);
     cii_buf_free(&j->start);
-    if (j->kind == CI_RUN_TASK) {
+    if (j->kind == CI_RUN_KIND_TASK) {
         j->state = JOB_TASK;
         job_done(j, &(done_info){.task = j->tag, .task_running = true});
     }

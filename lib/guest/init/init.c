@@ -369,7 +369,7 @@ static void start_task_request(job *j) {
         job_done(j,
                  &(done_info){.outcome = CI_OUTCOME_REFUSED, .name = "NotFound", .message = "there is no such task"});
     else
-        command_poll(j, task, j->kind == CI_RUN_TASK_STOP);
+        command_poll(j, task, j->kind == CI_RUN_KIND_TASK_STOP);
 }
 
 static int job_start(job *j, const uint8_t *data, size_t size) {
@@ -378,19 +378,19 @@ static int job_start(job *j, const uint8_t *data, size_t size) {
         return -1;
     j->kind = job_field(j, CII_FIELD_KIND, &field) ? (int)cii_wire_int(&field) : 0;
     j->oom_before = oom_count(j->g->spec);
-    if (j->kind == CI_RUN_CODE || j->kind == CI_RUN_COMMAND || j->kind == CI_RUN_TASK)
+    if (j->kind == CI_RUN_KIND_CODE || j->kind == CI_RUN_KIND_COMMAND || j->kind == CI_RUN_KIND_TASK)
         j->g->start_count++;
     switch (j->kind) {
-    case CI_RUN_CODE:
-    case CI_RUN_RESTART:
-        start_code(j, j->kind == CI_RUN_RESTART);
+    case CI_RUN_KIND_CODE:
+    case CI_RUN_KIND_RESTART:
+        start_code(j, j->kind == CI_RUN_KIND_RESTART);
         return 0;
-    case CI_RUN_COMMAND:
-    case CI_RUN_TASK:
+    case CI_RUN_KIND_COMMAND:
+    case CI_RUN_KIND_TASK:
         command_start(j);
         return 0;
-    case CI_RUN_TASK_POLL:
-    case CI_RUN_TASK_STOP:
+    case CI_RUN_KIND_TASK_POLL:
+    case CI_RUN_KIND_TASK_STOP:
         start_task_request(j);
         return 0;
     case CII_WIRE_KIND_INFO:

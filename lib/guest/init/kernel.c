@@ -105,7 +105,7 @@ static void on_ready(kernel *k, const uint8_t *data, size_t size) {
             k->info = strndup((const char *)field.data, field.size);
     k->state = KERNEL_IDLE;
     job *j = k->job; /* a restart waits for this */
-    if (j != NULL && j->kind == CI_RUN_RESTART) {
+    if (j != NULL && j->kind == CI_RUN_KIND_RESTART) {
         k->job = NULL;
         k->lost = false;
         job_done(j, &(done_info){.state_lost = true});
@@ -215,7 +215,7 @@ static job *dequeue(kernel *k) {
 
 /* A restart at the head of the queue is not for this process, which has been killed, but for the next. */
 static void run_next(kernel *k) {
-    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL && k->queue->kind != CI_RUN_RESTART &&
+    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL && k->queue->kind != CI_RUN_KIND_RESTART &&
         k->settles_ms == 0)
         run_job(k, dequeue(k));
 }
@@ -396,7 +396,7 @@ void kernel_ended(kernel *k, int wait_status) {
     k->state = KERNEL_DOWN;
     k->job = NULL;
     if (k->used) /* or there were no variables */
-        k->lost = j == NULL && (k->queue == NULL || k->queue->kind != CI_RUN_RESTART);
+        k->lost = j == NULL && (k->queue == NULL || k->queue->kind != CI_RUN_KIND_RESTART);
     k->used = false;
     k->ack_wanted = false;
     k->settles_ms = 0;
@@ -408,7 +408,7 @@ void kernel_ended(kernel *k, int wait_status) {
         char text[160];
         done_info info = {0};
         describe_end(&info, j, wait_status, text, sizeof text);
-        if (k->queue != NULL && k->queue->kind == CI_RUN_RESTART)
+        if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_RESTART)
             info = (done_info){.outcome = CI_OUTCOME_LOST,
                                .name = "KernelLost",
                                .state_lost = true,
@@ -419,7 +419,7 @@ void kernel_ended(kernel *k, int wait_status) {
             tag_kill(j->tag, 0);
         job_done(j, &info);
     }
-    if (k->queue != NULL && k->queue->kind == CI_RUN_RESTART)
+    if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_RESTART)
         k->job = dequeue(k);
     if (!starting || k->queue != NULL || k->job != NULL)
         kernel_start(k); /* at once, so that the next call finds it ready */

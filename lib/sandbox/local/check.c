@@ -111,7 +111,7 @@ static void check_code(report *r, const ci_sandbox_ops *ops, void *session) {
     answer got = {.outcome = -1};
     const ci_sink sink = {sizeof sink, &got, on_output, on_item, on_background, on_done};
     const ci_run_request request = {.struct_size = sizeof request,
-                                    .kind = CI_RUN_CODE,
+                                    .kind = CI_RUN_KIND_CODE,
                                     .language = "python",
                                     .context = "",
                                     .text = probe,

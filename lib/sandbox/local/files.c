@@ -384,10 +384,10 @@ static ci_entry entry_of(const char *path, const struct stat *st) {
                       .path = path,
                       .size_bytes = (uint64_t)st->st_size,
                       .modified_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
-                      .kind = S_ISREG(st->st_mode)   ? CI_FILE_REGULAR
-                              : S_ISDIR(st->st_mode) ? CI_FILE_DIRECTORY
-                              : S_ISLNK(st->st_mode) ? CI_FILE_SYMLINK
-                                                     : CI_FILE_OTHER,
+                      .kind = S_ISREG(st->st_mode)   ? CI_KIND_REGULAR
+                              : S_ISDIR(st->st_mode) ? CI_KIND_DIRECTORY
+                              : S_ISLNK(st->st_mode) ? CI_KIND_SYMLINK
+                                                     : CI_KIND_OTHER,
                       .mode = st->st_mode & 07777};
 }
 

@@ -314,7 +314,7 @@ static ci_status start(local_session *s, const ci_run_request *request, const ci
     if (r == NULL)
         return cii_error_nomem(ret_error);
     *r = (run_op){.op.ops = &run_ops, .session = s, .sink = *sink, .fd = -1, .epoll_fd = -1, .ret_info = ret_info};
-    r->asks_task = request->kind == CI_RUN_TASK_POLL || request->kind == CI_RUN_TASK_STOP;
+    r->asks_task = request->kind == CI_RUN_KIND_TASK_POLL || request->kind == CI_RUN_KIND_TASK_STOP;
     cii_wire_reader_init(&r->reader, CII_WIRE_ITEM_MAX + (1u << 20), on_message, r);
     ci_status status = put_start(&r->out, request);
     if (status == CI_ERR_LIMIT)

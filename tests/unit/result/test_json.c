@@ -342,9 +342,9 @@ static void add(ci_result *result, int32_t list, ci_file_info info) {
 static void files_read_are_resources_as_text_or_blob_by_content(void **state) {
     (void)state;
     _cleanup_result_ ci_result *result = of_kind(CII_RESULT_READ);
-    ADD(result, .path = "dir/a b%ä.csv", .data = "1,2\n", .data_size = 4, .size_bytes = 4, .kind = CI_FILE_REGULAR);
-    ADD(result, .path = "x.txt", .data = "a\0b", .data_size = 3, .size_bytes = 3, .kind = CI_FILE_REGULAR);
-    ADD(result, .path = "/tmp/\xff", .data = "", .kind = CI_FILE_REGULAR);
+    ADD(result, .path = "dir/a b%ä.csv", .data = "1,2\n", .data_size = 4, .size_bytes = 4, .kind = CI_KIND_REGULAR);
+    ADD(result, .path = "x.txt", .data = "a\0b", .data_size = 3, .size_bytes = 3, .kind = CI_KIND_REGULAR);
+    ADD(result, .path = "/tmp/\xff", .data = "", .kind = CI_KIND_REGULAR);
     ADD(result, .path = "gone", .status = CI_FILE_FAILED, .error = "No such file or directory");
     assert_int_equal(cii_result_settle(result), CI_OK);
     _cleanup_json_ cii_json *root = json_of(result);
@@ -367,7 +367,7 @@ static void files_read_are_resources_as_text_or_blob_by_content(void **state) {
 static void files_of_the_workspace_have_its_uri(void **state) {
     (void)state;
     _cleanup_result_ ci_result *result = of_kind(CII_RESULT_WORKSPACE_READ);
-    ADD(result, .path = "code-interpreter/c.png", .data = "\x89", .data_size = 1, .kind = CI_FILE_REGULAR);
+    ADD(result, .path = "code-interpreter/c.png", .data = "\x89", .data_size = 1, .kind = CI_KIND_REGULAR);
     _cleanup_json_ cii_json *root = json_of(result);
     assert_content_count(root, 1);
     assert_string_equal(text_of(cii_json_get(item_at(root, 0), "resource"), "uri"),
@@ -377,11 +377,11 @@ static void files_of_the_workspace_have_its_uri(void **state) {
 static void a_listing_has_a_line_for_each_file(void **state) {
     (void)state;
     _cleanup_result_ ci_result *result = of_kind(CII_RESULT_LIST);
-    ADD(result, .path = "a.csv", .size_bytes = 1234567, .kind = CI_FILE_REGULAR);
-    ADD(result, .path = "b", .kind = CI_FILE_DIRECTORY);
-    ADD(result, .path = "c", .kind = CI_FILE_SYMLINK);
-    ADD(result, .path = "d", .kind = CI_FILE_OTHER);
-    ADD(result, .path = "e", .size_bytes = 1, .kind = CI_FILE_REGULAR);
+    ADD(result, .path = "a.csv", .size_bytes = 1234567, .kind = CI_KIND_REGULAR);
+    ADD(result, .path = "b", .kind = CI_KIND_DIRECTORY);
+    ADD(result, .path = "c", .kind = CI_KIND_SYMLINK);
+    ADD(result, .path = "d", .kind = CI_KIND_OTHER);
+    ADD(result, .path = "e", .size_bytes = 1, .kind = CI_KIND_REGULAR);
     _cleanup_json_ cii_json *root = json_of(result);
     assert_text_item(root, 0, "a.csv (1,234,567 bytes)\nb/\nc (link)\nd (special file)\ne (1 byte)");
     assert_string_equal(text_of(cii_json_at(structured_of(root, "files"), 1), "kind"), "directory");
@@ -396,7 +396,7 @@ static void a_push_says_what_became_of_each_file(void **state) {
     (void)state;
     _cleanup_result_ ci_result *result = of_kind(CII_RESULT_PUSH);
     ADD(result, .path = "chart.png", .key = "code-interpreter/chart.png", .sha256 = "ab", .size_bytes = 12345,
-        .kind = CI_FILE_REGULAR, .status = CI_FILE_SAVED);
+        .kind = CI_KIND_REGULAR, .status = CI_FILE_SAVED);
     ADD(result, .path = "a.csv", .key = "code-interpreter/a.csv", .size_bytes = 5, .status = CI_FILE_UNCHANGED);
     ADD(result, .path = "node_modules", .status = CI_FILE_SKIPPED, .error = "a folder of packages");
     ADD(result, .path = "b.csv", .status = CI_FILE_FAILED, .error = "disk full");
@@ -419,7 +419,7 @@ static void a_push_says_what_became_of_each_file(void **state) {
 static void writing_and_removing_are_put_into_words(void **state) {
     (void)state;
     _cleanup_result_ ci_result *written = of_kind(CII_RESULT_WRITE), *removed = of_kind(CII_RESULT_REMOVE);
-    ADD(written, .path = "a", .size_bytes = 5, .kind = CI_FILE_REGULAR);
+    ADD(written, .path = "a", .size_bytes = 5, .kind = CI_KIND_REGULAR);
     ADD(removed, .path = "a");
     _cleanup_json_ cii_json *write = json_of(written), *removal = json_of(removed);
     assert_text_item(write, 0, "wrote a (5 bytes)");
@@ -464,7 +464,7 @@ static void a_long_listing_is_cut_for_the_model_but_every_failure_is_told(void *
     (void)state;
     _cleanup_result_ ci_result *result = of_kind(CII_RESULT_LIST);
     for (int i = 0; i < 1500; i++)
-        ADD(result, .path = "f", .kind = CI_FILE_REGULAR);
+        ADD(result, .path = "f", .kind = CI_KIND_REGULAR);
     ADD(result, .path = "bad", .status = CI_FILE_FAILED, .error = "why");
     assert_int_equal(cii_result_settle(result), CI_OK);
     _cleanup_json_ cii_json *root = json_of(result);

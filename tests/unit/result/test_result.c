@@ -292,7 +292,7 @@ static void files_are_copied(void **state) {
                          .data = data,
                          .data_size = 3,
                          .size_bytes = 3,
-                         .kind = CI_FILE_REGULAR,
+                         .kind = CI_KIND_REGULAR,
                          .status = CI_FILE_SAVED};
     assert_int_equal(cii_result_add_file(result, CI_FILES_MAIN, &info, NULL), CI_OK);
     memset(path, 'x', sizeof path - 1);
@@ -316,7 +316,7 @@ static void contents_can_be_handed_over(void **state) {
     _cleanup_result_ ci_result *result = NULL;
     assert_int_equal(cii_result_new(CII_RESULT_READ, NULL, &result), CI_OK);
     char *data = strdup("a\xff");
-    ci_file_info info = {.struct_size = sizeof info, .path = "x", .data_size = 2, .kind = CI_FILE_REGULAR};
+    ci_file_info info = {.struct_size = sizeof info, .path = "x", .data_size = 2, .kind = CI_KIND_REGULAR};
     assert_int_equal(cii_result_add_file(result, CI_FILES_MAIN, &info, data), CI_OK);
     ci_file_info got = {.struct_size = sizeof got};
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &got), CI_OK);

@@ -177,7 +177,7 @@ static int32_t do_run(operation *o, ci_error **ret_error) {
         outcome.error_name = "ValueError";
         outcome.error_message = "bad";
     }
-    if (o->run.kind == CI_RUN_TASK) {
+    if (o->run.kind == CI_RUN_KIND_TASK) {
         outcome.task_id = 7;
         outcome.task_running = 1;
     }
@@ -190,7 +190,7 @@ static int32_t tell(operation *o, const char *name, const char *path) {
     ci_entry entry = {.struct_size = sizeof entry,
                       .path = name,
                       .size_bytes = file ? file->size : 0,
-                      .kind = file ? CI_FILE_REGULAR : CI_FILE_DIRECTORY,
+                      .kind = file ? CI_KIND_REGULAR : CI_KIND_DIRECTORY,
                       .mode = 0644};
     return o->entry(o->user, &entry);
 }
@@ -250,7 +250,7 @@ static void close_session(void *session) {
 
 static ci_status run(void *session, const ci_run_request *request, const ci_sink *sink, ci_op **ret_op,
                      ci_error **ret_error) {
-    operation *o = start(session, request->kind == CI_RUN_CODE ? request->context : "shell", do_run, ret_op);
+    operation *o = start(session, request->kind == CI_RUN_KIND_CODE ? request->context : "shell", do_run, ret_op);
     if (!o)
         return cii_error_nomem(ret_error);
     o->text = strndup(request->text ? request->text : "", request->text_size);
