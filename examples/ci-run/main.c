@@ -314,7 +314,7 @@ static int push(struct program *program, const struct list *names) {
     int status = ci_result_exit_code(result);
     size_t count = ci_result_file_count(result, CI_FILES_MAIN);
     for (size_t i = 0; i < count; i++) {
-        ci_file_info file = {.struct_size = sizeof(file)};
+        ci_file_info file = CI_FILE_INFO_INIT;
         if (ci_result_file(result, CI_FILES_MAIN, i, &file) || file.status == CI_FILE_UNCHANGED)
             continue;
         if (file.status == CI_FILE_SAVED)

@@ -127,7 +127,7 @@ void terminal_note_preload(const ci_result *result) {
     enum { MOST = 20 };
     size_t count = ci_result_file_count(result, CI_FILES_PRELOAD), preloaded = 0, shown = 0;
     for (size_t i = 0; i < count; i++) {
-        ci_file_info file = {.struct_size = sizeof(file)};
+        ci_file_info file = CI_FILE_INFO_INIT;
         if (ci_result_file(result, CI_FILES_PRELOAD, i, &file))
             continue;
         if (file.status == CI_FILE_PRELOADED && !file.error)

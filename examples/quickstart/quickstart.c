@@ -38,7 +38,7 @@ static int run(ci_session *session, const char *title, const char *code, const c
         fprintf(stderr, "%s\n",
                 ci_result_traceback(result) ? ci_result_traceback(result) : ci_result_error_message(result));
     for (size_t i = 0; i < ci_result_file_count(result, CI_FILES_MAIN); i++) {
-        ci_file_info file = {.struct_size = sizeof(file)};
+        ci_file_info file = CI_FILE_INFO_INIT;
         if (ci_result_file(result, CI_FILES_MAIN, i, &file) == CI_OK)
             printf("[%s %s, %llu bytes]\n", ci_file_status_name(file.status), file.key ? file.key : file.path,
                    (unsigned long long)file.size_bytes);
@@ -53,7 +53,7 @@ static void show_uploads(ci_session *session) {
     if (ci_session_preload_report(session, &report, NULL) != CI_OK)
         return;
     for (size_t i = 0; i < ci_result_file_count(report, CI_FILES_PRELOAD); i++) {
-        ci_file_info file = {.struct_size = sizeof(file)};
+        ci_file_info file = CI_FILE_INFO_INIT;
         if (ci_result_file(report, CI_FILES_PRELOAD, i, &file) == CI_OK && file.target)
             printf("[%s %s into %s/: %u entries]\n", ci_file_status_name(file.status), file.path, file.target,
                    file.entry_count);

@@ -67,8 +67,7 @@ enum {
     CI_FILES_CHANGES = 2  /**< What the run created, changed and deleted, with #CI_RUN_LIST_CHANGES. */
 };
 
-/** One file of a list. `ci_file_info file = {.struct_size = sizeof(file)};` before the call; strings live as long as the
- * result. */
+/** One file of a list. `ci_file_info file = CI_FILE_INFO_INIT;` before the call; pointers live as long as the result. */
 typedef struct ci_file_info {
     size_t struct_size;     /**< sizeof(ci_file_info) of the caller. */
     const char *path;       /**< Path relative to the sandbox root (or to the workspace, for workspace lists). */
@@ -89,7 +88,12 @@ typedef struct ci_file_info {
     int32_t reserved;       /**< 0. */
 } ci_file_info;
 
-/** One rich item of a result (an image, an HTML table). Set struct_size before the call. */
+/** Initializer for ::ci_file_info. */
+#define CI_FILE_INFO_INIT \
+    { sizeof(ci_file_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/** One rich item of a result (an image, an HTML table). `ci_item item = CI_ITEM_INIT;` before the call; pointers live as
+ * long as the result. */
 typedef struct ci_item {
     size_t struct_size;     /**< sizeof(ci_item) of the caller. */
     const char *mime_type;  /**< As in "image/png". */
@@ -97,6 +101,10 @@ typedef struct ci_item {
     uint64_t data_size;     /**< Bytes in data. */
     uint64_t stdout_offset; /**< How many bytes of stdout came before it. */
 } ci_item;
+
+/** Initializer for ::ci_item. */
+#define CI_ITEM_INIT \
+    { sizeof(ci_item), NULL, NULL, 0, 0 }
 
 /**
  * @brief How the run ended.

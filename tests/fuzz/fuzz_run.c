@@ -31,7 +31,7 @@ static void check_result(const ci_result *result) {
     FUZZ_CHECK(!ci_result_value(result, &size) || size <= VALUE_BYTES + 256);
     FUZZ_CHECK(ci_result_item_count(result) <= ITEM_COUNT);
     for (size_t i = 0; i < ci_result_item_count(result); i++) {
-        ci_item item = {.struct_size = sizeof item};
+        ci_item item = CI_ITEM_INIT;
         FUZZ_CHECK(ci_result_item(result, i, &item) == CI_OK && item.mime_type);
         items += item.data_size;
     }

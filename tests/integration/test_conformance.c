@@ -178,7 +178,7 @@ static const ci_file_info *must(const ci_result *result, int32_t list, const cha
     const ci_file_info *info = entry(result, list, path);
     if (!info) {
         for (size_t i = 0; i < ci_result_file_count(result, list); i++) {
-            ci_file_info other = {.struct_size = sizeof other};
+            ci_file_info other = CI_FILE_INFO_INIT;
             ci_result_file(result, list, i, &other);
             fprintf(stderr, "  %s: %s %s\n", other.path, ci_file_status_name(other.status), other.error);
         }
@@ -497,7 +497,7 @@ static void the_whole_of_a_cut_stream_goes_to_a_file(void **state) {
     assert_int_equal(ci_result_stream_total(result, CI_STREAM_STDOUT), 588895);
     assert_int_equal(ci_result_stream_kept(result, CI_STREAM_STDOUT), 1000);
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 1);
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     ci_result_file(result, CI_FILES_MAIN, 0, &info);
     assert_int_equal(info.size_bytes, 588895);
     char check[128];

@@ -1,6 +1,6 @@
-"""Each public header compiles alone, as C99, C11 and C++11, without a warning, and includes only what it may. No public
-struct has padding: a field that takes its place later would not change the size, and be read from an older caller's
-uninitialised memory.
+"""Each public header compiles alone, as C99, C11 and C++11, without a warning, and includes only what it may.
+Initializers set every field of their struct. No public struct has padding: a field that takes its place later would not
+change the size, and be read from an older caller's uninitialised memory.
 
 usage: headers.py CC CXX
 """
@@ -22,14 +22,19 @@ def compile_alone(compiler: str, language: str, standard: str, header: str) -> s
     return "" if done.returncode == 0 else f"{header} as {standard}:\n{done.stderr}"
 
 
-def padding(compiler: str, language: str, standard: str) -> str:
-    structs = [name for header in HEADERS for name in re.findall(r"^(?:typedef )?struct (\w+) \{", header.read_text(), re.M)]
-    assert structs, "no struct found"
+def structs(compiler: str, language: str, standard: str) -> str:
+    text = "".join(header.read_text() for header in HEADERS)
+    names = re.findall(r"^(?:typedef )?struct (\w+) \{", text, re.M)
+    initializers = re.findall(r"^#define (\w+_INIT)\b", text, re.M)
+    assert names and initializers
     source = [f"#include <{short(header)}>" for header in HEADERS]
-    source += [f"extern char size_of_{name}[sizeof(struct {name})];" for name in structs]  # clang lays out what is used
+    source += [f"extern char size_of_{name}[sizeof(struct {name})];" for name in names]  # clang lays out what is used
+    for name in initializers:
+        struct = name.lower().removesuffix("_init")
+        source.append(f"extern const {struct} default_{struct};\nconst {struct} default_{struct} = {name};")
     done = subprocess.run([compiler, "-x", language, f"-std={standard}", *STRICT, "-Wpadded", "-"], text=True,
                           input="\n".join(source) + "\n", capture_output=True)
-    return "" if done.returncode == 0 else f"padding, as {standard}:\n{done.stderr}"
+    return "" if done.returncode == 0 else f"structs as {standard}:\n{done.stderr}"
 
 
 def main() -> int:
@@ -48,7 +53,7 @@ def main() -> int:
             faults.append(f"{short(header)}: a type that may not stand in the ABI")
         if re.search(r"\bbool\b(?! )", re.sub(r"/\*.*?\*/", "", header.read_text(), flags=re.S)):
             faults.append(f"{short(header)}: bool may not stand in the ABI")
-    faults += filter(None, (padding(*mode) for mode in modes))
+    faults += filter(None, (structs(*mode) for mode in modes))
     print("\n".join(faults) or f"{len(HEADERS)} headers of {INCLUDE.relative_to(TOP)}/ compile alone")
     return 1 if faults else 0
 

@@ -111,6 +111,8 @@ static void initializers_are_all_defaults(void **state) {
     INITIALIZED(ci_tool_options, CI_TOOL_OPTIONS_INIT);
     INITIALIZED(ci_sandbox_local_options, CI_SANDBOX_LOCAL_OPTIONS_INIT);
     INITIALIZED(ci_storage_dir_options, CI_STORAGE_DIR_OPTIONS_INIT);
+    INITIALIZED(ci_file_info, CI_FILE_INFO_INIT);
+    INITIALIZED(ci_item, CI_ITEM_INIT);
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------- */

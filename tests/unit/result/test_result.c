@@ -246,7 +246,7 @@ static void feed_odd_items(const ci_sink *sink) {
 static void odd_items_do_no_harm(void **state) {
     (void)state;
     _cleanup_result_ ci_result *result = collect(NULL, NULL, feed_odd_items);
-    ci_item item = {.struct_size = sizeof item};
+    ci_item item = CI_ITEM_INIT;
     assert_int_equal(ci_result_item(result, 0, &item), CI_OK);
     assert_string_equal(item.mime_type, "application/octet-stream");
     assert_int_equal(ci_result_item(result, 1, &item), CI_OK);
@@ -299,7 +299,7 @@ static void files_are_copied(void **state) {
     memset(key, 'x', sizeof key - 1);
     memset(data, 'x', sizeof data - 1);
 
-    ci_file_info got = {.struct_size = sizeof got};
+    ci_file_info got = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 1);
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &got), CI_OK);
     assert_string_equal(got.path, "a/ä.csv");
@@ -318,7 +318,7 @@ static void contents_can_be_handed_over(void **state) {
     char *data = strdup("a\xff");
     ci_file_info info = {.struct_size = sizeof info, .path = "x", .data_size = 2, .kind = CI_KIND_REGULAR};
     assert_int_equal(cii_result_add_file(result, CI_FILES_MAIN, &info, data), CI_OK);
-    ci_file_info got = {.struct_size = sizeof got};
+    ci_file_info got = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &got), CI_OK);
     assert_ptr_equal(got.data, data);
     assert_int_equal(got.is_text, 0);
@@ -332,7 +332,7 @@ static void lists_are_apart_and_bounds_are_checked(void **state) {
         ci_file_info info = {.struct_size = sizeof info, .path = "p", .size_bytes = (uint64_t)i};
         assert_int_equal(cii_result_add_file(result, CI_FILES_PRELOAD, &info, NULL), CI_OK);
     }
-    ci_file_info got = {.struct_size = sizeof got};
+    ci_file_info got = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 0);
     assert_int_equal(ci_result_file_count(result, CI_FILES_PRELOAD), 100);
     assert_int_equal(ci_result_file_count(result, 3), 0);

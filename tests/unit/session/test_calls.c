@@ -165,7 +165,7 @@ static void output_that_could_not_be_kept_whole_is_a_failed_file(void **state) {
     setrlimit(RLIMIT_FSIZE, &before);
     signal(SIGXFSZ, handler);
     assert_int_equal(status, CI_OK);
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     assert_int_equal(info.status, CI_FILE_FAILED);
     assert_string_equal(info.error, "keep the whole output in /tmp: File too large");

@@ -175,7 +175,7 @@ static void a_storage_out_of_reach_fails_opening_but_no_later_call(void **state)
     ci_result *result = end(start("echo ran", 0));
     assert_string_equal(ci_result_stdout(result, NULL), "ran\n");
     assert_int_equal(ci_result_file_count(result, CI_FILES_PRELOAD), 1);
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_PRELOAD, 0, &info), CI_OK);
     assert_int_equal(info.status, CI_FILE_FAILED);
     assert_string_equal(info.error, "out of reach");
@@ -308,7 +308,7 @@ static void a_push_that_is_late_tells_what_it_did(void **state) {
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 800);
     int saved = 0, failed = 0;
     for (size_t i = 0; i < 800; i++) {
-        ci_file_info info = {.struct_size = sizeof info};
+        ci_file_info info = CI_FILE_INFO_INIT;
         ci_result_file(result, CI_FILES_MAIN, i, &info);
         saved += info.status == CI_FILE_SAVED;
         failed += info.status == CI_FILE_FAILED && info.error;
@@ -353,7 +353,7 @@ static void a_workspace_that_is_gone_is_not_blamed_on_the_run(void **state) {
     options.output_filename = "out.txt";
     ci_result *result = NULL;
     assert_int_equal(ci_execute_command(session, "echo 1 > out.txt", &options, &result, NULL), CI_OK);
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     assert_int_equal(info.status, CI_FILE_FAILED);
     assert_string_equal(info.error, "write \"code-interpreter/out.txt\": No such file or directory");
@@ -367,7 +367,7 @@ static void large_files_pass_in_bounded_memory(void **state) {
     ci_result *result = NULL;
     const char *path = "big";
     assert_int_equal(ci_push_to_workspace(session, &path, 1, &result, NULL), CI_OK);
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     assert_int_equal(info.size_bytes, 3000000);
     char check[128];
@@ -434,7 +434,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
         reads = 0;
         ci_result *result = NULL;
         assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
-        ci_file_info info = {.struct_size = sizeof info};
+        ci_file_info info = CI_FILE_INFO_INIT;
         assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
         assert_int_equal(info.status, i == 0 ? CI_FILE_SAVED : CI_FILE_UNCHANGED);
         assert_non_null(info.sha256);
@@ -451,7 +451,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
     assert_int_equal(ci_file_op(session, &write_options, &result, NULL), CI_OK);
     ci_result_free(result);
     assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     assert_int_equal(info.status, CI_FILE_SAVED);
     ci_result_free(result);

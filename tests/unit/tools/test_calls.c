@@ -60,7 +60,7 @@ static void assert_outcome(fixture *f, const char *name, const char *json, int32
 
 /* The first file of the result. */
 static ci_file_info file_of(const ci_result *result) {
-    ci_file_info info = {.struct_size = sizeof info};
+    ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     return info;
 }
