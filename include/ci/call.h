@@ -2,10 +2,11 @@
  * @file ci/call.h
  * @brief Calls in progress: the form of every long operation that never blocks.
  *
- * Opening, runs, file operations, pushes, the workspace and tools: each such `ci_x()` has a companion `ci_x_start()`
- * that returns a ::ci_call at once. (What only blocks: tasks and session info, for a round trip; ci_session_restart(),
- * ci_sandbox_local_new(), ci_sandbox_local_check().) A host with an event loop polls ci_call_fd() for reading, runs ci_call_process() whenever it is ready, and takes the outcome with one of
- * the `ci_call_take_` functions once ci_call_process() said #CI_CALL_DONE:
+ * Opening, runs, tasks, restarts, file operations, pushes, the workspace and tools: each such `ci_x()` has a companion
+ * `ci_x_start()` that returns a ::ci_call at once. (What only blocks: ci_session_info(), for a round trip at most;
+ * ci_sandbox_local_new() and ci_sandbox_local_check().) A host with an event loop polls ci_call_fd() for reading, runs
+ * ci_call_process() whenever it is ready, and takes the outcome with one of the `ci_call_take_` functions once
+ * ci_call_process() said #CI_CALL_DONE:
  *
  *     ci_call *call = NULL;
  *     ci_execute_code_start(session, &options, &call, &error);
@@ -69,8 +70,9 @@ CI_API int32_t ci_call_wait(ci_call *call, int64_t timeout_ms);
 /**
  * @brief Interrupts the code or command that the call runs, as Ctrl-C does; what was defined before is kept whenever
  * the code can be interrupted at all, and after the grace time of the session it is killed. The call then ends with
- * outcome #CI_OUTCOME_INTERRUPTED. An interrupt that comes as the call ends hits no later call. From any thread; does
- * not block.
+ * outcome #CI_OUTCOME_INTERRUPTED. What runs neither code nor command ends at once: with a result of what was done and
+ * that outcome where it has one to give (file operations, pushes), else with #CI_ERR_CANCELLED. An interrupt that comes
+ * as the call ends hits no later call. From any thread; does not block.
  * @param call the call.
  * @return #CI_OK, also when the call has ended; #CI_ERR_NOTSUP when the backend cannot.
  * @since 0.1
@@ -87,8 +89,8 @@ CI_API ci_status ci_call_interrupt(ci_call *call);
 CI_API ci_status ci_call_cancel(ci_call *call);
 
 /**
- * @brief Takes the result of a finished call that has one (code, commands, file operations, push, the workspace's
- * list and stat, tools).
+ * @brief Takes the result of a finished call that has one (code, commands, tasks, file operations, push, the
+ * workspace's list and stat, tools).
  * @param call the call, done.
  * @param[out] ret_result the result, the caller's, to be freed with ci_result_free(); untouched on failure.
  * @param[out] ret_error why the call failed; may be NULL.
@@ -109,7 +111,8 @@ CI_API ci_status ci_call_take_result(ci_call *call, ci_result **ret_result, ci_e
 CI_API ci_status ci_call_take_session(ci_call *call, ci_session **ret_session, ci_error **ret_error);
 
 /**
- * @brief Says how a finished call ended that has no outcome but success (ci_sandbox_prepare_start(), transfers).
+ * @brief Says how a finished call ended that has no outcome but success (restarts, transfers, the workspace's
+ * remove, ci_sandbox_prepare_start()).
  * @param call the call, done.
  * @param[out] ret_error why it failed; may be NULL.
  * @return as ci_call_take_result().

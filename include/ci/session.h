@@ -11,7 +11,8 @@
  * cover the whole call, waiting for its turn included: at the deadline the code is interrupted; after the grace time it
  * and what it started is killed; the call returns within a second after that whatever the code does, with outcome
  * #CI_OUTCOME_TIMEOUT. ci_session_options::timeout_ms holds for file operations, pushes, transfers and the workspace
- * too; those that have no result end with #CI_ERR_TIMEOUT. **Forks**: after a fork(2) of the host the child gets
+ * too; those that have no result end with #CI_ERR_TIMEOUT, as task polls, task stops and restarts do after a minute.
+ * **Forks**: after a fork(2) of the host the child gets
  * #CI_ERR_FORKED from every handle.
  */
 #ifndef CI_SESSION_H
@@ -237,10 +238,21 @@ CI_API ci_status ci_execute_command_start(ci_session *session, const char *comma
  * @param task_id from ci_result_task_id().
  * @param[out] ret_result the result, the caller's; ci_result_task_running() tells whether to poll again.
  * @param[out] ret_error why the call failed; may be NULL.
- * @return #CI_OK; #CI_ERR_NOTFOUND when there is no such task, or its end has been polled before.
+ * @return #CI_OK; #CI_ERR_NOTFOUND when there is no such task, or its end has been polled before; #CI_ERR_NOTSUP (no
+ * background tasks), #CI_ERR_TIMEOUT, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED, #CI_ERR_NOMEM, #CI_ERR_IO.
  * @since 0.1
  */
 CI_API ci_status ci_task_poll(ci_session *session, uint64_t task_id, ci_result **ret_result, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose result is taken with ci_call_take_result().
+ * @param session,task_id as for ci_task_poll().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_task_poll_start(ci_session *session, uint64_t task_id, ci_call **ret_call, ci_error **ret_error);
 
 /**
  * @brief Kills every process of a task and tells what it had printed since the last poll. Blocks for a round trip.
@@ -248,10 +260,20 @@ CI_API ci_status ci_task_poll(ci_session *session, uint64_t task_id, ci_result *
  * @param task_id from ci_result_task_id().
  * @param[out] ret_result the result, the caller's.
  * @param[out] ret_error why the call failed; may be NULL.
- * @return #CI_OK; #CI_ERR_NOTFOUND.
+ * @return as ci_task_poll().
  * @since 0.1
  */
 CI_API ci_status ci_task_stop(ci_session *session, uint64_t task_id, ci_result **ret_result, ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose result is taken with ci_call_take_result().
+ * @param session,task_id as for ci_task_stop().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_task_stop_start(ci_session *session, uint64_t task_id, ci_call **ret_call, ci_error **ret_error);
 
 /**
  * @brief Interrupts every code and command that the session is running now (ci_call_interrupt() for each), tasks not
@@ -269,11 +291,23 @@ CI_API ci_status ci_session_interrupt(ci_session *session);
  * @param language as in ::ci_run_options; NULL: "python".
  * @param context as in ::ci_run_options; NULL: the language's own.
  * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_NOTSUP, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_NOMEM, #CI_ERR_IO.
+ * @return #CI_OK; #CI_ERR_INVALID, #CI_ERR_NOTSUP, #CI_ERR_TIMEOUT, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED,
+ * #CI_ERR_NOMEM, #CI_ERR_IO.
  * @since 0.1
  */
 CI_API ci_status ci_session_restart(ci_session *session, const char *language, const char *context,
                                     ci_error **ret_error);
+
+/**
+ * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
+ * @param session,language,context as for ci_session_restart().
+ * @param[out] ret_call the call, the caller's.
+ * @param[out] ret_error why it could not start; may be NULL.
+ * @return #CI_OK, or why it could not start.
+ * @since 0.1
+ */
+CI_API ci_status ci_session_restart_start(ci_session *session, const char *language, const char *context,
+                                          ci_call **ret_call, ci_error **ret_error);
 
 /**
  * @brief The session's id: the one given, or the random one.

@@ -206,6 +206,8 @@ static int see_to_stop(run_call *self, cii_waits *waits, ci_error **ret_error) {
         cii_waits_until(waits, call->deadline_us);
         return 0;
     }
+    if (is_round_trip(self) && self->stop_cause == CI_OUTCOME_INTERRUPTED)
+        return cii_error_set(ret_error, CI_ERR_CANCELLED, "session", "the call was cancelled");
     if (is_round_trip(self))
         return cii_error_set(ret_error, CI_ERR_TIMEOUT, "session", "%s: no answer", call->ops->name);
     if (self->stage != RUN)
@@ -644,27 +646,37 @@ ci_status ci_execute_command(ci_session *session, const char *command, const ci_
     return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
 }
 
-static ci_status task(ci_session *session, int32_t kind, uint64_t task_id, ci_result **ret_result,
-                      ci_error **ret_error) {
+static ci_status start_task(ci_session *session, int32_t kind, uint64_t task_id, ci_call **ret_call,
+                            ci_error **ret_error) {
     const ci_run_options none = CI_RUN_OPTIONS_INIT;
-    ci_call *call = NULL;
     ci_status status = cii_session_check(session, ret_error);
     if (status == CI_OK && !(session->capabilities & CI_CAP_BACKGROUND))
         status = refuse(ret_error, CI_ERR_NOTSUP, "this backend has no background tasks");
-    if (status == CI_OK)
-        status = start(session, kind, "", 0, task_id, &none, &call, ret_error);
-    return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
+    return status < 0 ? status : start(session, kind, "", 0, task_id, &none, ret_call, ret_error);
+}
+
+ci_status ci_task_poll_start(ci_session *session, uint64_t task_id, ci_call **ret_call, ci_error **ret_error) {
+    return start_task(session, CI_RUN_KIND_TASK_POLL, task_id, ret_call, ret_error);
 }
 
 ci_status ci_task_poll(ci_session *session, uint64_t task_id, ci_result **ret_result, ci_error **ret_error) {
-    return task(session, CI_RUN_KIND_TASK_POLL, task_id, ret_result, ret_error);
+    ci_call *call = NULL;
+    ci_status status = ci_task_poll_start(session, task_id, &call, ret_error);
+    return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
+}
+
+ci_status ci_task_stop_start(ci_session *session, uint64_t task_id, ci_call **ret_call, ci_error **ret_error) {
+    return start_task(session, CI_RUN_KIND_TASK_STOP, task_id, ret_call, ret_error);
 }
 
 ci_status ci_task_stop(ci_session *session, uint64_t task_id, ci_result **ret_result, ci_error **ret_error) {
-    return task(session, CI_RUN_KIND_TASK_STOP, task_id, ret_result, ret_error);
+    ci_call *call = NULL;
+    ci_status status = ci_task_stop_start(session, task_id, &call, ret_error);
+    return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
 }
 
-ci_status ci_session_restart(ci_session *session, const char *language, const char *context, ci_error **ret_error) {
+ci_status ci_session_restart_start(ci_session *session, const char *language, const char *context, ci_call **ret_call,
+                                   ci_error **ret_error) {
     ci_run_options options = CI_RUN_OPTIONS_INIT;
     options.language = language;
     options.context = context;
@@ -672,8 +684,11 @@ ci_status ci_session_restart(ci_session *session, const char *language, const ch
     ci_status status = prepare(session, &options, true, &o, ret_error);
     if (status == CI_OK && !(session->capabilities & CI_CAP_CLEAR_CONTEXT))
         status = refuse(ret_error, CI_ERR_NOTSUP, "this backend cannot restart a context");
+    return status < 0 ? status : start(session, CI_RUN_KIND_RESTART, "", 0, 0, &o, ret_call, ret_error);
+}
+
+ci_status ci_session_restart(ci_session *session, const char *language, const char *context, ci_error **ret_error) {
     ci_call *call = NULL;
-    if (status == CI_OK)
-        status = start(session, CI_RUN_KIND_RESTART, "", 0, 0, &o, &call, ret_error);
+    ci_status status = ci_session_restart_start(session, language, context, &call, ret_error);
     return status < 0 ? status : cii_call_end_status(call, ret_error);
 }

@@ -397,8 +397,12 @@ class Session(_Handle):
 
     def restart(self, language: Optional[str] = None, context: Optional[str] = None) -> None:
         """Starts a context's kernel anew: variables are lost, files stay."""
-        error = c_void_p()
-        check(self._c.ci_session_restart(self._handle, _bytes(language), _bytes(context), byref(error)), error)
+        self.start_restart(language, context).result()
+
+    def start_restart(self, language: Optional[str] = None, context: Optional[str] = None) -> Call[None]:
+        """As restart(), without waiting."""
+        arguments = [self._handle, _bytes(language), _bytes(context)]
+        return _start(self._c.ci_session_restart_start, arguments, None, _take_status)
 
     # -- running
 
@@ -462,16 +466,21 @@ class Session(_Handle):
         """Runs a shell command; with `background` it becomes a task at once. Options as for run_code()."""
         return self.start_command(command, background=background, on_output=on_output, **options).result()
 
-    def _blocking_result(self, function: Any, *arguments: Any) -> Result:
-        result, error = c_void_p(), c_void_p()
-        check(function(self._handle, *arguments, byref(result), byref(error)), error)
-        return Result(result.value or 0)
+    def start_poll_task(self, task_id: int) -> Call[Result]:
+        """As poll_task(), without waiting."""
+        return _start(self._c.ci_task_poll_start, [self._handle, task_id], None, _take_result)
 
     def poll_task(self, task_id: int) -> Result:
-        return self._blocking_result(self._c.ci_task_poll, task_id)
+        """What a task printed since the last poll, and whether it runs."""
+        return self.start_poll_task(task_id).result()
+
+    def start_stop_task(self, task_id: int) -> Call[Result]:
+        """As stop_task(), without waiting."""
+        return _start(self._c.ci_task_stop_start, [self._handle, task_id], None, _take_result)
 
     def stop_task(self, task_id: int) -> Result:
-        return self._blocking_result(self._c.ci_task_stop, task_id)
+        """Kills a task and all it started."""
+        return self.start_stop_task(task_id).result()
 
     def tool_call(
         self,

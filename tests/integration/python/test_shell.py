@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 
 import pytest
@@ -185,6 +186,22 @@ def test_a_task_whose_call_was_read_late_does_not_block(session: libci.Session) 
     while not session.run_command("test -e done").ok:
         assert time.monotonic() < deadline, "the writer is blocked"
         time.sleep(0.1)
+
+
+def test_tasks_and_restarts_are_calls_that_do_not_block(session: libci.Session) -> None:
+    session.run_code("x = 1")
+    task = session.run_command("echo one; sleep 60", background=True)
+    calls: list[libci.Call] = [session.start_poll_task(task.task_id), session.start_restart()]
+    for call in calls:
+        while not call.process():
+            select.select([call], [], [], 10)
+    polled = calls[0].result()
+    assert polled.task_running and task.stdout_bytes + polled.stdout_bytes in (b"", b"one\n")
+    assert calls[1].result() is None
+    assert session.run_code("x").error_name == "NameError"
+    assert not session.start_stop_task(task.task_id).result().task_running
+    with pytest.raises(libci.NotFound):
+        session.start_poll_task(task.task_id).result()
 
 
 def test_no_task_by_that_number(session: libci.Session) -> None:
