@@ -68,6 +68,17 @@ CI_API int32_t ci_call_process(ci_call *call);
 CI_API int32_t ci_call_wait(ci_call *call, int64_t timeout_ms);
 
 /**
+ * @brief Gives the call another deadline, counted from its start: for calls whose start takes none of their own, or for
+ * one that turns out to need more time, or less. What was interrupted for being late already stays so. Does not block.
+ * @param call the call, not done; in the thread that is inside it, as from a callback, or in any while none is.
+ * @param timeout_ms milliseconds since the call was started; 0 or less: no deadline. One that is over ends the call when
+ * it is processed next.
+ * @return #CI_OK; #CI_ERR_INVALID when the call is done; #CI_ERR_FORKED in another process.
+ * @since 0.1
+ */
+CI_API ci_status ci_call_set_timeout(ci_call *call, int64_t timeout_ms);
+
+/**
  * @brief Interrupts the code or command that the call runs, as Ctrl-C does; what was defined before is kept whenever
  * the code can be interrupted at all, and after the grace time of the session it is killed. The call then ends with
  * outcome #CI_OUTCOME_INTERRUPTED. What runs neither code nor command ends at once: with a result of what was done and

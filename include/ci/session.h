@@ -12,7 +12,7 @@
  * and what it started is killed; the call returns within a second after that whatever the code does, with outcome
  * #CI_OUTCOME_TIMEOUT. ci_session_options::timeout_ms holds for file operations, pushes, transfers and the workspace
  * too; those that have no result end with #CI_ERR_TIMEOUT, as task polls, task stops and restarts do after a minute.
- * **Forks**: after a fork(2) of the host the child gets
+ * ci_call_set_timeout() gives one call of any kind another deadline. **Forks**: after a fork(2) of the host the child gets
  * #CI_ERR_FORKED from every handle.
  */
 #ifndef CI_SESSION_H

@@ -39,6 +39,8 @@ void cii_call_set_timeout(ci_call *call, int64_t timeout_ms) {
     call->timeout_ms = CII_MAX(timeout_ms, 0);
     call->deadline_us =
         timeout_ms > 0 && timeout_ms < CII_NEVER / 2000 ? call->started_us + timeout_ms * 1000 : CII_NEVER;
+    if (call->ops->retime)
+        call->ops->retime(call, timeout_ms);
 }
 
 ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms,
@@ -131,6 +133,18 @@ bool cii_call_advance(ci_call *call) {
 void cii_call_signal(ci_call *call, unsigned signal) {
     atomic_fetch_or(&call->signals, signal);
     cii_wake(atomic_load(&call->wake_fd));
+}
+
+ci_status ci_call_set_timeout(ci_call *call, int64_t timeout_ms) {
+    if (!call)
+        return CI_ERR_INVALID;
+    if (call->creator != getpid())
+        return CI_ERR_FORKED;
+    if (call->done)
+        return CI_ERR_INVALID;
+    cii_call_set_timeout(call, timeout_ms);
+    cii_call_signal(call, CII_SIGNAL_WAKE); /* the time that the last step said it waits for no longer holds */
+    return CI_OK;
 }
 
 ci_status ci_call_interrupt(ci_call *call) {

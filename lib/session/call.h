@@ -48,6 +48,8 @@ typedef struct cii_call_ops {
     /* The deadline came (CI_OUTCOME_TIMEOUT) or an interrupt (CI_OUTCOME_INTERRUPTED): puts in place what there is as
      * the call's result. NULL: the call fails with CI_ERR_TIMEOUT or CI_ERR_CANCELLED. */
     ci_status (*cut)(ci_call *call, int32_t outcome, ci_error **ret_error);
+    /* The call has another deadline. NULL: the call's own is all there is. */
+    void (*retime)(ci_call *call, int64_t timeout_ms);
     bool stops_itself; /* step sees to deadline and interrupt */
     bool is_run;       /* code or a command: what ci_session_interrupt() means */
 } cii_call_ops;
@@ -89,6 +91,8 @@ struct ci_call {
  * session (NULL: none). timeout_ms: 0 and less: none. */
 ci_status cii_call_new(size_t size, const cii_call_ops *ops, ci_session *session, int64_t timeout_ms,
                        ci_call **ret_call, ci_error **ret_error);
+
+void cii_call_set_timeout(ci_call *call, int64_t timeout_ms); /* from its start; 0 and less: none */
 
 /* One step, signals and deadline included: whether the call is done. */
 bool cii_call_advance(ci_call *call);

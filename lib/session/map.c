@@ -29,8 +29,15 @@ static void map_drop(ci_call *call) {
         self->user_free(self->user);
 }
 
-static const cii_call_ops map_ops = {.step = map_step, .drop = map_drop, .stops_itself = true};
-static const cii_call_ops map_run_ops = {.step = map_step, .drop = map_drop, .stops_itself = true, .is_run = true};
+static void map_retime(ci_call *call, int64_t timeout_ms) {
+    map_call *self = (map_call *)call;
+    if (self->inner)
+        cii_call_set_timeout(self->inner, timeout_ms);
+}
+
+static const cii_call_ops map_ops = {.step = map_step, .drop = map_drop, .retime = map_retime, .stops_itself = true};
+static const cii_call_ops map_run_ops = {
+    .step = map_step, .drop = map_drop, .retime = map_retime, .stops_itself = true, .is_run = true};
 
 ci_status cii_call_map_result(ci_call *inner, cii_call_map_cb map, void *user, void (*user_free)(void *user),
                               ci_call **ret_outer, ci_error **ret_error) {

@@ -18,9 +18,6 @@ ci_status cii_call_map_result(ci_call *inner, cii_call_map_cb map, void *user, v
 /* A call that is done already, with this result. Consumes it, also on failure. */
 ci_status cii_call_finished(ci_result *result, ci_call **ret_call, ci_error **ret_error);
 
-/* Another deadline for a call that was started and not processed yet; negative: none. */
-void cii_call_set_timeout(ci_call *call, int64_t timeout_ms);
-
 /* CI_OK; or why the session cannot be used now: CI_ERR_FORKED, CI_ERR_CLOSED, CI_ERR_INVALID (NULL). */
 ci_status cii_session_check(const ci_session *session, ci_error **ret_error);
 

@@ -90,7 +90,7 @@ static ci_status go_on(ci_status status, ci_call *inner, ci_error *failure, ci_c
 /* For calls whose deadline is otherwise the session's. */
 static ci_status with_timeout(const request *r, ci_status status, ci_call *inner) {
     if (status == CI_OK && r->options.timeout_ms)
-        cii_call_set_timeout(inner, r->options.timeout_ms);
+        ci_call_set_timeout(inner, r->options.timeout_ms);
     return status;
 }
 

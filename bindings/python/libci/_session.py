@@ -146,6 +146,10 @@ class Call(Generic[T]):
             self.interrupt()
         return state == _table.CALL_DONE
 
+    def set_timeout(self, timeout: Optional[float]) -> None:
+        """Another deadline, in seconds since the call's start; None: none."""
+        check(self._c.ci_call_set_timeout(self._handle, _milliseconds(timeout)), c_void_p())
+
     def interrupt(self) -> None:
         with self._freed:
             if self._handle:

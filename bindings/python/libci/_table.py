@@ -228,6 +228,7 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_call_fd": (c_int32, [_HANDLE]),
     "ci_call_process": (c_int32, [_HANDLE]),
     "ci_call_wait": (c_int32, [_HANDLE, c_int64]),
+    "ci_call_set_timeout": (c_int32, [_HANDLE, c_int64]),
     "ci_call_interrupt": (c_int32, [_HANDLE]),
     "ci_call_cancel": (c_int32, [_HANDLE]),
     "ci_call_take_result": (c_int32, [_HANDLE, _RET, _RET]),

@@ -204,6 +204,16 @@ def test_tasks_and_restarts_are_calls_that_do_not_block(session: libci.Session) 
         session.start_poll_task(task.task_id).result()
 
 
+def test_a_call_gets_another_deadline(session: libci.Session) -> None:
+    call = session.start_command("sleep 60")
+    assert not call.process()
+    call.set_timeout(0.3)
+    assert call.result().outcome == Outcome.TIMEOUT
+    call = session.start_command("sleep 1; echo done", timeout=0.5)
+    call.set_timeout(None)
+    assert call.result().stdout == "done\n"
+
+
 def test_no_task_by_that_number(session: libci.Session) -> None:
     with pytest.raises(libci.NotFound):
         session.poll_task(12345)

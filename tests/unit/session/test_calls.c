@@ -400,6 +400,99 @@ static void waiting_comes_back_in_time(void **state) {
     ci_call_free(call);
 }
 
+/* Starts code that never ends and drives it through the descriptor for a moment, so that its timer is armed. */
+static ci_call *driven(const char *text, int64_t timeout_ms) {
+    ci_call *call = NULL;
+    ci_run_options options = within(timeout_ms);
+    assert_int_equal(ci_execute_code_start(session, text, SIZE_MAX, &options, &call, NULL), CI_OK);
+    struct pollfd fd = {.fd = ci_call_fd(call), .events = POLLIN};
+    while (poll(&fd, 1, 20) > 0)
+        assert_int_equal(ci_call_process(call), CI_CALL_RUNNING);
+    return call;
+}
+
+/* Drives the call to its end; how many milliseconds that took. */
+static int64_t drive_on(ci_call *call) {
+    int64_t start = cii_clock_ms();
+    struct pollfd fd = {.fd = ci_call_fd(call), .events = POLLIN};
+    do {
+        assert_int_equal(poll(&fd, 1, 3000), 1);
+    } while (ci_call_process(call) == CI_CALL_RUNNING);
+    return cii_clock_ms() - start;
+}
+
+static void assert_late(ci_call *call, const char *message) {
+    ci_result *result = NULL;
+    assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
+    assert_string_equal(ci_result_error_message(result), message);
+    ci_result_free(result);
+    ci_call_free(call);
+}
+
+static void another_deadline_holds_for_who_polls_the_descriptor(void **state) {
+    (void)state;
+    static const int64_t before_ms[] = {-1, 20000}; /* no timer yet; one that is armed */
+    for (size_t i = 0; i < CII_ELEMENTS(before_ms); i++) {
+        ci_call *call = driven("forever", before_ms[i]);
+        assert_int_equal(ci_call_set_timeout(call, 150), CI_OK);
+        assert_in_range(drive_on(call), 50, 1000);
+        assert_late(call, "time-out after 0.15 s");
+    }
+    ci_call *call = driven("forever", 100);
+    assert_int_equal(ci_call_set_timeout(call, 300), CI_OK);
+    assert_in_range(drive_on(call), 200, 1000);
+    assert_late(call, "time-out after 0.3 s");
+}
+
+static void another_deadline_holds_for_who_waits(void **state) {
+    (void)state;
+    ci_call *call = NULL;
+    assert_int_equal(ci_execute_code_start(session, "forever", SIZE_MAX, NULL, &call, NULL), CI_OK);
+    assert_int_equal(ci_call_wait(call, 30), CI_CALL_RUNNING);
+    assert_int_equal(ci_call_set_timeout(call, 100), CI_OK);
+    assert_int_equal(ci_call_wait(call, 2000), CI_CALL_DONE);
+    assert_int_equal(ci_call_set_timeout(call, 100), CI_ERR_INVALID); /* done */
+    assert_late(call, "time-out after 0.1 s");
+}
+
+static void another_deadline_reaches_the_call_behind_a_tool(void **state) {
+    (void)state;
+    ci_call *call = NULL;
+    assert_int_equal(
+        ci_tool_call_start(session, "execute_code", "{\"code\": \"forever\"}", SIZE_MAX, NULL, &call, NULL), CI_OK);
+    assert_int_equal(ci_call_wait(call, 30), CI_CALL_RUNNING);
+    assert_int_equal(ci_call_set_timeout(call, 100), CI_OK);
+    assert_int_equal(ci_call_wait(call, 2000), CI_CALL_DONE);
+    assert_late(call, "time-out after 0.1 s");
+}
+
+static void a_deadline_is_taken_back(void **state) {
+    (void)state;
+    static const int64_t none[] = {0, -1};
+    for (size_t i = 0; i < CII_ELEMENTS(none); i++) {
+        ci_call *call = driven("sleep 300", 100);
+        assert_int_equal(ci_call_set_timeout(call, none[i]), CI_OK);
+        drive_on(call);
+        ci_result *result = NULL;
+        assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
+        assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
+        ci_result_free(result);
+        ci_call_free(call);
+    }
+}
+
+static void a_deadline_counts_from_the_calls_start(void **state) {
+    (void)state;
+    ci_call *call = NULL;
+    assert_int_equal(ci_session_restart_start(session, NULL, NULL, &call, NULL), CI_OK); /* takes 100 ms */
+    usleep(20000);
+    assert_int_equal(ci_call_set_timeout(call, 10), CI_OK);
+    assert_int_equal(ci_call_process(call), CI_CALL_DONE);
+    FAILS(CI_ERR_TIMEOUT, "restart: no answer", ci_call_take_status(call, &error));
+    ci_call_free(call);
+}
+
 static void an_outcome_is_taken_once(void **state) {
     (void)state;
     ci_call *call = NULL;
@@ -607,6 +700,11 @@ int main(void) {
         IN_SESSION(one_thread_drives_fifty_calls),
         IN_SESSION(the_descriptor_tells_of_a_cancel),
         IN_SESSION(waiting_comes_back_in_time),
+        IN_SESSION(another_deadline_holds_for_who_polls_the_descriptor),
+        IN_SESSION(another_deadline_holds_for_who_waits),
+        IN_SESSION(another_deadline_reaches_the_call_behind_a_tool),
+        IN_SESSION(a_deadline_is_taken_back),
+        IN_SESSION(a_deadline_counts_from_the_calls_start),
         IN_SESSION(an_outcome_is_taken_once),
         IN_SESSION(runs_reach_the_backend_in_order_of_their_start),
         IN_SESSION(a_forked_child_is_told_and_harms_nothing),
