@@ -2,6 +2,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "session/keys.h"
+#include "session/links.h"
 #include "session/object.h"
 #include "session/save.h"
 #include "session/walk.h"
@@ -23,10 +24,11 @@ typedef struct push_file {
 
 typedef struct push_call {
     ci_call call;
-    enum { SELECT, STAT, WALK, SAVE } stage;
+    enum { SELECT, LINKS, STAT, WALK, SAVE } stage;
     char **paths; /* as given; NULL-ended */
     size_t path_at;
     char *path; /* the one being selected, normalized */
+    cii_links links;
     ci_op *op;
     ci_entry entry; /* of path, by stat */
     cii_walk walk;
@@ -134,13 +136,29 @@ static ci_status select_next(push_call *self, ci_error **ret_error) {
     ci_error *error = NULL;
     if (cii_keys_sandbox_path(given, &self->path, &error) < 0)
         return fail_path(self, given, error, ret_error);
-    self->stage = STAT;
+    self->stage = LINKS;
     self->entry = (ci_entry){0};
     return CI_OK;
 }
 
 static bool is_fatal(ci_status status) {
     return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST;
+}
+
+static int step_links(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    int r = self->links.session ? 0 : cii_links_start(&self->links, self->call.session, self->path, ret_error);
+    if (r == 0)
+        r = cii_links_step(&self->links, waits, ret_error);
+    if (r <= 0)
+        return r;
+    const ci_entry entry = {.struct_size = sizeof entry, .path = self->path, .kind = self->links.kind};
+    const char *reason = self->path[self->links.at] ? "leads through a link" : why_skipped(self, &entry);
+    bool is_link = entry.kind == CI_KIND_SYMLINK;
+    cii_links_free(&self->links);
+    self->stage = is_link ? SELECT : STAT;
+    if (is_link && !add_file(self, strdup(self->path), &entry, CI_FILE_SKIPPED, reason))
+        return cii_error_nomem(ret_error);
+    return 0;
 }
 
 static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
@@ -284,6 +302,8 @@ static int push_stage(push_call *self, cii_waits *waits, ci_error **ret_error) {
     switch (self->stage) {
     case SELECT:
         return select_next(self, ret_error);
+    case LINKS:
+        return step_links(self, waits, ret_error);
     case STAT:
         return step_stat(self, waits, ret_error);
     case WALK:
@@ -312,6 +332,7 @@ static ci_status push_cut(ci_call *call, int32_t outcome, ci_error **ret_error) 
 
 static void push_drop(ci_call *call) {
     push_call *self = (push_call *)call;
+    cii_links_free(&self->links);
     cii_op_drop(&self->op);
     cii_walk_free(&self->walk);
     for (size_t i = 0; i < PARALLEL_SAVES; i++)

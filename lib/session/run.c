@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "session/changes.h"
 #include "session/keys.h"
+#include "session/links.h"
 #include "session/preload.h"
 #include "session/save.h"
 #include "session/spill.h"
@@ -50,6 +51,7 @@ typedef struct run_call {
     ci_result *result;
     cii_changes changes;
     cii_spill spill;
+    cii_links links;
     cii_save save;
 } run_call;
 
@@ -328,17 +330,32 @@ static ci_status add_saved(run_call *self, const char *error) {
     return cii_result_add_file(self->result, CI_FILES_MAIN, &info, NULL);
 }
 
-static int stage_save(run_call *self, cii_waits *waits, ci_error **ret_error) {
+/* Links are not saved, nor what is behind them. */
+static int start_save(run_call *self, cii_waits *waits, ci_error **ret_error) {
     ci_session *session = session_of(self);
+    int r = self->links.session ? 0 : cii_links_start(&self->links, session, self->output_path, ret_error);
+    if (r == 0)
+        r = cii_links_step(&self->links, waits, ret_error);
+    if (r <= 0)
+        return r;
+    ci_status status = cii_save_start(&self->save, session, self->output_path, ret_error);
+    if (status < 0)
+        return status;
+    self->save.uploads_too = true;
+    if (self->links.kind != CI_KIND_SYMLINK)
+        return 1;
+    self->save.status = CI_FILE_FAILED;
+    cii_error_set(&self->save.error, CI_ERR_INVALID, "session", "not saved: %s",
+                  self->output_path[self->links.at] ? "it leads through a link" : "a link");
+    return 1;
+}
+
+static int stage_save(run_call *self, cii_waits *waits, ci_error **ret_error) {
     if (!self->output_path)
         return 2;
-    if (!self->save.session) {
-        ci_status status = cii_save_start(&self->save, session, self->output_path, ret_error);
-        if (status < 0)
-            return status;
-        self->save.uploads_too = true;
-    }
-    int r = cii_save_step(&self->save, waits, ret_error);
+    int r = self->save.session ? 1 : start_save(self, waits, ret_error);
+    if (r > 0 && self->save.status != CI_FILE_FAILED)
+        r = cii_save_step(&self->save, waits, ret_error);
     if (r <= 0)
         return r;
     if (self->save.status == CI_FILE_SKIPPED)
@@ -409,6 +426,7 @@ static void run_drop(ci_call *call) {
     cii_collector_free(self->collector);
     cii_changes_free(&self->changes);
     cii_spill_free(&self->spill);
+    cii_links_free(&self->links);
     cii_save_free(&self->save);
     ci_result_free(self->result);
     free(self->text);

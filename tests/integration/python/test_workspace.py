@@ -338,3 +338,34 @@ def test_a_writable_mapping_is_not_missed(open_session: OpenSession, workspace: 
     time.sleep(0.6)
     assert statuses(session.push()) == {"f": FileStatus.SAVED}
     assert saved(workspace)["f"].startswith(b"ba")
+
+
+def test_a_named_path_that_is_a_link_or_leads_through_one_is_skipped(
+    open_session: OpenSession, workspace: Path
+) -> None:
+    session = open_session(workspace_dir=workspace, timeout=10)
+    session.run_command("mkdir d d/e; echo 1 > d/f; ln -s / x; ln -s /etc/passwd p; ln -s ../f d/e/up; ln -s d/f good")
+    result = session.push("x", "x/etc", "x/etc/passwd", "p", "d/e/up", "good", "d/f", "/workspace/p")
+    assert result.ok
+    skipped = {f.path: f.error for f in result.files if f.status is FileStatus.SKIPPED}
+    assert skipped == {
+        "x": "a link",
+        "x/etc": "leads through a link",
+        "x/etc/passwd": "leads through a link",
+        "p": "a link",
+        "d/e/up": "a link",
+        "good": "a link",
+    }
+    assert saved(workspace) == {"d/f": b"1\n"}
+
+
+@pytest.mark.parametrize("name", ["p", "x/etc/passwd"])
+def test_a_link_named_as_output_is_a_failure_that_says_so(
+    open_session: OpenSession, workspace: Path, name: str
+) -> None:
+    session = open_session(workspace_dir=workspace)
+    result = session.run_command("echo ran; ln -s /etc/passwd p; ln -s / x", output_filename=name)
+    assert result.outcome is Outcome.FAILED and result.stdout == "ran\n"
+    assert statuses(result) == {name: FileStatus.FAILED}
+    assert "link" in (result.error_message or "")
+    assert saved(workspace) == {}
