@@ -2,7 +2,8 @@
  * @file ci/files.h
  * @brief Files of a session.
  *
- * Paths are relative to the sandbox root (`/workspace` for the code inside); absolute ones name the guest's own tree.
+ * Paths are relative to the sandbox root (`/workspace` for the code inside); absolute ones name the guest's own tree, and
+ * so does what ".." leads to from the root: "../tmp/x" is "/tmp/x", and above "/" there is nothing.
  * Names are bytes, any but NUL and `/`. A path never leads out of the sandbox, whatever links the code has planted. The
  * workspace, the home folder and `/tmp` can be written, the system besides them read; `/proc`, `/sys` and `/dev` neither.
  * Threads and deadlines as in ci/session.h.

@@ -19,6 +19,7 @@ CI_BEGIN_DECLS
  * written again; one failure does not stop the rest; files deleted in the sandbox stay in the workspace. Blocks.
  * @param session the session.
  * @param paths files and folders, relative to the sandbox root; NULL: all there is in the sandbox root and its folders.
+ * What is a link or leads through one is skipped, what leads out of the root by ".." has failed.
  * @param path_count how many.
  * @param[out] ret_result the result (#CI_FILES_MAIN: each file with key, size, SHA-256 and what became of it), the
  * caller's; outcome #CI_OUTCOME_FAILED when one failed. Untouched on failure.

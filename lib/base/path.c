@@ -32,6 +32,21 @@ ci_status cii_path_normalize(const char *path, char **ret_path, ci_error **ret_e
     return CI_OK;
 }
 
+bool cii_path_climbs(const char *path) {
+    if (*path == '/')
+        return false;
+    for (size_t depth = 0; *path;) {
+        size_t size = strcspn(path, "/");
+        bool up = size == 2 && memcmp(path, "..", 2) == 0;
+        if (up && depth-- == 0)
+            return true;
+        if (!up && size > 0 && !(size == 1 && *path == '.'))
+            depth++;
+        path += size + (path[size] == '/');
+    }
+    return false;
+}
+
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
 #define KEY_MAX 1024u

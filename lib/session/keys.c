@@ -94,6 +94,8 @@ ci_status cii_keys_of_path(const ci_session *session, const char *path, char **r
 
 ci_status cii_keys_sandbox_path(const char *given, char **ret_path, ci_error **ret_error) {
     _cleanup_free_ char *path = NULL;
+    if (cii_path_climbs(given))
+        return cii_error_set(ret_error, CI_ERR_INVALID, "session", "\"%s\" leads above the sandbox root", given);
     ci_status status = cii_path_normalize(given, &path, ret_error);
     if (status < 0)
         return status;

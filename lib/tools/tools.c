@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/options.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "result/result.h"
 #include "session/session.h"
@@ -217,10 +218,29 @@ static ci_status refuse_blob(const request *r, const char *where, const ci_error
     return what ? refuse(r, what, ret_call, ret_error) : cii_error_nomem(ret_error);
 }
 
+/* Refuses paths that lead above the sandbox root by "..": 1 when none of them does. A model means another place then. */
+static int check_climbing(const request *r, const char *list, ci_call **ret_call, ci_error **ret_error) {
+    for (size_t i = 0; i < cii_tool_list_count(&r->input, list); i++) {
+        const cii_json *entry = cii_tool_list_at(&r->input, list, i);
+        bool is_text = cii_json_type_of(entry) == CII_JSON_STRING;
+        const char *path = cii_json_text_of(is_text ? entry : cii_json_get(entry, "path"), NULL);
+        if (!cii_path_climbs(path))
+            continue;
+        _cleanup_free_ char *what = cii_str_printf("%s[%zu]%s: \"%.200s\" leads above the sandbox root; what lies "
+                                                   "outside of it has an absolute path",
+                                                   list, i, is_text ? "" : ".path", path);
+        return what ? refuse(r, what, ret_call, ret_error) : cii_error_nomem(ret_error);
+    }
+    return 1;
+}
+
 static ci_status start_write(request *r, ci_call **ret_call, ci_error **ret_error) {
     if (cii_tool_list_count(&r->input, "content") == 0)
         return refuse(r, "content: required for write: a list of objects with path and text or blob", ret_call,
                       ret_error);
+    int checked = check_climbing(r, "content", ret_call, ret_error);
+    if (checked <= 0)
+        return checked;
     _cleanup_(free_contents) contents c = {0};
     _cleanup_error_ ci_error *error = NULL;
     size_t bad = 0;
@@ -244,6 +264,9 @@ static ci_status start_on_paths(request *r, int32_t operation, ci_call **ret_cal
         return refuse(r, "content: only for the operation write", ret_call, ret_error);
     if (operation != CI_FILE_OP_LIST && cii_tool_list_count(&r->input, "paths") == 0)
         return refuse(r, "paths: required for read and remove: a list of paths", ret_call, ret_error);
+    int checked = check_climbing(r, "paths", ret_call, ret_error);
+    if (checked <= 0)
+        return checked;
     _cleanup_free_ const char **paths = NULL;
     ci_file_op_options options = CI_FILE_OP_OPTIONS_INIT;
     if (paths_of(r, &paths, &options.path_count) != CI_OK)

@@ -369,3 +369,20 @@ def test_a_link_named_as_output_is_a_failure_that_says_so(
     assert statuses(result) == {name: FileStatus.FAILED}
     assert "link" in (result.error_message or "")
     assert saved(workspace) == {}
+
+
+def test_a_path_above_the_sandbox_root_is_refused_not_bent(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace, timeout=10)
+    session.run_command("echo 1 > x; mkdir d")
+    result = session.push("../x", "d/../../x", "d/../x")
+    assert statuses(result) == {"../x": FileStatus.FAILED, "d/../../x": FileStatus.FAILED, "x": FileStatus.SAVED}
+    assert "leads above the sandbox root" in (result.error_message or "")
+    with pytest.raises(libci.Invalid, match="output_filename: .*leads above the sandbox root"):
+        session.run_command("echo ran > ran", output_filename="../x")
+    refused = [
+        session.tool_call("file_operations", {"operation": "read", "paths": ["x", "../x"]}),
+        session.tool_call("file_operations", {"operation": "write", "content": {"path": "../x", "text": "2"}}),
+    ]
+    for result in refused:
+        assert result.outcome is Outcome.REFUSED and "leads above the sandbox root" in (result.error_message or "")
+    assert sorted(file.path for file in session.list_files()) == ["d", "x"]

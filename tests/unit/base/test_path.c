@@ -48,6 +48,16 @@ static void paths_come_to_one_form(void **state) {
     assert_null(path);
 }
 
+static void paths_that_climb_above_their_start_are_told(void **state) {
+    (void)state;
+    static const char *const climbing[] = {"..", "../a", "./../a", "a/../..", "a/../../a", "a//../../b", "../../a/b"};
+    static const char *const staying[] = {"", ".", "a/..", "a/b/../../c", "...", "..a/b", "/..", "/a/../../b"};
+    for (size_t i = 0; i < CII_ELEMENTS(climbing); i++)
+        assert_true(cii_path_climbs(climbing[i]));
+    for (size_t i = 0; i < CII_ELEMENTS(staying); i++)
+        assert_false(cii_path_climbs(staying[i]));
+}
+
 static void keys_lead_nowhere_else(void **state) {
     (void)state;
     static const char *const good[] = {"a", "a/b.c", "code-interpreter/\xc3\xa9 x", "...", "a/..b", ".a/b."};
@@ -137,6 +147,7 @@ static void mime_type_is_told_by_the_name_where_the_content_fits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_come_to_one_form),
+        cmocka_unit_test(paths_that_climb_above_their_start_are_told),
         cmocka_unit_test(keys_lead_nowhere_else),
         cmocka_unit_test(prefixes_may_be_empty_or_end_in_a_slash),
         cmocka_unit_test(keys_have_at_most_1024_bytes),
