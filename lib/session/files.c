@@ -105,7 +105,7 @@ static ci_status end_good(file_call *self) {
 static ci_status end_bad(file_call *self, const char *why) {
     const ci_file_info info = {
         .path = self->paths[self->at],
-        .error = self->too_large ? "larger than 32 MiB: too large to be read whole" : why,
+        .error = why,
         .kind = CI_KIND_OTHER,
         .status = CI_FILE_FAILED,
     };
@@ -128,7 +128,8 @@ static int step_path(file_call *self, cii_waits *waits, ci_error **ret_error) {
             *ret_error = TAKE_PTR(error);
         return r;
     }
-    ci_status status = r > 0 ? end_good(self) : end_bad(self, ci_error_message(error));
+    const char *why = self->too_large ? "larger than 32 MiB: too large to be read whole" : ci_error_message(error);
+    ci_status status = r > 0 ? end_good(self) : end_bad(self, why);
     cii_buf_clear(&self->read);
     self->at++;
     return status < 0 ? cii_error_nomem(ret_error) : 1;

@@ -376,6 +376,42 @@ static void large_files_pass_in_bounded_memory(void **state) {
     assert_prints(check, "same\n");
 }
 
+static ci_call *reading;
+
+/* A file of 33 MiB in one piece; its call is interrupted as it comes. */
+static ci_status too_large_get(void *state, const char *path, uint64_t offset, uint64_t length,
+                               ci_op_write_cb write_bytes, void *user, ci_op **ret_op, ci_error **ret_error) {
+    (void)state, (void)path, (void)offset, (void)length, (void)ret_op, (void)ret_error;
+    static char bytes[33 << 20];
+    assert_true(write_bytes(user, bytes, sizeof bytes) < 0);
+    ci_call_interrupt(reading);
+    return CI_ERR_CANCELLED;
+}
+
+static void files_cut_after_one_that_is_too_large_are_not_called_so(void **state) {
+    (void)state;
+    ci_sandbox_ops ops = *cii_sandbox_ops(sandbox);
+    ops.file_get = too_large_get;
+    ci_session_options session_options = usual();
+    session_options.sandbox = disguised(&ops);
+    assert_int_equal(ci_session_open(&session_options, &session, NULL), CI_OK);
+    ci_sandbox_free(session_options.sandbox);
+    const char *paths[] = {"large", "small"};
+    ci_file_op_options options = CI_FILE_OP_OPTIONS_INIT;
+    options.operation = CI_FILE_OP_READ;
+    options.paths = paths;
+    options.path_count = 2;
+    assert_int_equal(ci_file_op_start(session, &options, &reading, NULL), CI_OK);
+    ci_result *result = end(reading);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_INTERRUPTED);
+    ci_file_info info = {.struct_size = sizeof info};
+    assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
+    assert_non_null(strstr(info.error, "larger than 32 MiB"));
+    assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 1, &info), CI_OK);
+    assert_string_equal(info.error, "not done: interrupted");
+    ci_result_free(result);
+}
+
 /* --- activity ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t activity_now;
@@ -476,6 +512,7 @@ int main(void) {
         WITH(session_interrupt_leaves_a_push_by_tool_alone),
         WITH(a_workspace_that_is_gone_is_not_blamed_on_the_run),
         WITH(large_files_pass_in_bounded_memory),
+        WITH(files_cut_after_one_that_is_too_large_are_not_called_so),
         WITH(files_are_hashed_again_unless_nothing_can_have_written),
     };
     return cmocka_run_group_tests_name("sessions with a slow storage", tests, NULL, NULL);
