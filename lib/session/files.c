@@ -7,6 +7,7 @@
 #include "session/walk.h"
 
 #define READ_MAX (UINT64_C(32) << 20)
+#define READ_TOTAL_MAX (UINT64_C(64) << 20) /* all is in memory until the result is freed */
 
 typedef struct file_call {
     ci_call call;
@@ -17,8 +18,10 @@ typedef struct file_call {
     size_t count;
     size_t at;
     ci_op *op;
-    cii_buf read; /* READ: what came */
+    cii_buf read;        /* READ: what came */
+    uint64_t read_total; /* in the result already */
     bool too_large;
+    bool too_many;
     uint64_t written;
     ci_status status; /* of a callback */
     ci_result *result;
@@ -29,9 +32,11 @@ typedef struct file_call {
 static int32_t on_bytes(void *user, const void *data, size_t size) {
     file_call *self = user;
     self->too_large = self->read.size + size > READ_MAX;
-    if (!self->too_large)
-        self->status = cii_buf_append(&self->read, data, size);
-    return self->too_large || self->status < 0 ? -1 : 0;
+    self->too_many = !self->too_large && self->read_total + self->read.size + size > READ_TOTAL_MAX;
+    if (self->too_large || self->too_many)
+        return -1;
+    self->status = cii_buf_append(&self->read, data, size);
+    return self->status < 0 ? -1 : 0;
 }
 
 static int64_t on_need(void *user, void *buffer, size_t size) {
@@ -68,7 +73,7 @@ static int32_t on_entry(void *user, const ci_entry *entry) {
 static ci_status start_path(file_call *self, ci_error **error) {
     ci_session *session = self->call.session;
     const char *path = self->paths[self->at];
-    self->too_large = false;
+    self->too_large = self->too_many = false;
     self->written = 0;
     if (self->operation != CI_FILE_OP_READ && self->operation != CI_FILE_OP_LIST)
         atomic_fetch_add(&session->write_count, 1);
@@ -99,6 +104,7 @@ static ci_status end_good(file_call *self) {
     if (!data)
         return CI_ERR_NOMEM;
     info.size_bytes = info.data_size = size;
+    self->read_total += size;
     return add(self, &info, data);
 }
 
@@ -128,7 +134,9 @@ static int step_path(file_call *self, cii_waits *waits, ci_error **ret_error) {
             *ret_error = TAKE_PTR(error);
         return r;
     }
-    const char *why = self->too_large ? "larger than 32 MiB: too large to be read whole" : ci_error_message(error);
+    const char *why = self->too_large  ? "larger than 32 MiB: too large to be read whole"
+                      : self->too_many ? "more than 64 MiB in one call: read it in a call of its own"
+                                       : ci_error_message(error);
     ci_status status = r > 0 ? end_good(self) : end_bad(self, why);
     cii_buf_clear(&self->read);
     self->at++;

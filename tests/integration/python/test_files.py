@@ -271,3 +271,15 @@ def test_text_and_more_than_was_asked_for_are_no_bytes_to_put(session: libci.Ses
     with pytest.raises(ValueError, match="returned"):
         session.put("refused", Generous())
     assert session.list_files() == []
+
+
+def test_one_call_reads_64_mib_and_names_what_is_beyond(session: libci.Session) -> None:
+    session.run_command("for i in 1 2 3 4; do truncate -s 30M big$i; done; truncate -s 33M huge; echo 1 > small")
+    result = session.file_op("read", ["big1", "huge", "big2", "big3", "big4", "small"])
+    assert result.outcome is Outcome.FAILED
+    assert [f.path for f in result.files if f.status is FileStatus.OK] == ["big1", "big2", "small"]
+    assert {f.path: f.error for f in result.files if f.status is FileStatus.FAILED} == {
+        "huge": "larger than 32 MiB: too large to be read whole",
+        "big3": "more than 64 MiB in one call: read it in a call of its own",
+        "big4": "more than 64 MiB in one call: read it in a call of its own",
+    }
