@@ -189,7 +189,7 @@ static ci_status file_cut(ci_call *call, int32_t outcome, ci_error **ret_error) 
 static void file_drop(ci_call *call) {
     file_call *self = (file_call *)call;
     if (!self->in && cii_door_is_first(call->session, call))
-        cii_preload_stop(call->session->preload);
+        cii_preload_pause(call->session->preload);
     cii_op_drop(&self->op);
     cii_strv_free(self->paths);
     for (size_t i = 0; self->contents && i < self->count; i++)

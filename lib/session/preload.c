@@ -30,6 +30,7 @@ struct cii_preload {
     ci_session *session;
     enum { IDLE, LIST, NEXT, STAT, HASH_HERE, HASH_THERE, FETCH, UNPACK } stage;
     bool opening;
+    bool paused; /* the round was begun by an earlier call */
     int64_t started_us;
     void *uploads; /* tsearch(3) of upload, by key */
     ci_op *op;
@@ -83,7 +84,7 @@ static void clear_current(cii_preload *self) {
     self->entry = (ci_entry){0};
 }
 
-void cii_preload_stop(cii_preload *self) {
+static void stop(cii_preload *self) {
     cii_op_drop(&self->op);
     clear_current(self);
     for (size_t i = 0; i < self->queue_count; i++) {
@@ -93,13 +94,18 @@ void cii_preload_stop(cii_preload *self) {
     self->queue_count = self->queue_at = 0;
     free(TAKE_PTR(self->last_key));
     self->status = CI_OK;
+    self->paused = false;
     self->stage = IDLE;
+}
+
+void cii_preload_pause(cii_preload *self) {
+    self->paused = self->stage != IDLE;
 }
 
 void cii_preload_free(cii_preload *self) {
     if (!self)
         return;
-    cii_preload_stop(self);
+    stop(self);
     free(self->queue);
     tdestroy(self->uploads, free_upload);
     free(self);
@@ -399,8 +405,9 @@ static ci_status step_unpack(cii_preload *self, cii_waits *waits) {
 static int end_round(cii_preload *self) {
     if (self->queue_count > 0)
         cii_session_trace(self->session, "preload", cii_clock_us() - self->started_us);
-    cii_preload_stop(self);
-    return 1;
+    bool was_paused = self->paused; /* what came since it began is new for this call */
+    stop(self);
+    return was_paused ? 0 : 1;
 }
 
 /* 1: the round is over; otherwise as ci_status. */
@@ -439,14 +446,14 @@ static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
                                    .status = CI_FILE_FAILED};
         cii_session_log(self->session, CI_LOG_WARNING, "uploads: %s", why);
         int told = report(self, &info);
-        cii_preload_stop(self);
+        stop(self);
         return told < 0 ? cii_error_nomem(ret_error) : 1;
     }
     if (ret_error && self->error) {
         ci_error_free(*ret_error);
         *ret_error = TAKE_PTR(self->error);
     }
-    cii_preload_stop(self);
+    stop(self);
     return r == CI_ERR_NOMEM ? cii_error_nomem(ret_error) : cii_error_wrap(ret_error, r, "uploads");
 }
 

@@ -421,7 +421,7 @@ static int run_step(ci_call *call, cii_waits *waits, ci_error **ret_error) {
 static void run_drop(ci_call *call) {
     run_call *self = (run_call *)call;
     if (self->stage == DOOR && cii_door_is_first(call->session, call))
-        cii_preload_stop(call->session->preload);
+        cii_preload_pause(call->session->preload);
     cii_op_drop(&self->op);
     cii_collector_free(self->collector);
     cii_changes_free(&self->changes);

@@ -74,7 +74,7 @@ static int stream_step(ci_call *call, cii_waits *waits, ci_error **ret_error) {
 static void stream_drop(ci_call *call) {
     stream_call *self = (stream_call *)call;
     if (!self->in && cii_door_is_first(call->session, call))
-        cii_preload_stop(call->session->preload);
+        cii_preload_pause(call->session->preload);
     cii_op_drop(&self->op);
     if (self->kind == FILE_PUT)
         atomic_fetch_add(&call->session->write_count, 1);

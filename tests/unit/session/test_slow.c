@@ -276,6 +276,25 @@ static void a_deadline_before_the_run_is_a_result(void **state) {
     assert_prints("ls ran; ls | wc -l | tr -d ' '", "20\n"); /* the next call brings the rest */
 }
 
+static void a_large_upload_goes_on_from_call_to_call(void **state) {
+    (void)state;
+    open_session();
+    write_here("uploads/large", "");
+    char path[256];
+    snprintf(path, sizeof path, "%s/uploads/large", folder);
+    assert_int_equal(truncate(path, 20 << 20), 0); /* 400 ms and more */
+    int late = 0;
+    for (int32_t outcome = CI_OUTCOME_TIMEOUT; outcome == CI_OUTCOME_TIMEOUT && late < 20; late++) {
+        ci_result *result = end(start("stat -c %s large second", 100));
+        outcome = ci_result_outcome(result);
+        if (outcome == CI_OUTCOME_OK)
+            assert_string_equal(ci_result_stdout(result, NULL), "20971520\n7\n");
+        ci_result_free(result);
+        write_here("uploads/second", "second\n"); /* comes when the first is on its way */
+    }
+    assert_in_range(late, 2, 19);
+}
+
 /* --- push ---------------------------------------------------------------------------------------------------------- */
 
 static void push_transfers_in_parallel(void **state) {
@@ -506,6 +525,7 @@ int main(void) {
         WITH(who_leaves_the_door_early_lets_the_next_pass),
         WITH(one_thread_waits_at_the_door_for_another),
         WITH(a_deadline_before_the_run_is_a_result),
+        WITH(a_large_upload_goes_on_from_call_to_call),
         WITH(push_transfers_in_parallel),
         WITH(a_push_that_is_late_tells_what_it_did),
         WITH(a_deadline_for_tools_holds_for_a_push_too),
