@@ -7,6 +7,7 @@
 #include "session/preload.h"
 
 #include <search.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/path.h"
@@ -24,6 +25,9 @@ typedef struct upload {
     char *etag; /* NULL: not known */
     uint64_t size_bytes;
     int64_t modified_ms;
+    char *failure; /* told last, of one that is tried again; NULL: settled */
+    bool needs_room;
+    uint64_t activity; /* of the backend when there was no room */
 } upload;
 
 struct cii_preload {
@@ -59,6 +63,7 @@ static void free_upload(void *memory) {
     upload *u = memory;
     free(u->key);
     free(u->etag);
+    free(u->failure);
     free(u);
 }
 
@@ -127,11 +132,22 @@ static ci_status report(cii_preload *self, const ci_file_info *info) {
     return status;
 }
 
-/* From now on it is new only when it changes. */
-static ci_status remember(cii_preload *self) {
+static upload *find(const cii_preload *self, const char *key) {
+    const upload wanted = {.key = (char *)(uintptr_t)key};
+    void *found = tfind(&wanted, &self->uploads, compare);
+    return found ? *(upload **)found : NULL;
+}
+
+static bool is_same(const upload *u, const char *etag, uint64_t size_bytes, int64_t modified_ms) {
+    bool same_etag = u->etag && etag ? strcmp(u->etag, etag) == 0 : u->etag == etag;
+    return same_etag && u->size_bytes == size_bytes && u->modified_ms == modified_ms;
+}
+
+/* From now on it is new only when it changes, or when what failed may succeed. failure NULL: nothing did. */
+static ci_status remember(cii_preload *self, const char *failure) {
     upload *seen = current(self);
-    void *found = tfind(seen, &self->uploads, compare);
-    upload *kept = found ? *(upload **)found : calloc(1, sizeof *kept);
+    upload *found = find(self, seen->key);
+    upload *kept = found ? found : calloc(1, sizeof *kept);
     if (!kept)
         return CI_ERR_NOMEM;
     if (!found) {
@@ -145,7 +161,12 @@ static ci_status remember(cii_preload *self) {
     kept->etag = TAKE_PTR(seen->etag);
     kept->size_bytes = seen->size_bytes;
     kept->modified_ms = seen->modified_ms;
-    return CI_OK;
+    free(kept->failure);
+    kept->failure = failure ? strdup(failure) : NULL;
+    kept->needs_room = failure && ci_error_status(self->error) == CI_ERR_LIMIT;
+    if (kept->needs_room)
+        kept->activity = self->session->ops->activity(self->session->backend);
+    return kept->failure || !failure ? CI_OK : CI_ERR_NOMEM;
 }
 
 static ci_status remember_content(cii_preload *self, const uint8_t sha256[32]) {
@@ -182,8 +203,12 @@ static ci_status tell(cii_preload *self, int32_t status, const uint8_t *sha256) 
     };
     if (self->unpack)
         cii_unpack_tell(self->unpack, &info);
-    bool again = status == CI_FILE_FAILED && ci_error_retryable(self->error);
-    if (!name || report(self, &info) < 0 || (!again && remember(self) < 0))
+    const bool limit = self->error && ci_error_status(self->error) == CI_ERR_LIMIT;
+    const bool again = status == CI_FILE_FAILED && (limit || ci_error_retryable(self->error));
+    const upload *last = find(self, u->key);
+    const bool is_told = again && last && last->failure && strcmp(last->failure, info.error) == 0 &&
+                         is_same(last, u->etag, u->size_bytes, u->modified_ms);
+    if (!name || (!is_told && report(self, &info) < 0) || remember(self, again ? info.error : NULL) < 0)
         return CI_ERR_NOMEM;
     clear_current(self);
     self->queue_at++;
@@ -202,14 +227,23 @@ static ci_status fail(cii_preload *self, ci_status status) {
 
 /* --- listing ------------------------------------------------------------------------------------------------------- */
 
-static bool is_seen(cii_preload *self, const ci_object *object) {
-    const upload key = {.key = (char *)(uintptr_t)object->key};
-    void *found = tfind(&key, &self->uploads, compare);
-    if (!found)
+/* Whether there may be room by now for what failed for lack of it. */
+static bool may_fit(const cii_preload *self, const upload *u) {
+    ci_session *session = self->session;
+    ci_host_dirs dirs = {.struct_size = sizeof dirs};
+    struct statvfs fs;
+    if ((session->capabilities & CI_CAP_HOST_PATHS) &&
+        session->ops->host_dirs(session->backend, &dirs, NULL) == CI_OK && fstatvfs(dirs.files_fd, &fs) == 0)
+        return u->size_bytes <= (uint64_t)fs.f_bavail * fs.f_frsize && (fs.f_favail > 0 || fs.f_files == 0);
+    uint64_t activity = session->ops->activity(session->backend);
+    return activity == 0 || activity != u->activity;
+}
+
+static bool is_seen(const cii_preload *self, const ci_object *object) {
+    const upload *u = find(self, object->key);
+    if (!u || !is_same(u, object->etag, object->size_bytes, object->modified_ms))
         return false;
-    const upload *u = *(upload **)found;
-    bool same_etag = u->etag && object->etag ? strcmp(u->etag, object->etag) == 0 : u->etag == object->etag;
-    return same_etag && u->size_bytes == object->size_bytes && u->modified_ms == object->modified_ms;
+    return !u->failure || (u->needs_room && !may_fit(self, u));
 }
 
 static ci_status enqueue(cii_preload *self, const ci_object *object) {

@@ -260,3 +260,17 @@ def test_untouched_uploads_are_unchanged_for_a_push(open_session: OpenSession, w
     result = session.push()
     assert {f.path for f in result.files if f.status is FileStatus.SAVED} == {"a/g", "new"}
     assert not (workspace / "code-interpreter/kept").exists()
+
+
+def test_what_there_was_no_room_for_comes_once_there_is(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace, workspace_bytes=8 << 20, timeout=60)
+    session.run_command("head -c 5M /dev/zero > fill")
+    (workspace / "uploads/large").write_bytes(bytes(6 << 20))
+    assert [(f.path, f.status) for f in session.run_command("true").preload] == [("large", FileStatus.FAILED)]
+    for _ in range(3):  # told once
+        assert not session.run_command("true").preload
+    session.run_command("rm fill")
+    result = session.run_command("stat -c %s large")
+    assert result.stdout == "6291456\n"
+    assert [(f.path, f.status) for f in result.preload] == [("large", FileStatus.PRELOADED)]
+    assert not session.run_command("true").preload
