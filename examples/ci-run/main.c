@@ -303,7 +303,7 @@ static int push(struct program *program, const struct list *names) {
     ci_error *error = NULL;
     ci_call *call = NULL;
     ci_result *result = NULL;
-    if (ci_push_to_workspace_start(program->session, names ? names->items : NULL, names ? names->count : 0, &call,
+    if (ci_push_to_workspace_start(program->session, names ? names->items : NULL, names ? names->count : 0, NULL, &call,
                                    &error) == CI_OK) {
         terminal_wait(&program->terminal, call, 0);
         ci_call_take_result(call, &result, &error);

@@ -37,7 +37,8 @@ enum {
     CI_SESSION_NO_PRELOAD = 1 << 0,   /**< Uploads are not brought into the sandbox. */
     CI_SESSION_PRELOAD_ONCE = 1 << 1, /**< Uploads are brought in at opening only, not looked for before each call. */
     CI_SESSION_NO_UNPACK = 1 << 2,    /**< Archives stay files. */
-    CI_SESSION_PUSH_EVERYTHING = 1 << 3, /**< A push skips no folder by name (`node_modules`, `__pycache__`, …). */
+    CI_SESSION_PUSH_EVERYTHING = 1 << 3, /**< No push skips a folder by name (`node_modules`, `__pycache__`, …);
+                                              #CI_PUSH_EVERYTHING says it for one push. */
     CI_SESSION_LEAVE_RUNNING = 1 << 4    /**< Where the backend cannot interrupt: leave late code running (the next call
                                               gets #CI_ERR_BUSY) instead of ending it (state lost). */
 };

@@ -14,6 +14,23 @@
 
 CI_BEGIN_DECLS
 
+/** Flags of a push. */
+enum {
+    CI_PUSH_EVERYTHING = 1 << 0 /**< Skip no folder by name, as #CI_SESSION_PUSH_EVERYTHING says for every push. */
+};
+
+/** Options of ci_push_to_workspace(). Zero is the default of every field. */
+typedef struct ci_push_options {
+    size_t struct_size; /**< sizeof(ci_push_options). */
+    int64_t timeout_ms; /**< Deadline in milliseconds; 0: the session's; negative: none. */
+    uint32_t flags;     /**< `CI_PUSH_` flags. */
+    int32_t reserved;   /**< 0. */
+} ci_push_options;
+
+/** Initializer for ::ci_push_options. */
+#define CI_PUSH_OPTIONS_INIT \
+    { sizeof(ci_push_options), 0, 0, 0 }
+
 /**
  * @brief Saves files of the sandbox to the workspace under "code-interpreter/". What the workspace already has is not
  * written again; one failure does not stop the rest; files deleted in the sandbox stay in the workspace. Blocks.
@@ -21,27 +38,29 @@ CI_BEGIN_DECLS
  * @param paths files and folders, relative to the sandbox root; NULL: all there is in the sandbox root and its folders.
  * What is a link or leads through one is skipped, what leads out of the root by ".." has failed.
  * @param path_count how many.
+ * @param options NULL: defaults.
  * @param[out] ret_result the result (#CI_FILES_MAIN: each file with key, size, SHA-256 and what became of it), the
- * caller's; outcome #CI_OUTCOME_FAILED when one failed. Untouched on failure.
+ * caller's; outcome #CI_OUTCOME_FAILED when one failed, #CI_OUTCOME_TIMEOUT when the deadline came first. Untouched on
+ * failure.
  * @param[out] ret_error why the call failed; may be NULL.
  * @return #CI_OK whenever there is a result; #CI_ERR_NOTSUP (no workspace), #CI_ERR_INVALID, #CI_ERR_CLOSED,
- * #CI_ERR_LOST, #CI_ERR_NOMEM.
+ * #CI_ERR_LOST, #CI_ERR_FORKED, #CI_ERR_NOMEM.
  * @since 0.1
  */
 CI_API ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count,
-                                      ci_result **ret_result, ci_error **ret_error);
+                                      const ci_push_options *options, ci_result **ret_result, ci_error **ret_error);
 
 /**
  * @brief The same as a ::ci_call, whose result is taken with ci_call_take_result().
  * @param session the session.
- * @param paths,path_count as for ci_push_to_workspace(), copied.
+ * @param paths,path_count,options as for ci_push_to_workspace(), copied.
  * @param[out] ret_call the call, the caller's.
  * @param[out] ret_error why it could not start; may be NULL.
  * @return #CI_OK, or why it could not start.
  * @since 0.1
  */
 CI_API ci_status ci_push_to_workspace_start(ci_session *session, const char *const *paths, size_t path_count,
-                                            ci_call **ret_call, ci_error **ret_error);
+                                            const ci_push_options *options, ci_call **ret_call, ci_error **ret_error);
 
 /**
  * @brief Lists the workspace below a prefix, all levels. Blocks.

@@ -1,4 +1,5 @@
 /* ci_push_to_workspace(): selects files, then saves several at a time. */
+#include "base/options.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "session/keys.h"
@@ -25,7 +26,8 @@ typedef struct push_file {
 typedef struct push_call {
     ci_call call;
     enum { SELECT, LINKS, STAT, WALK, SAVE } stage;
-    char **paths; /* as given; NULL-ended */
+    bool everything; /* no folder is skipped by its name */
+    char **paths;    /* as given; NULL-ended */
     size_t path_at;
     char *path; /* the one being selected, normalized */
     cii_links links;
@@ -85,7 +87,7 @@ static const char *why_skipped(const push_call *self, const ci_entry *entry) {
     case CI_KIND_REGULAR:
         return NULL;
     case CI_KIND_DIRECTORY:
-        if (self->call.session->options.flags & CI_SESSION_PUSH_EVERYTHING)
+        if (self->everything)
             return NULL;
         return cii_walk_is_litter(cii_path_base(entry->path)) ? "a folder of that name is not saved" : NULL;
     case CI_KIND_SYMLINK:
@@ -359,9 +361,21 @@ static char **copy_paths(const char *const *paths, size_t count) {
     return copy;
 }
 
+static ci_status check_options(const ci_push_options *o, ci_error **ret_error) {
+    if (o->flags & ~(uint32_t)CI_PUSH_EVERYTHING)
+        return cii_error_set(ret_error, CI_ERR_INVALID, "session", "flags: 0x%x has bits that are no CI_PUSH_ flags",
+                             o->flags);
+    return cii_reserved_check(o->reserved, "ci_push_options", ret_error);
+}
+
 ci_status ci_push_to_workspace_start(ci_session *session, const char *const *paths, size_t path_count,
-                                     ci_call **ret_call, ci_error **ret_error) {
+                                     const ci_push_options *options, ci_call **ret_call, ci_error **ret_error) {
+    ci_push_options o;
     ci_status status = cii_session_check(session, ret_error);
+    if (status == CI_OK)
+        status = cii_options_copy(&o, sizeof o, options, "ci_push_options", ret_error);
+    if (status == CI_OK)
+        status = check_options(&o, ret_error);
     if (status == CI_OK)
         status = cii_session_need_workspace(session, ret_error);
     if (status < 0)
@@ -370,11 +384,13 @@ ci_status ci_push_to_workspace_start(ci_session *session, const char *const *pat
         if (!paths[i])
             return cii_error_set(ret_error, CI_ERR_INVALID, "session", "paths[%zu]: NULL", i);
     ci_call *call = NULL;
-    status = cii_call_new(sizeof(push_call), &push_ops, session, session->options.timeout_ms, &call, ret_error);
+    status = cii_call_new(sizeof(push_call), &push_ops, session, cii_session_timeout(session, o.timeout_ms), &call,
+                          ret_error);
     if (status < 0)
         return status;
     push_call *self = (push_call *)call;
     call->outcome_kind = CII_OUTCOME_RESULT;
+    self->everything = (o.flags & CI_PUSH_EVERYTHING) || (session->options.flags & CI_SESSION_PUSH_EVERYTHING);
     self->activity = session->ops->activity(session->backend);
     self->writes = atomic_load(&session->write_count);
     if (paths && !(self->paths = copy_paths(paths, path_count))) {
@@ -385,9 +401,9 @@ ci_status ci_push_to_workspace_start(ci_session *session, const char *const *pat
     return CI_OK;
 }
 
-ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count, ci_result **ret_result,
-                               ci_error **ret_error) {
+ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count,
+                               const ci_push_options *options, ci_result **ret_result, ci_error **ret_error) {
     ci_call *call = NULL;
-    ci_status status = ci_push_to_workspace_start(session, paths, path_count, &call, ret_error);
+    ci_status status = ci_push_to_workspace_start(session, paths, path_count, options, &call, ret_error);
     return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
 }

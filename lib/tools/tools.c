@@ -295,10 +295,13 @@ static ci_status start_ci_push_to_workspace(request *r, ci_call **ret_call, ci_e
     size_t count;
     if (paths_of(r, &paths, &count) != CI_OK)
         return cii_error_nomem(ret_error);
+    ci_push_options options = CI_PUSH_OPTIONS_INIT;
+    options.timeout_ms = r->options.timeout_ms;
     ci_call *inner = NULL;
     ci_error *failure = NULL;
-    ci_status status = ci_push_to_workspace_start(r->session, count > 0 ? paths : NULL, count, &inner, &failure);
-    return go_on(with_timeout(r, status, inner), inner, failure, ret_call, ret_error);
+    ci_status status =
+        ci_push_to_workspace_start(r->session, count > 0 ? paths : NULL, count, &options, &inner, &failure);
+    return go_on(status, inner, failure, ret_call, ret_error);
 }
 
 static ci_status start_workspace_list(request *r, ci_call **ret_call, ci_error **ret_error) {

@@ -193,7 +193,7 @@ static const ci_file_info *must(const ci_result *result, int32_t list, const cha
 static ci_result *push(const char *const *paths, size_t count) {
     ci_result *result = NULL;
     ci_error *error = NULL;
-    if (ci_push_to_workspace(session, paths, count, &result, &error) < 0)
+    if (ci_push_to_workspace(session, paths, count, NULL, &result, &error) < 0)
         fail_msg("%s", ci_error_message(error));
     return result;
 }

@@ -136,7 +136,7 @@ static void files_that_claim_to_be_endless_are_not_read(void **state) {
     assert_int_equal(ci_file_get(session, "/tmp/endless", 0, UINT64_MAX, discard, &total, NULL), CI_ERR_LIMIT);
     assert_int_equal(ci_file_get(session, "endless", 1 << 30, 1000, discard, &total, NULL), CI_OK);
     assert_int_equal(total, 1000);
-    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, NULL, &result, NULL), CI_OK);
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_FAILED);
     ci_result_free(result);
     ci_session_close(session);

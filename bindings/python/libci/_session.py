@@ -592,10 +592,14 @@ class Session(_Handle):
 
     # -- workspace
 
-    def push(self, *paths: Path) -> Result:
-        """Saves files and folders to the workspace; without paths all there is."""
+    def push(self, *paths: Path, everything: bool = False, timeout: Optional[float] = None) -> Result:
+        """Saves files and folders to the workspace; without paths all there is. With `everything` no folder is skipped
+        by its name."""
         names = _strings(paths) if paths else None
-        arguments = [self._handle, names, len(paths)]
+        options = _table.PushOptions(
+            timeout_ms=_milliseconds(timeout), flags=_table.PUSH_EVERYTHING if everything else 0
+        )
+        arguments = [self._handle, names, len(paths), byref(options)]
         return _start(self._c.ci_push_to_workspace_start, arguments, None, _take_result).result()
 
     def workspace_list(self, prefix: str = "") -> list[FileInfo]:

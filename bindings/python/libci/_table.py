@@ -49,6 +49,8 @@ SESSION_NO_UNPACK = 1 << 2
 SESSION_PUSH_EVERYTHING = 1 << 3
 SESSION_LEAVE_RUNNING = 1 << 4
 
+PUSH_EVERYTHING = 1 << 0
+
 LOG_CB = CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
 OUTPUT_CB = CFUNCTYPE(c_int32, c_void_p, c_int32, c_char_p, c_void_p, c_size_t)
 WRITE_CB = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)
@@ -180,6 +182,10 @@ class StorageDirOptions(Sized):
     _fields_ = [("struct_size", c_size_t), ("no_create", c_int32), ("no_sync", c_int32)]
 
 
+class PushOptions(Sized):
+    _fields_ = [("struct_size", c_size_t), ("timeout_ms", c_int64), ("flags", c_uint32), ("reserved", c_int32)]
+
+
 class ToolOptions(Sized):
     _fields_ = [("struct_size", c_size_t), ("timeout_ms", c_int64), ("output", OUTPUT_CB), ("output_user", c_void_p)]
 
@@ -194,6 +200,7 @@ STRUCTS = {
     "ci_file_content": FileContent,
     "ci_file_op_options": FileOpOptions,
     "ci_storage_dir_options": StorageDirOptions,
+    "ci_push_options": PushOptions,
     "ci_tool_options": ToolOptions,
 }
 
@@ -203,6 +210,7 @@ _SIZE = POINTER(c_size_t)  # out: a size
 _PATHS = POINTER(c_char_p)
 _CODE = [_HANDLE, c_char_p, c_size_t, POINTER(RunOptions)]
 _COMMAND = [_HANDLE, c_char_p, POINTER(RunOptions)]
+_PUSH = [_HANDLE, _PATHS, c_size_t, POINTER(PushOptions)]
 _TOOL = [_HANDLE, c_char_p, c_char_p, c_size_t, POINTER(ToolOptions)]
 _GET = [_HANDLE, c_char_p, c_uint64, c_uint64, WRITE_CB, c_void_p]
 _PUT = [_HANDLE, c_char_p, READ_CB, c_void_p]
@@ -300,8 +308,8 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_file_put": (c_int32, [*_PUT, _RET]),
     "ci_file_put_start": (c_int32, [*_PUT, _RET, _RET]),
     # workspace.h
-    "ci_push_to_workspace": (c_int32, [_HANDLE, _PATHS, c_size_t, _RET, _RET]),
-    "ci_push_to_workspace_start": (c_int32, [_HANDLE, _PATHS, c_size_t, _RET, _RET]),
+    "ci_push_to_workspace": (c_int32, [*_PUSH, _RET, _RET]),
+    "ci_push_to_workspace_start": (c_int32, [*_PUSH, _RET, _RET]),
     "ci_workspace_list": (c_int32, [_HANDLE, c_char_p, _RET, _RET]),
     "ci_workspace_list_start": (c_int32, [_HANDLE, c_char_p, _RET, _RET]),
     "ci_workspace_stat": (c_int32, [_HANDLE, c_char_p, _RET, _RET]),

@@ -131,7 +131,7 @@ def test_statuses_outcomes_and_kinds_have_the_headers_numbers() -> None:
     assert {status.name: status.value for status in _result.FileStatus} == statuses
 
 
-@pytest.mark.parametrize("prefix", ["CALL_", "EVENT_", "STREAM_", "FILES_", "FILE_OP_", "RUN_", "SESSION_"])
+@pytest.mark.parametrize("prefix", ["CALL_", "EVENT_", "STREAM_", "FILES_", "FILE_OP_", "RUN_", "SESSION_", "PUSH_"])
 def test_constants_have_the_headers_numbers(prefix: str) -> None:
     ours = {name: value for name, value in vars(_table).items() if name.startswith(prefix) and isinstance(value, int)}
     assert {name[len(prefix) :]: value for name, value in ours.items()} == constants(f"CI_{prefix}")

@@ -118,6 +118,14 @@ def test_push_skips_what_cannot_or_should_not_be_saved_and_says_why(open_session
     assert statuses(everything.push()) == {"node_modules/x": FileStatus.SAVED}
 
 
+def test_one_push_of_everything(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace)
+    session.run_command("mkdir node_modules; echo 1 > node_modules/x")
+    assert statuses(session.push()) == {"node_modules": FileStatus.SKIPPED}
+    assert statuses(session.push(everything=True, timeout=60)) == {"node_modules/x": FileStatus.SAVED}
+    assert statuses(session.push()) == {"node_modules": FileStatus.SKIPPED}
+
+
 def test_push_says_what_lies_too_deep_to_be_saved(open_session: OpenSession, workspace: Path) -> None:
     session = open_session(workspace_dir=workspace)
     session.run_code(

@@ -656,7 +656,7 @@ static void bad_options_name_field_and_remedy(void **state) {
     run_options.flags = CI_RUN_BACKGROUND;
     FAILS(CI_ERR_INVALID, "for commands", ci_execute_code(session, "x", SIZE_MAX, &run_options, &result, &error));
     FAILS(CI_ERR_NOTSUP, "background", ci_execute_command(session, "x", &run_options, &result, &error));
-    FAILS(CI_ERR_NOTSUP, "no workspace", ci_push_to_workspace(session, NULL, 0, &result, &error));
+    FAILS(CI_ERR_NOTSUP, "no workspace", ci_push_to_workspace(session, NULL, 0, NULL, &result, &error));
     FAILS(CI_ERR_INVALID, "session: NULL", ci_execute_code(NULL, "x", SIZE_MAX, NULL, &result, &error));
     run_options = (ci_run_options)CI_RUN_OPTIONS_INIT;
     run_options.reserved = 1;

@@ -58,7 +58,7 @@ static ci_status use(ci_session *session) {
         status = use_files(session);
     result = NULL;
     if (status == CI_OK)
-        status = ci_push_to_workspace(session, NULL, 0, &result, NULL);
+        status = ci_push_to_workspace(session, NULL, 0, NULL, &result, NULL);
     ci_result_free(result);
     result = NULL;
     if (status == CI_OK)

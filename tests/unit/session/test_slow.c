@@ -303,7 +303,7 @@ static void push_transfers_in_parallel(void **state) {
     ci_result_free(end(start("for i in $(seq 40); do echo $i > f$i; done", 0)));
     logged.most_ops = 0;
     ci_result *result = NULL;
-    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, NULL, &result, NULL), CI_OK);
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 40);
     ci_result_free(result);
@@ -322,7 +322,7 @@ static void a_push_that_is_late_tells_what_it_did(void **state) {
     assert_int_equal(
         ci_execute_command(session, "for i in $(seq 800); do echo $i > f$i; done", &unhurried, &result, NULL), CI_OK);
     ci_result_free(result);
-    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, NULL, &result, NULL), CI_OK);
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
     assert_int_equal(ci_result_file_count(result, CI_FILES_MAIN), 800);
     int saved = 0, failed = 0;
@@ -348,6 +348,25 @@ static void a_deadline_for_tools_holds_for_a_push_too(void **state) {
     assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
     assert_string_equal(ci_result_error_message(result), "time-out after 0.1 s");
     ci_result_free(result);
+}
+
+static void a_push_may_have_a_deadline_of_its_own(void **state) {
+    (void)state;
+    open_session();
+    ci_result_free(end(start("for i in $(seq 800); do echo $i > f$i; done", 0)));
+    ci_push_options push_options = CI_PUSH_OPTIONS_INIT;
+    push_options.timeout_ms = 100;
+    ci_result *result = NULL;
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &push_options, &result, NULL), CI_OK);
+    assert_int_equal(ci_result_outcome(result), CI_OUTCOME_TIMEOUT);
+    assert_string_equal(ci_result_error_message(result), "time-out after 0.1 s");
+    ci_result_free(result);
+
+    push_options.flags = 2;
+    FAILS(CI_ERR_INVALID, "flags: 0x2", ci_push_to_workspace(session, NULL, 0, &push_options, &result, &error));
+    push_options = (ci_push_options)CI_PUSH_OPTIONS_INIT;
+    push_options.reserved = 1;
+    FAILS(CI_ERR_INVALID, "reserved", ci_push_to_workspace(session, NULL, 0, &push_options, &result, &error));
 }
 
 static void session_interrupt_leaves_a_push_by_tool_alone(void **state) {
@@ -385,7 +404,7 @@ static void large_files_pass_in_bounded_memory(void **state) {
     ci_result_free(end(start("head -c 3000000 /dev/urandom > big; sha256sum < big | cut -c1-64 > sum", 0)));
     ci_result *result = NULL;
     const char *path = "big";
-    assert_int_equal(ci_push_to_workspace(session, &path, 1, &result, NULL), CI_OK);
+    assert_int_equal(ci_push_to_workspace(session, &path, 1, NULL, &result, NULL), CI_OK);
     ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     assert_int_equal(info.size_bytes, 3000000);
@@ -488,7 +507,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
         activity_now = pushes[i].activity;
         reads = 0;
         ci_result *result = NULL;
-        assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+        assert_int_equal(ci_push_to_workspace(session, NULL, 0, NULL, &result, NULL), CI_OK);
         ci_file_info info = CI_FILE_INFO_INIT;
         assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
         assert_int_equal(info.status, i == 0 ? CI_FILE_SAVED : CI_FILE_UNCHANGED);
@@ -505,7 +524,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
     ci_result *result = NULL;
     assert_int_equal(ci_file_op(session, &write_options, &result, NULL), CI_OK);
     ci_result_free(result);
-    assert_int_equal(ci_push_to_workspace(session, NULL, 0, &result, NULL), CI_OK);
+    assert_int_equal(ci_push_to_workspace(session, NULL, 0, NULL, &result, NULL), CI_OK);
     ci_file_info info = CI_FILE_INFO_INIT;
     assert_int_equal(ci_result_file(result, CI_FILES_MAIN, 0, &info), CI_OK);
     assert_int_equal(info.status, CI_FILE_SAVED);
@@ -529,6 +548,7 @@ int main(void) {
         WITH(push_transfers_in_parallel),
         WITH(a_push_that_is_late_tells_what_it_did),
         WITH(a_deadline_for_tools_holds_for_a_push_too),
+        WITH(a_push_may_have_a_deadline_of_its_own),
         WITH(session_interrupt_leaves_a_push_by_tool_alone),
         WITH(a_workspace_that_is_gone_is_not_blamed_on_the_run),
         WITH(large_files_pass_in_bounded_memory),
