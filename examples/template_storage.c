@@ -468,6 +468,7 @@ static void template_free(void *impl) {
 ci_status template_storage_new(ci_storage **ret_storage, ci_error **ret_error) {
     static const ci_storage_ops ops = {
         .struct_size = sizeof ops,
+        .capabilities = CI_STORAGE_CAP_BLOCKING, /* for another thread's turn with the lock */
         .name = "template",
         .free = template_free,
         .get = template_get,

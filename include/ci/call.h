@@ -51,7 +51,8 @@ enum {
 CI_API int32_t ci_call_fd(ci_call *call);
 
 /**
- * @brief Does what can be done now, callbacks included. Never blocks.
+ * @brief Does what can be done now, callbacks included. Waits for nothing but what a sandbox or storage blocks for that
+ * says it does (ci_session_info(): "blocking"; a folder as workspace does, for its disk).
  * @param call the call.
  * @return #CI_CALL_RUNNING or #CI_CALL_DONE; #CI_ERR_FORKED in another process.
  * @since 0.1

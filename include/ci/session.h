@@ -328,7 +328,7 @@ CI_API uint64_t ci_session_capabilities(const ci_session *session);
 
 /**
  * @brief All about the session as JSON: id, backend, root, network and what it means, limits and by what each is kept,
- * interpreter and what its kernels had imported, workspace, capabilities. Blocks for a round trip at most.
+ * interpreter and what its kernels had imported, workspace and whether its storage blocks, capabilities. Blocks for a round trip at most.
  * @param session the session.
  * @param[out] ret_json the text, to be released with ci_free(); untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.

@@ -73,6 +73,7 @@ static ci_status write_workspace(cii_json_writer *w, const ci_session *session) 
     cii_json_begin_object(w);
     cii_json_key_string(w, "storage", session->storage_ops->name);
     cii_json_key_string(w, "where", where);
+    cii_json_key_bool(w, "blocking", session->storage_ops->capabilities & CI_STORAGE_CAP_BLOCKING);
     cii_json_key_string(w, "uploadsPrefix", session->uploads_prefix);
     cii_json_key_string(w, "outputPrefix", session->output_prefix);
     cii_json_end_object(w);

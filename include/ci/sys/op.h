@@ -4,8 +4,8 @@
  *
  * An operation is started by a function of the backend, which returns at once with a ::ci_op; the library polls its
  * descriptor, has it processed until it is done, and frees it, also when process() failed. A backend that can only block
- * does its work within start, or within the first process() where it needs a callback, which then says done; a sandbox
- * announces it by #CI_CAP_BLOCKING.
+ * does its work within start, or within process() where it needs a callback, and says so: a sandbox by #CI_CAP_BLOCKING,
+ * a storage by #CI_STORAGE_CAP_BLOCKING.
  *
  * **Threads**: one thread at a time calls the functions of one operation, except interrupt() and kill(), which may come
  * from another while process() runs. Different operations of one object are used from different threads at the same
@@ -27,7 +27,7 @@ typedef struct ci_op_ops {
     /** The descriptor to poll for reading, timers included (timerfd); may change from one process() to the next. -1: do
      * not poll, process again at once. */
     int32_t (*fd)(ci_op *op);
-    /** Does what can be done without blocking. @return 1 done, 0 not yet, or a negative status: failed, and done. */
+    /** Does what can be done without blocking, but for backends that say they block. @return 1 done, 0 not yet, or a negative status: failed, and done. */
     int32_t (*process)(ci_op *op, ci_error **ret_error);
     /** Interrupts what runs (Ctrl-C); it then ends by itself. NULL: cannot. @return #CI_OK or why not. */
     ci_status (*interrupt)(ci_op *op);

@@ -49,7 +49,7 @@ CI_BEGIN_DECLS
 #define CI_CAP_HOST_PATHS (UINT64_C(1) << 20)       /**< The sandbox root is a folder of this machine (host_dirs). */
 #define CI_CAP_HASH (UINT64_C(1) << 21)             /**< walk() computes SHA-256. */
 #define CI_CAP_WALK (UINT64_C(1) << 22)             /**< walk() is there. */
-#define CI_CAP_BLOCKING (UINT64_C(1) << 23)         /**< Operations may finish within start, blocking there. */
+#define CI_CAP_BLOCKING (UINT64_C(1) << 23)         /**< Operations may block within start or process(). */
 
 /** What a backend requires of the library (bits of ci_sandbox_ops::required). An older library refuses unknown bits. */
 #define CI_REQUIRE_NOTHING UINT64_C(0)

@@ -6,6 +6,10 @@
  * A storage holds objects: bytes under a key. Keys are UTF-8, parts between `/`; the library passes none with empty
  * parts, ".", ".." or control bytes. The table's rules are those of ci/sys/sandbox.h; `get`, `put`, `list`, `stat` and
  * `remove` are required. Many operations may be in flight on one storage, from several threads.
+ *
+ * A storage that cannot do without waiting (for a disk, in a library that knows no other way) may block within start and
+ * process(), as shortly as it can, and says so by #CI_STORAGE_CAP_BLOCKING: ci_session_info() tells the host, whose
+ * ci_call_process() may then block for as long.
  */
 #ifndef CI_SYS_STORAGE_H
 #define CI_SYS_STORAGE_H
@@ -40,11 +44,16 @@ typedef struct ci_put_request {
     int32_t reserved;      /**< 0. */
 } ci_put_request;
 
+/** What is known of a storage beforehand (bits of ci_storage_ops::capabilities). Bits this version does not know are
+ * ignored. */
+#define CI_STORAGE_CAP_BLOCKING (UINT64_C(1) << 0) /**< Operations may block within start or process(). */
+
 /** The functions of a storage. */
 typedef struct ci_storage_ops {
-    size_t struct_size; /**< sizeof(ci_storage_ops) of the storage. */
-    uint64_t required;  /**< `CI_REQUIRE_` bits. */
-    const char *name;   /**< One word: "dir". */
+    size_t struct_size;    /**< sizeof(ci_storage_ops) of the storage. */
+    uint64_t required;     /**< `CI_REQUIRE_` bits. */
+    uint64_t capabilities; /**< `CI_STORAGE_CAP_` bits. */
+    const char *name;      /**< One word: "dir". */
     /** Releases the impl. Default: nothing. */
     void (*free)(void *impl);
     /** Reads length bytes at most (UINT64_MAX: all) from offset; `object`, where not NULL, gets the object before its

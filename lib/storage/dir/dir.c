@@ -253,6 +253,7 @@ static int open_root(const char *path, bool create) {
 
 static const ci_storage_ops dir_ops = {
     .struct_size = sizeof dir_ops,
+    .capabilities = CI_STORAGE_CAP_BLOCKING,
     .name = "dir",
     .free = dir_free,
     .get = cii_dir_get,

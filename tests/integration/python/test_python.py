@@ -744,3 +744,9 @@ def test_info_tells_what_holds(session: libci.Session) -> None:
     info = session.info()
     assert session.id in str(info)
     assert isinstance(info, dict) and info
+    assert info["workspace"] is None
+
+
+def test_info_tells_that_a_folder_as_workspace_blocks(open_session: OpenSession, tmp_path: Path) -> None:
+    workspace = open_session(workspace_dir=tmp_path).info()["workspace"]
+    assert (workspace["storage"], workspace["blocking"]) == ("dir", True)

@@ -297,6 +297,16 @@ static void a_large_upload_goes_on_from_call_to_call(void **state) {
 
 /* --- push ---------------------------------------------------------------------------------------------------------- */
 
+static void info_tells_whether_the_storage_blocks(void **state) {
+    (void)state;
+    open_session();
+    char *json = NULL;
+    assert_int_equal(ci_session_info(session, &json, NULL), CI_OK);
+    assert_non_null(strstr(json, "\"storage\":\"slow\""));
+    assert_non_null(strstr(json, "\"blocking\":false"));
+    ci_free(json);
+}
+
 static void push_transfers_in_parallel(void **state) {
     (void)state;
     open_session();
@@ -545,6 +555,7 @@ int main(void) {
         WITH(one_thread_waits_at_the_door_for_another),
         WITH(a_deadline_before_the_run_is_a_result),
         WITH(a_large_upload_goes_on_from_call_to_call),
+        WITH(info_tells_whether_the_storage_blocks),
         WITH(push_transfers_in_parallel),
         WITH(a_push_that_is_late_tells_what_it_did),
         WITH(a_deadline_for_tools_holds_for_a_push_too),
