@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 import select
 import threading
@@ -27,6 +28,7 @@ _NETWORKS = {"none": 0, "internet": 1, "host": 2}
 _DIALECTS = {"mcp": 1, "anthropic": 2, "openai": 3}
 _LEVELS = {1: "error", 2: "warning", 3: "info", 4: "debug"}
 _CHUNK = 1 << 20
+_LONG = 1e12  # seconds; a time that C can count with
 
 
 def _bytes(text: Union[Path, None]) -> Optional[bytes]:
@@ -49,9 +51,14 @@ def _environment(env: Optional[Mapping[str, str]]) -> Any:
     return None if env is None else _strings(f"{name}={value}" for name, value in env.items())
 
 
-def _milliseconds(seconds: Optional[float], none: int = 0) -> int:
-    """Seconds for C, where 0 is the default: `none` stands for None, and a deadline that is over is still one."""
-    return none if seconds is None else max(1, round(seconds * 1000))
+def _milliseconds(seconds: Optional[float]) -> int:
+    """Seconds for C, where 0 is the default, for None; a time that is over is still one, and math.inf a long one."""
+    return 0 if seconds is None else max(1, round(min(seconds, _LONG) * 1000))
+
+
+def _deadline(seconds: Optional[float]) -> int:
+    """A call's deadline for C, where 0 is the session's, for None, and a negative one is none."""
+    return -1 if seconds is not None and (seconds == math.inf or seconds < 0) else _milliseconds(seconds)
 
 
 def _log_callback(log: Optional[Log]) -> Any:
@@ -147,8 +154,8 @@ class Call(Generic[T]):
         return state == _table.CALL_DONE
 
     def set_timeout(self, timeout: Optional[float]) -> None:
-        """Another deadline, in seconds since the call's start; None: none."""
-        check(self._c.ci_call_set_timeout(self._handle, _milliseconds(timeout)), c_void_p())
+        """Another deadline, in seconds since the call's start; None, math.inf or a negative one: none."""
+        check(self._c.ci_call_set_timeout(self._handle, _deadline(timeout)), c_void_p())
 
     def interrupt(self) -> None:
         with self._freed:
@@ -287,7 +294,10 @@ class DirStorage(_Handle):
 
 class Session(_Handle):
     """A session: variables and files persist from call to call. Options are those of ci_session_options; times are in
-    seconds. Opening blocks until the session is ready."""
+    seconds. Opening blocks until the session is ready.
+
+    The `timeout` of a call is its deadline; None: the session's; math.inf or a negative one: none, whatever the session
+    has."""
 
     _release = "ci_session_close"
 
@@ -434,7 +444,7 @@ class Session(_Handle):
             output_filename=_bytes(output_filename),
             cwd=_bytes(cwd),
             env=_environment(env),
-            timeout_ms=_milliseconds(timeout),
+            timeout_ms=_deadline(timeout),
             stream_bytes=stream_bytes,
             output=callbacks.output(on_output),
             flags=(
@@ -499,7 +509,7 @@ class Session(_Handle):
             tool_input = json.dumps(tool_input)
         raw = tool_input.encode() if isinstance(tool_input, str) else tool_input
         callbacks = _Callbacks()
-        options = _table.ToolOptions(timeout_ms=_milliseconds(timeout), output=callbacks.output(on_output))
+        options = _table.ToolOptions(timeout_ms=_deadline(timeout), output=callbacks.output(on_output))
         arguments = [self._handle, _bytes(name), raw, len(raw), byref(options)]
         return _start(self._c.ci_tool_call_start, arguments, callbacks, _take_result).result()
 
@@ -534,7 +544,7 @@ class Session(_Handle):
             path_count=len(names) - 1,
             content=entries,
             content_count=len(data),
-            timeout_ms=_milliseconds(timeout),
+            timeout_ms=_deadline(timeout),
             operation=operations[operation],
         )
         return _start(self._c.ci_file_op_start, [self._handle, byref(options)], None, _take_result).result()
@@ -597,7 +607,7 @@ class Session(_Handle):
         by its name."""
         names = _strings(paths) if paths else None
         options = _table.PushOptions(
-            timeout_ms=_milliseconds(timeout), flags=_table.PUSH_EVERYTHING if everything else 0
+            timeout_ms=_deadline(timeout), flags=_table.PUSH_EVERYTHING if everything else 0
         )
         arguments = [self._handle, names, len(paths), byref(options)]
         return _start(self._c.ci_push_to_workspace_start, arguments, None, _take_result).result()

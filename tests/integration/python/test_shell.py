@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import select
 import time
+from collections.abc import Callable
 
 import pytest
 
 import libci
 from libci import Outcome
+
+OpenSession = Callable[..., libci.Session]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +94,20 @@ def test_a_deadline_ends_a_command_and_tells_what_it_printed(session: libci.Sess
     result = session.run_command("echo before; sleep 60; echo never", timeout=0.5)
     assert time.monotonic() - start < 0.5 + 1 + 1
     assert (result.outcome, result.exit_code, result.stdout) == (Outcome.TIMEOUT, 124, "before\n")
+
+
+@pytest.mark.parametrize("none", [math.inf, -1])
+def test_a_call_may_do_without_the_sessions_deadline(open_session: OpenSession, none: float) -> None:
+    session = open_session(timeout=0.5, open_timeout=math.inf)
+    assert session.run_command("sleep 1").outcome is Outcome.TIMEOUT
+    assert session.run_command("sleep 1; echo done", timeout=none).stdout == "done\n"
+    assert session.run_code("import time; time.sleep(1); 7", timeout=none).value == "7"
+    answer = session.tool_call("execute_command", {"command": "sleep 1; echo done"}, timeout=none)
+    assert answer.stdout == "done\n"
+    assert session.file_op("list", timeout=none).ok
+    call = session.start_command("sleep 1; echo done")
+    call.set_timeout(none)
+    assert call.result().stdout == "done\n"
 
 
 def read_late(call: libci.Call) -> None:
