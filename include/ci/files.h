@@ -25,7 +25,8 @@ enum {
     CI_FILE_OP_REMOVE = 4 /**< Files, and folders with all they hold. */
 };
 
-/** A file to write. */
+/** A file to write. It has no struct_size and is fixed for good, as an array of it is handed in: what more there will be
+ * to say about files to write becomes fields of ::ci_file_op_options, for all of them or as arrays beside this one. */
 typedef struct ci_file_content {
     const char *path; /**< Where. */
     const void *data; /**< What; may be NULL when size is 0. */
