@@ -59,17 +59,17 @@ typedef struct ci_session_options {
                                      to a layer of its own, as large as workspace_bytes; the folder stays as it was. A
                                      root host needs Linux 5.19 for it. */
     const char *const *env;    /**< "NAME=value" strings for every call, NULL-ended. */
-    const char *uploads_prefix;   /**< Key prefix of uploads, {user} and {session} replaced; NULL: "uploads/", below the
+    const char *uploads_prefix; /**< Key prefix of uploads, {user} and {session} replaced; NULL: "uploads/", below the
                                        session's id when one is given. */
-    const char *output_prefix;    /**< Key prefix of what is saved; NULL: "code-interpreter/", likewise. */
-    const char *user;             /**< For {user}; same characters as an id. */
-    uint64_t memory_bytes;        /**< Memory of all processes; 0: 2 GiB. */
-    uint64_t workspace_bytes;     /**< Size of the sandbox root; 0: 4 GiB. On a tmpfs it is memory of the host. */
-    uint64_t workspace_inodes;    /**< Files and folders in it; 0: 1,000,000. */
-    uint64_t archive_bytes;       /**< Bytes unpacked from one archive; 0: 2 GiB. */
-    uint64_t stream_bytes;        /**< Bytes of stdout and of stderr that a result keeps; 0: 1 MiB. */
-    int64_t timeout_ms;           /**< Deadline of calls that name none, milliseconds; 0: none. */
-    int64_t grace_ms;             /**< From interrupt to kill, milliseconds; 0: 1000. */
+    const char *output_prefix;  /**< Key prefix of what is saved; NULL: "code-interpreter/", likewise. */
+    const char *user;           /**< For {user}; same characters as an id. */
+    uint64_t memory_bytes;      /**< Memory of all processes; 0: 2 GiB. */
+    uint64_t workspace_bytes;   /**< Size of the sandbox root; 0: 4 GiB. On a tmpfs it is memory of the host. */
+    uint64_t workspace_inodes;  /**< Files and folders in it; 0: 1,000,000. */
+    uint64_t archive_bytes;     /**< Bytes unpacked from one archive; 0: 2 GiB. */
+    uint64_t stream_bytes;      /**< Bytes of stdout and of stderr that a result keeps; 0: 1 MiB. */
+    int64_t timeout_ms; /**< Deadline of calls that name none, milliseconds; 0: none. No time here may be negative. */
+    int64_t grace_ms;   /**< From interrupt to kill, milliseconds; 0: 1000. */
     int64_t open_timeout_ms;      /**< For opening itself; 0: 60,000. */
     uint32_t process_count;       /**< Processes and threads; 0: 256. */
     uint32_t open_file_count;     /**< Descriptors a process may have; 0: 4,096. */

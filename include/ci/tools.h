@@ -25,7 +25,7 @@ enum {
 /** Options of a tool call. Zero is the default of every field. */
 typedef struct ci_tool_options {
     size_t struct_size;  /**< sizeof(ci_tool_options). */
-    int64_t timeout_ms;  /**< Deadline of calls that name none; 0: the session's. */
+    int64_t timeout_ms;  /**< Deadline of calls whose input names none; 0: the session's; negative: none. */
     ci_output_cb output; /**< Gets output as it comes; NULL: none. */
     void *output_user;   /**< Given to output. */
 } ci_tool_options;
