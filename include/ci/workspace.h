@@ -63,7 +63,8 @@ CI_API ci_status ci_push_to_workspace_start(ci_session *session, const char *con
                                             const ci_push_options *options, ci_call **ret_call, ci_error **ret_error);
 
 /**
- * @brief Lists the workspace below a prefix, all levels. Blocks.
+ * @brief Lists the workspace below a prefix, all levels. What the storage has there and cannot give (links, names that are
+ * not UTF-8, folders that cannot be read) is told by one entry of status #CI_FILE_SKIPPED, which names the first. Blocks.
  * @param session the session.
  * @param prefix how the names begin, as in "code-interpreter/" (without the slash "code-interpreter" and "code" are
  * prefixes too); NULL or "": everything the session may see.

@@ -36,7 +36,8 @@ struct cii_preload {
     bool opening;
     bool paused; /* the round was begun by an earlier call */
     int64_t started_us;
-    void *uploads; /* tsearch(3) of upload, by key */
+    void *uploads;  /* tsearch(3) of upload, by key */
+    char *left_out; /* by the last list, as it was told; NULL: nothing */
     ci_op *op;
     uint32_t listed;
     char *last_key;
@@ -112,6 +113,7 @@ void cii_preload_free(cii_preload *self) {
         return;
     stop(self);
     free(self->queue);
+    free(self->left_out);
     tdestroy(self->uploads, free_upload);
     free(self);
 }
@@ -220,6 +222,21 @@ static bool is_fatal(ci_status status) {
     return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST;
 }
 
+/* What the storage holds and cannot give, once until it is something else. */
+static ci_status tell_left_out(cii_preload *self, const char *why) {
+    bool is_told = why && self->left_out && strcmp(why, self->left_out) == 0;
+    if (is_told)
+        return CI_OK;
+    free(self->left_out);
+    self->left_out = why ? strdup(why) : NULL;
+    const ci_file_info info = {.struct_size = sizeof info,
+                               .path = CII_UPLOADS,
+                               .error = why,
+                               .kind = CI_KIND_DIRECTORY,
+                               .status = CI_FILE_FAILED};
+    return !why ? CI_OK : !self->left_out ? CI_ERR_NOMEM : report(self, &info);
+}
+
 /* self->error says why this upload cannot be brought; the next one may. */
 static ci_status fail(cii_preload *self, ci_status status) {
     return is_fatal(status) ? status : tell(self, CI_FILE_FAILED, NULL);
@@ -308,10 +325,13 @@ static int step_list(cii_preload *self, cii_waits *waits) {
     int r = cii_op_step(&self->op, waits, &self->error);
     if (self->status < 0)
         return self->status;
-    if (r <= 0)
+    if (r <= 0 && r != CI_ERR_NOTSUP)
         return r;
-    if (self->listed >= LIST_PAGE)
+    if (r > 0 && self->listed >= LIST_PAGE)
         return start_list(self);
+    if (tell_left_out(self, r > 0 ? NULL : ci_error_message(self->error)) < 0)
+        return CI_ERR_NOMEM;
+    ci_error_free(TAKE_PTR(self->error));
     if (self->queue_count > 1)
         qsort_r(self->queue, self->queue_count, sizeof *self->queue, compare_turn, self);
     self->stage = NEXT;

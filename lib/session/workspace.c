@@ -89,15 +89,32 @@ static int start_page(workspace_call *self, ci_error **ret_error) {
     return 1;
 }
 
+/* What is there and is no file of the workspace. */
+static ci_status add_left_out(workspace_call *self, const char *why) {
+    const ci_file_info info = {.struct_size = sizeof info,
+                               .path = place_at(self->call.session, self->at).name,
+                               .error = why,
+                               .kind = CI_KIND_DIRECTORY,
+                               .status = CI_FILE_SKIPPED};
+    return cii_result_add_file(self->result, CI_FILES_MAIN, &info, NULL);
+}
+
 static int step_list(workspace_call *self, cii_waits *waits, ci_error **ret_error) {
     for (;;) {
         int r = self->op ? 0 : start_page(self, ret_error);
         if (r != 0)
             return r;
-        r = cii_op_step(&self->op, waits, ret_error);
-        if (r <= 0)
+        _cleanup_error_ ci_error *error = NULL;
+        r = cii_op_step(&self->op, waits, &error);
+        if (r == CI_ERR_NOTSUP && add_left_out(self, ci_error_message(error)) < 0)
+            return cii_error_nomem(ret_error);
+        if (r < 0 && r != CI_ERR_NOTSUP && ret_error) {
+            ci_error_free(*ret_error);
+            *ret_error = TAKE_PTR(error);
+        }
+        if (r <= 0 && r != CI_ERR_NOTSUP)
             return r;
-        if (self->listed < LIST_PAGE) {
+        if (r < 0 || self->listed < LIST_PAGE) {
             self->at++;
             free(TAKE_PTR(self->after));
         }

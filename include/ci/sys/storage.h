@@ -67,7 +67,9 @@ typedef struct ci_storage_ops {
     ci_status (*put)(void *impl, const ci_put_request *request, ci_op_read_cb read, ci_object_cb object, void *user,
                      ci_op **ret_op, ci_error **ret_error);
     /** Objects whose key begins with prefix, in byte order, at most max of them, after the key `after` (NULL: from the
-     * first). Fewer than max: that was the end. */
+     * first). Fewer than max: that was the end. What is there and can be no object (its name is no key, it is a link,
+     * its folder cannot be read) is left out, and the end, when all else was told, is then #CI_ERR_NOTSUP with a message
+     * that names the first such thing. */
     ci_status (*list)(void *impl, const char *prefix, const char *after, uint32_t max, ci_object_cb object, void *user,
                       ci_op **ret_op, ci_error **ret_error);
     /** One object. #CI_ERR_NOTFOUND. */

@@ -16,6 +16,7 @@
 #define NAMES_READ 4096 /* in one process() */
 #define NAMES_TOLD 256
 #define CURSOR_MS 1000
+#define IS_LINK "a link, and links are not followed"
 
 /* A folder of the walk. */
 typedef struct level {
@@ -33,6 +34,8 @@ struct cii_dir_cursor {
     size_t depth;
     size_t capacity;
     int64_t since_ms;
+    char *left_out; /* the first thing that is there and no object, and why; NULL: nothing */
+    size_t left_out_count;
 };
 
 typedef struct list {
@@ -68,6 +71,7 @@ void cii_dir_cursor_free(cii_dir_cursor *c) {
     free(c->levels);
     free(c->prefix);
     free(c->last);
+    free(c->left_out);
     free(c);
 }
 
@@ -79,7 +83,17 @@ static void list_free(ci_op *op) {
 
 /* --- reading a folder --------------------------------------------------------------------------------------------- */
 
-/* Goes into a folder; what cannot be opened (gone, a link, not ours to read) holds no objects. */
+/* Notes what the list does without. path: as a key would be. */
+static ci_status leave_out(list *l, const char *path, const char *why, ci_error **ret_error) {
+    cii_dir_cursor *c = l->cursor;
+    if (memcmp(path, c->prefix, CII_MIN(strlen(path), strlen(c->prefix))) != 0)
+        return CI_OK;
+    if (c->left_out_count++ == 0)
+        c->left_out = cii_str_printf("\"%s\": %s", path, why);
+    return c->left_out ? CI_OK : cii_error_nomem(ret_error);
+}
+
+/* Goes into a folder; one that is gone holds no objects. */
 static ci_status push(list *l, const char *path, ci_error **ret_error) {
     cii_dir_cursor *c = l->cursor;
     if (c->depth == c->capacity) {
@@ -91,8 +105,10 @@ static ci_status push(list *l, const char *path, ci_error **ret_error) {
         c->capacity = capacity;
     }
     int fd = cii_resolve_open(l->dir->root_fd, path[0] ? path : ".", O_RDONLY | O_DIRECTORY, 0, CII_RESOLVE_NO_LINKS);
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES))
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
         return CI_OK;
+    if (fd < 0 && (errno == ELOOP || errno == EACCES))
+        return leave_out(l, path, errno == ELOOP ? IS_LINK : "the folder cannot be read", ret_error);
     level new = {.reading = fd < 0 ? NULL : fdopendir(fd), .path = strdup(path)};
     if (!new.reading || !new.path) {
         int error = new.reading ? ENOMEM : errno;
@@ -120,21 +136,21 @@ static void remove_if_dead(int folder_fd, const char *name) {
         unlinkat(folder_fd, name, 0);
 }
 
-/* DT_REG, DT_DIR, or anything else for what is passed over. */
+/* DT_REG, DT_DIR, DT_LNK, or anything else. */
 static int kind_of(int folder_fd, const struct dirent *entry) {
     struct stat st;
     if (entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(folder_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return DT_UNKNOWN;
-    return S_ISREG(st.st_mode) ? DT_REG : S_ISDIR(st.st_mode) ? DT_DIR : DT_UNKNOWN;
+    return IFTODT(st.st_mode);
 }
 
-static ci_status add_name(list *l, level *top, const struct dirent *entry) {
+static ci_status add_name(list *l, level *top, const struct dirent *entry, ci_error **ret_error) {
     char key[1100];
     size_t size = strlen(entry->d_name);
     int kind = kind_of(dirfd(top->reading), entry);
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || (kind != DT_REG && kind != DT_DIR))
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
         return CI_OK;
     if (cii_dir_part_reserved(entry->d_name, size, top->path[0] == '\0')) {
         if (kind == DT_REG)
@@ -142,15 +158,19 @@ static ci_status add_name(list *l, level *top, const struct dirent *entry) {
         return CI_OK;
     }
     int length = snprintf(key, sizeof key, "%s%s", top->path, entry->d_name);
+    if (kind != DT_REG && kind != DT_DIR)
+        return leave_out(l, key, kind == DT_LNK ? IS_LINK : "neither a file nor a folder", ret_error);
     if ((size_t)length >= sizeof key - 1 || cii_key_check(key, false, "key", NULL) < 0)
-        return CI_OK;
+        return leave_out(l, key, "the name is not UTF-8, too long, or has control characters", ret_error);
     if (kind == DT_DIR)
         memcpy(key + length, "/", 2);
     if (!is_wanted(l->cursor, key, kind == DT_DIR))
         return CI_OK;
     size_t at = top->text.size;
     ci_status status = cii_buf_append(&top->text, key + strlen(top->path), strlen(key + strlen(top->path)) + 1);
-    return status < 0 ? status : cii_buf_append(&top->names, &at, sizeof at);
+    if (status == CI_OK)
+        status = cii_buf_append(&top->names, &at, sizeof at);
+    return status < 0 ? cii_error_nomem(ret_error) : CI_OK;
 }
 
 static int by_text(const void *a, const void *b, void *text) {
@@ -169,8 +189,9 @@ static ci_status read_some(list *l, level *top, ci_error **ret_error) {
                 qsort_r(top->names.data, name_count(top), sizeof(size_t), by_text, top->text.data);
             return CI_OK;
         }
-        if (add_name(l, top, entry) < 0)
-            return cii_error_nomem(ret_error);
+        ci_status status = add_name(l, top, entry, ret_error);
+        if (status < 0)
+            return status;
     }
     return CI_OK;
 }
@@ -236,6 +257,16 @@ static cii_dir_cursor *take_kept(cii_dir *dir, const char *prefix, const char *a
     return NULL;
 }
 
+/* Everything is told; what was left out is told now. */
+static int32_t end(const cii_dir_cursor *c, ci_error **ret_error) {
+    char more[48] = "";
+    if (c->left_out_count == 0)
+        return 1;
+    if (c->left_out_count > 1)
+        snprintf(more, sizeof more, "; %zu more are left out", c->left_out_count - 1);
+    return cii_error_set(ret_error, CI_ERR_NOTSUP, "storage", "%s%s", c->left_out, more);
+}
+
 static int32_t list_process(ci_op *op, ci_error **ret_error) {
     list *l = (list *)op;
     cii_dir_cursor *c = l->cursor;
@@ -245,7 +276,7 @@ static int32_t list_process(ci_op *op, ci_error **ret_error) {
         return 1;
     }
     if (c->depth == 0)
-        return 1;
+        return end(c, ret_error);
     level *top = &c->levels[c->depth - 1];
     if (top->reading)
         return read_some(l, top, ret_error);

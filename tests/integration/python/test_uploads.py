@@ -274,3 +274,19 @@ def test_what_there_was_no_room_for_comes_once_there_is(open_session: OpenSessio
     assert result.stdout == "6291456\n"
     assert [(f.path, f.status) for f in result.preload] == [("large", FileStatus.PRELOADED)]
     assert not session.run_command("true").preload
+
+
+def test_uploads_that_cannot_be_brought_are_told_once(open_session: OpenSession, workspace: Path) -> None:
+    (workspace / "uploads/good").write_text("good")
+    (workspace / "uploads/link").symlink_to("good")
+    session = open_session(workspace_dir=workspace)
+    assert tree(session) == {"good": "good"}
+    report = {f.path: (f.status, f.error) for f in session.preload_report()}
+    assert report["good"][0] is FileStatus.PRELOADED
+    assert report["uploads/"] == (FileStatus.FAILED, '"uploads/link": a link, and links are not followed')
+    assert not session.run_command("true").preload
+    (workspace / os.fsdecode(b"uploads/bad-\xff")).write_text("bad")
+    (told,) = session.run_command("true").preload
+    assert told.path == "uploads/" and "1 more are left out" in (told.error or "")
+    files = {f.path: f.status for f in session.workspace_list()}
+    assert files == {"uploads/good": FileStatus.OK, "uploads/": FileStatus.SKIPPED}
