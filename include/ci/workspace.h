@@ -33,7 +33,8 @@ typedef struct ci_push_options {
 
 /**
  * @brief Saves files of the sandbox to the workspace under "code-interpreter/". What the workspace already has is not
- * written again; one failure does not stop the rest; files deleted in the sandbox stay in the workspace. Blocks.
+ * written again; one failure does not stop the rest; files deleted in the sandbox stay in the workspace. One push saves
+ * no more bytes than the sandbox root may hold: sparse files that claim more have failed. Blocks.
  * @param session the session.
  * @param paths files and folders, relative to the sandbox root; NULL: all there is in the sandbox root and its folders.
  * What is a link or leads through one is skipped, what leads out of the root by ".." has failed.

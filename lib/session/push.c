@@ -41,6 +41,9 @@ typedef struct push_call {
     size_t file_count;
     size_t file_capacity;
     size_t file_at; /* next to be saved */
+    uint64_t bytes_max;
+    uint64_t bytes;     /* saved */
+    uint64_t bytes_now; /* being saved, or found unchanged */
     cii_save saves[PARALLEL_SAVES];
     push_file *saved[PARALLEL_SAVES]; /* NULL: the place is free */
 } push_call;
@@ -217,8 +220,11 @@ static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
 
 /* --- saving -------------------------------------------------------------------------------------------------------- */
 
-static ci_status take_over(push_file *file, cii_save *save) {
+static ci_status take_over(push_call *self, push_file *file, cii_save *save) {
     ci_file_info info = cii_save_info(save, file->sha256);
+    self->bytes_now -= file->size_bytes;
+    if (save->status == CI_FILE_SAVED)
+        self->bytes += save->size_bytes;
     file->status = save->status;
     file->is_hashed = save->is_hashed;
     if (save->is_hashed)
@@ -230,13 +236,33 @@ static ci_status take_over(push_file *file, cii_save *save) {
     return CI_OK;
 }
 
+/* Sparse files can claim more together than the sandbox root can hold: saved, they would fill the workspace. */
+static ci_status refuse_file(push_file *file) {
+    file->status = CI_FILE_FAILED;
+    file->reason = strdup("not saved: the files of this push claim to hold more than the sandbox root can");
+    return file->reason ? CI_OK : CI_ERR_NOMEM;
+}
+
 /* Puts the next file into a free place; false: there is none left. */
 static bool fill_place(push_call *self, size_t place, ci_status *ret_status, ci_error **ret_error) {
-    while (self->file_at < self->file_count && self->files[self->file_at].status != CI_FILE_OK)
-        self->file_at++;
+    for (; self->file_at < self->file_count; self->file_at++) {
+        push_file *file = &self->files[self->file_at];
+        if (file->status != CI_FILE_OK)
+            continue;
+        uint64_t left = self->bytes_max - CII_MIN(self->bytes, self->bytes_max);
+        if (file->size_bytes <= left - CII_MIN(self->bytes_now, left))
+            break;
+        if (self->bytes_now > 0)
+            return false; /* those may take less */
+        if (refuse_file(file) < 0) {
+            *ret_status = cii_error_nomem(ret_error);
+            return true;
+        }
+    }
     if (self->file_at == self->file_count)
         return false;
     push_file *file = &self->files[self->file_at++];
+    self->bytes_now += file->size_bytes;
     *ret_status = cii_save_start(&self->saves[place], self->call.session, file->path, ret_error);
     self->saves[place].stamp = file->stamp;
     self->saved[place] = file;
@@ -257,7 +283,7 @@ static int step_saves(push_call *self, cii_waits *waits, ci_error **ret_error) {
             return r;
         if (r == 0)
             continue;
-        status = take_over(self->saved[i], &self->saves[i]);
+        status = take_over(self, self->saved[i], &self->saves[i]);
         cii_save_free(&self->saves[i]);
         self->saved[i] = NULL;
         waits->again = true;
@@ -393,6 +419,8 @@ ci_status ci_push_to_workspace_start(ci_session *session, const char *const *pat
     self->everything = (o.flags & CI_PUSH_EVERYTHING) || (session->options.flags & CI_SESSION_PUSH_EVERYTHING);
     self->activity = session->ops->activity(session->backend);
     self->writes = atomic_load(&session->write_count);
+    bool has_limit = (session->capabilities & CI_CAP_LIMIT_DISK) && !session->options.host_dir;
+    self->bytes_max = has_limit ? session->options.workspace_bytes : UINT64_MAX;
     if (paths && !(self->paths = copy_paths(paths, path_count))) {
         ci_call_free(call);
         return cii_error_nomem(ret_error);

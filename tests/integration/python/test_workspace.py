@@ -394,3 +394,16 @@ def test_a_path_above_the_sandbox_root_is_refused_not_bent(open_session: OpenSes
     for result in refused:
         assert result.outcome is Outcome.REFUSED and "leads above the sandbox root" in (result.error_message or "")
     assert sorted(file.path for file in session.list_files()) == ["d", "x"]
+
+
+def test_sparse_files_do_not_fill_the_workspace(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace, workspace_bytes=8 << 20, timeout=60)
+    session.run_command("echo 1 > small; for i in $(seq 10); do truncate -s 7M sparse$i; done")
+    result = session.push()
+    assert result.outcome is Outcome.FAILED
+    kept = [f.path for f in result.files if f.status is FileStatus.SAVED]
+    assert len(kept) == 2 and "small" in kept
+    assert all("more than the sandbox root can" in (f.error or "") for f in result.files if f.path not in kept)
+    assert sum(map(len, saved(workspace).values())) < 8 << 20
+    left = next(f.path for f in result.files if f.path not in kept)
+    assert statuses(session.push(left)) == {left: FileStatus.SAVED}
