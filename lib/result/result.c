@@ -356,12 +356,20 @@ static cii_file *list_room(cii_file_list *list) {
     return &list->files[list->count];
 }
 
+/* Errors of a backend begin with the path, which the entry has already. */
+static const char *without_path(const char *error, const char *path) {
+    size_t size = strlen(path);
+    bool begins = error && size > 0 && strncmp(error, path, size) == 0 && strncmp(error + size, ": ", 2) == 0;
+    return begins ? error + size + 2 : error;
+}
+
 ci_status cii_result_add_file(ci_result *result, int32_t list, const ci_file_info *info, char *data) {
     _cleanup_free_ char *own = data;
     cii_file file = {0};
     memcpy(&file.info, info, CII_MIN(info->struct_size, sizeof file.info));
     file.info.struct_size = sizeof file.info;
     file.info.path = file.info.path ? file.info.path : "";
+    file.info.error = without_path(file.info.error, file.info.path);
     if (!own && file.info.data && !(own = copy_bytes(file.info.data, file.info.data_size)))
         return CI_ERR_NOMEM;
     file.info.data = own;

@@ -554,6 +554,9 @@ static ci_status fill(run_call *self, const char *text, size_t text_size, const 
         return cii_error_nomem(ret_error);
     if (o->output_filename && *o->output_filename) {
         ci_status status = cii_keys_sandbox_path(o->output_filename, &self->output_path, ret_error);
+        _cleanup_free_ char *key = NULL, *name = NULL;
+        if (status == CI_OK)
+            status = cii_keys_of_path(session_of(self), self->output_path, &key, &name, ret_error);
         if (status < 0)
             return cii_error_wrap(ret_error, status, "output_filename");
     }

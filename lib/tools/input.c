@@ -281,7 +281,7 @@ static void check_field(words *w, const cii_tool *tool, const cii_tool_field *fi
         break;
     case CII_TOOL_SECONDS:
         if (!seconds_of(value, &seconds))
-            say_wanted(w, &at, "a number of seconds above 0", value);
+            say_wanted(w, &at, "a number of seconds above 0 and at most 1000000000", value);
         break;
     case CII_TOOL_FLAG:
         if (!flag_of(value, &flag))

@@ -167,7 +167,9 @@ void command_start(job *j) {
         return;
     }
     if (dir < 0) {
-        refuse(j, "WorkingFolder", strerror(errno));
+        char message[256];
+        snprintf(message, sizeof message, "working folder %.200s: %s", cwd, strerror(errno));
+        refuse(j, "WorkingFolder", message);
         return;
     }
     _cleanup_close_ int out = stream_open(j->g, &j->streams[0], CII_WIRE_STDOUT);

@@ -286,7 +286,7 @@ ci_status ci_storage_dir_new(const char *path, const ci_storage_dir_options *opt
     dir->sync = !o.no_sync;
     dir->root_fd = open_root(path, !o.no_create);
     if (dir->root_fd < 0)
-        return cii_error_errno(ret_error, errno, "storage", "workspace folder %s", path);
+        return cii_error_errno(ret_error, errno, "storage", "folder %s", path);
     dir->path = realpath(path, NULL);
     if (!dir->path && !(dir->path = strdup(path)))
         return cii_error_nomem(ret_error);

@@ -258,3 +258,10 @@ def test_environment_and_folder_of_one_command(session: libci.Session) -> None:
 def test_every_byte_passes(session: libci.Session) -> None:
     result = session.run_command('for i in $(seq 0 255); do printf "\\\\x$(printf %x $i)"; done')
     assert result.stdout_bytes == bytes(range(256))
+
+
+def test_a_working_folder_that_is_not_there_is_named(session: libci.Session) -> None:
+    result = session.run_command("echo ran", cwd="no/such")
+    assert result.outcome is Outcome.FAILED and result.stdout == ""
+    assert result.error_message == "working folder no/such: No such file or directory"
+    assert "no/such" in (session.run_code("print('ran')", cwd="no/such").error_message or "")

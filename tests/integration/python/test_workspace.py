@@ -407,3 +407,21 @@ def test_sparse_files_do_not_fill_the_workspace(open_session: OpenSession, works
     assert sum(map(len, saved(workspace).values())) < 8 << 20
     left = next(f.path for f in result.files if f.path not in kept)
     assert statuses(session.push(left)) == {left: FileStatus.SAVED}
+
+
+@pytest.mark.parametrize("name", [".", "d/..", "/workspace", "new\nline"])
+def test_an_output_name_that_can_never_be_saved_is_refused_before_the_run(
+    open_session: OpenSession, workspace: Path, name: str
+) -> None:
+    session = open_session(workspace_dir=workspace)
+    with pytest.raises(libci.Invalid, match="output_filename: "):
+        session.run_command("echo ran > ran", output_filename=name)
+    assert session.list_files() == []
+
+
+def test_a_workspace_that_is_no_folder_is_named_once(open_session: OpenSession, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(libci.Error) as caught:
+        open_session(workspace_dir=tmp_path / "file")
+    assert str(caught.value).count("workspace:") == 1
+    assert f"open session: workspace: folder {tmp_path}/file: Not a directory" in str(caught.value)

@@ -372,7 +372,7 @@ static void one_failed_file_makes_the_result_failed_and_is_named(void **state) {
     (void)state;
     _cleanup_result_ ci_result *one = NULL, *many = NULL, *good = NULL;
     assert_int_equal(cii_result_new(CII_RESULT_READ, NULL, &one), CI_OK);
-    add(one, "a", "No such file");
+    add(one, "a", "a: No such file"); /* as a backend says it: the path is told once */
     assert_int_equal(cii_result_settle(one), CI_OK);
     assert_int_equal(ci_result_outcome(one), CI_OUTCOME_FAILED);
     assert_string_equal(ci_result_error_message(one), "a: No such file");
