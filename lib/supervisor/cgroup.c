@@ -152,13 +152,28 @@ static void session_name(uint64_t id, char ret_name[32]) {
     snprintf(ret_name, 32, "s%llu", (unsigned long long)id);
 }
 
+/* v1 counts memory and swap together in a limit of its own, which the one of memory may at no time be above: raised first,
+ * lowered last. It is not there when the kernel does not account for swap. */
+static int limit_memory_v1(int dir, const char *text) {
+    write_at(dir, "memory.memsw.limit_in_bytes", text);
+    if (write_at(dir, "memory.limit_in_bytes", text) < 0)
+        return -1;
+    write_at(dir, "memory.memsw.limit_in_bytes", text);
+    return 0;
+}
+
+static int limit_memory_v2(int dir, const char *text) {
+    if (write_at(dir, "memory.max", text) < 0)
+        return -1;
+    write_at(dir, "memory.swap.max", "0"); /* swap is no memory: none of it */
+    return 0;
+}
+
 static int limit_session(int dir, bool v2, bool memory, bool pids, uint64_t memory_bytes, uint32_t process_count) {
     char text[32];
     snprintf(text, sizeof text, "%llu", (unsigned long long)memory_bytes);
-    if (memory && write_at(dir, v2 ? "memory.max" : "memory.limit_in_bytes", text) < 0)
+    if (memory && (v2 ? limit_memory_v2 : limit_memory_v1)(dir, text) < 0)
         return -1;
-    if (memory) /* swap is no memory: none of it */
-        write_at(dir, v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes", v2 ? "0" : text);
     snprintf(text, sizeof text, "%u", process_count);
     return pids ? write_at(dir, "pids.max", text) : 0;
 }
