@@ -31,7 +31,7 @@ if [ ! -d "$kernel" ]; then
   rm -rf "$folder/download"
 fi
 
-# The first file system: busybox and the modules by which the shared folders are seen, in the order they need each other.
+# The first file system: busybox and the modules by which the shared folders are seen.
 modules="virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci netfs fscache 9pnet 9pnet_virtio 9p"
 rm -rf "$folder/first"
 mkdir -p "$folder/first/bin" "$folder/first/new" "$folder/first/modules"
@@ -42,9 +42,13 @@ cp "$(command -v busybox)" "$folder/first/bin/busybox"
 cat >"$folder/first/init" <<END
 #!/bin/busybox sh
 b=/bin/busybox
-for module in $modules; do
-  if [ -e /modules/\$module.ko ]; then \$b insmod /modules/\$module.ko || echo "\$module: cannot be loaded"; fi
+# Which needs which differs from one release of a kernel to the next: what cannot be loaded yet, can be a round later.
+for round in 1 2 3 4 5; do
+  for module in /modules/*; do
+    if \$b insmod "\$module" 2>/dev/null; then \$b rm "\$module"; fi
+  done
 done
+for module in /modules/*; do [ ! -e "\$module" ] || echo "\$module: cannot be loaded"; done
 \$b mount -t tmpfs -o mode=755 root /new
 for name in bin sbin lib lib64; do \$b ln -s "usr/\$name" "/new/\$name"; done
 share() {
