@@ -2,7 +2,8 @@
 
 A CTest test is a program that holds many tests: cmocka's and pytest's own lines are counted; a program without such
 lines counts as one. Output of what failed is shown, everything goes to the log. A skip that the list of expected skips
-does not name is a failure, so that coverage cannot fade away unseen.
+does not name is a failure, so that coverage cannot fade away unseen; so is a run that did not come to its end, or in
+which there was nothing to run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ OUTPUT = re.compile(r"^(\d+): ?(.*)$")
 START = re.compile(r"^\s*Start\s+(\d+): (\S+)")
 END = re.compile(r"^\s*\d+/\d+ Test\s+#(\d+): (\S+) \.*\s*(\S.*?)\s+([\d.]+) sec")
 CMOCKA = re.compile(r"^\[\s+(OK|FAILED|SKIPPED|PASSED)\s+\] (\w+)$")
+OVER = re.compile(r"^\d+% tests passed, \d+ tests failed out of (\d+)$")
 PYTEST = re.compile(r"^(\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
 
 
@@ -76,7 +78,7 @@ def main() -> int:
     options = parser.parse_args()
     patterns = expected_skips(options.expected, options.who)
     programs: dict[str, Program] = {}
-    passed = failed = skipped = 0
+    passed = failed = skipped = ended = announced = 0
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     with open(options.log, "w", encoding="utf-8") as log:
         for line in sys.stdin:
@@ -89,6 +91,7 @@ def main() -> int:
             elif (match := END.match(line)) and match.group(1) in programs:
                 program = programs.pop(match.group(1))
                 program.end(match.group(3))
+                ended += 1
                 unexpected = sorted(
                     test
                     for test in program.skipped
@@ -106,14 +109,20 @@ def main() -> int:
                     print(f"   skipped, and not in expected-skips.txt: {program.name}/{test}")
                 if program.failed or unexpected:
                     print("\n".join(f"   | {text}" for text in program.lines[-200:]), flush=True)
+            elif match := OVER.match(line):
+                announced = int(match.group(1))
     for program in programs.values():
         print(f"{program.name}: no end seen")
         failed += 1
+    if ended == 0 and not programs:
+        print("no test ran")
+        failed += 1
+    elif ended != announced and not programs:
+        print("CTest did not come to its end")
+        failed += 1
     with open(options.counts, "a", encoding="utf-8") as counts:
         print(passed, failed, skipped, file=counts)
-    if passed + failed == 0:
-        print("no test ran")
-    return 1 if failed or not passed else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

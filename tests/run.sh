@@ -31,8 +31,27 @@ mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock -n 9 || { echo "tests/run.sh: another run in $cache is not over" >&2; exit 1; }
 home=$(mktemp -d "${TMPDIR:-/tmp}/ci-test-XXXXXX")
-trap 'rm -rf "$home"' EXIT
 chmod 755 "$home"
+
+# Each part adds a line "passed failed skipped"; one that ends badly without having told of a failure is one itself.
+counts=$home/counts
+failed=0
+over=
+: >"$counts"
+failures() { awk '{f += $2} END {print f + 0}' "$counts"; }
+# count_failure BEFORE: how many there were before the part that has failed.
+count_failure() {
+  failed=1
+  [ "$(failures)" -gt "$1" ] || echo 0 1 0 >>"$counts"
+}
+finish() {
+  [ -n "$over" ] || count_failure "$(failures)"
+  echo
+  awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s}' "$counts"
+  rm -rf "$home"
+  exit "$failed"
+}
+trap finish EXIT
 
 # as_user COMMAND…: as somebody without any privilege, name or group, with a home and temporary files of his own.
 user=61234
@@ -64,17 +83,15 @@ build() {
   say "Build: $name"
   cmake -S "$source" -B "$cache/$name" -G Ninja "$@" >"$cache/$name.log" 2>&1 &&
     cmake --build "$cache/$name" -j "$cores" >>"$cache/$name.log" 2>&1 ||
-    { tail -n 60 "$cache/$name.log"; echo "The build '$name' failed; all of it: $cache/$name.log"
-      echo "0 passed, 1 failed"; exit 1; }
+    { tail -n 60 "$cache/$name.log"; echo "The build '$name' failed; all of it: $cache/$name.log"; return 1; }
   grep -A 3 -F 'warning: ' "$cache/$name.log" || true
 }
 
 # run WHO BUILD LABEL CTEST-OPTION…: one pass over the suites.
-counts=$home/counts
-failed=0
 run() {
-  local who=$1 name=$2 title=$3
+  local who=$1 name=$2 title=$3 before
   shift 3
+  before=$(failures)
   say "Tests: $title"
   # CTest writes where it runs; the build belongs to whoever made it.
   mkdir -p "$home/$who/ctest"
@@ -82,7 +99,7 @@ run() {
   chmod 777 "$home/$who/ctest"
   "as_$who" ctest --test-dir "$home/$who/ctest" -V -j "$cores" "$@" 2>&1 |
     /usr/bin/python3 "$source/tests/report.py" --who "$who" --log "$cache/$name-$who.log" \
-      --expected "$source/tests/expected-skips.txt" --counts "$counts" || failed=1
+      --expected "$source/tests/expected-skips.txt" --counts "$counts" || count_failure "$before"
 }
 
 without=long
@@ -99,7 +116,4 @@ run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
 if [ -n "$full" ]; then
   . "$source/tests/full.sh"
 fi
-
-echo
-awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s}' "$counts"
-exit "$failed"
+over=1
