@@ -427,13 +427,16 @@ static void hosts_handlers_do_not_run_in_the_program(void **state) {
     in_a_host(host_whose_group_gets_signals);
 }
 
-/* How many processes run the same file as this one, this one included. */
+/* How many processes of the same user run the same file as this one, this one included. */
 static int own_kind_count(void) {
     char own[PATH_MAX] = "", path[PATH_MAX + 20], file[PATH_MAX];
     int count = 0;
     assert_true(readlink("/proc/self/exe", own, sizeof(own) - 1) > 0);
+    struct stat st;
     DIR *dir = opendir("/proc");
     for (struct dirent *entry; (entry = readdir(dir));) {
+        if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 || st.st_uid != geteuid())
+            continue;
         snprintf(path, sizeof(path), "/proc/%s/exe", entry->d_name);
         ssize_t size = readlink(path, file, sizeof(file) - 1);
         count += size > 0 && strlen(own) == (size_t)size && memcmp(own, file, (size_t)size) == 0;
