@@ -12,7 +12,7 @@ static int make_session(void **state) {
     options.workspace_bytes = 64u << 20;
     options.workspace_inodes = 2000;
     options.process_count = 40;
-    options.timeout_ms = 60000;
+    options.timeout_ms = 300000; /* emulated machines are slow */
     *state = open_session(&options);
     return 0;
 }

@@ -1,4 +1,5 @@
-"""Fixtures of the end-to-end tests. CI_TEST_BUILD names the build folder, CI_TEST_FULL=1 adds the long tests."""
+"""Fixtures of the end-to-end tests. CI_TEST_BUILD names the build folder, CI_TEST_FULL=1 adds the long tests,
+CI_TEST_TIMEOUT_FACTOR multiplies the deadlines of sessions where all is slow."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("CI_TEST_BUILD") or SOURCE / "build")
+TIMEOUT_FACTOR = int(os.environ.get("CI_TEST_TIMEOUT_FACTOR") or 1)
 sys.path.insert(0, str(SOURCE / "bindings/python"))
 sys.dont_write_bytecode = True
 
@@ -90,8 +93,10 @@ def open_session(sandbox: libci.Sandbox) -> Iterator[Callable[..., libci.Session
     """Opens sessions that are closed at the test's end."""
     sessions: list[libci.Session] = []
 
-    def open_one(**options: object) -> libci.Session:
-        sessions.append(libci.Session(**{"sandbox": sandbox, **options}))  # type: ignore[arg-type]
+    def open_one(**options: Any) -> libci.Session:
+        if "timeout" in options:
+            options["timeout"] *= TIMEOUT_FACTOR
+        sessions.append(libci.Session(**{"sandbox": sandbox, **options}))
         return sessions[-1]
 
     yield open_one
