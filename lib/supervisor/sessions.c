@@ -231,7 +231,11 @@ int spare_timeout(void) {
 static bool open_tree_of(const char *option, const char *path, int *ret_tree, ci_error **ret_error) {
     if (path == NULL || (*ret_tree = open_host_dir(path, free_uid())) >= 0)
         return true;
-    cii_error_errno(ret_error, errno, DOMAIN, "%s: %s", option, path);
+    int error_number = errno;
+    cii_error_errno(ret_error, error_number, DOMAIN, "%s: %s", option, path);
+    if (error_number == EINVAL)
+        cii_error_hint(ret_error, "use a folder on another file system: this one cannot be mounted with other owners "
+                                  "(idmapped; tmpfs can from Linux 6.3 on)");
     return false;
 }
 

@@ -185,6 +185,21 @@ static void removing_follows_no_link(void **state) {
     assert_prints(*state, "ls -d tree 2>/dev/null; ls keep", "file\n");
 }
 
+/* A root host shows a folder under another owner, which not every file system lets it. */
+static void a_folder_that_cannot_change_owners_is_told_with_a_remedy(void **state) {
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    ci_session *session = NULL;
+    ci_error *error = NULL;
+    options.host_dir = "/sys/kernel";
+    assert_int_not_equal(ci_session_open(&options, &session, &error), CI_OK);
+    assert_non_null(strstr(ci_error_message(error), "host_dir: /sys/kernel"));
+    assert_non_null(strstr(ci_error_hint(error), "another file system"));
+    ci_error_free(error);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(kernel_files_are_neither_read_nor_written, make_session, close_session),
@@ -197,6 +212,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(swapping_links_under_the_host_changes_nothing_outside, make_session,
                                         close_session),
         cmocka_unit_test_setup_teardown(removing_follows_no_link, make_session, close_session),
+        cmocka_unit_test(a_folder_that_cannot_change_owners_is_told_with_a_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
