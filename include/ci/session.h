@@ -64,7 +64,10 @@ typedef struct ci_session_options {
     const char *output_prefix;  /**< Key prefix of what is saved; NULL: "code-interpreter/", likewise. */
     const char *user;           /**< For {user}; same characters as an id. */
     uint64_t memory_bytes;      /**< Memory of all processes; 0: 2 GiB. */
-    uint64_t workspace_bytes;   /**< Size of the sandbox root; 0: 4 GiB. On a tmpfs it is memory of the host. */
+    uint64_t workspace_bytes;   /**< Size of the sandbox root, the home folder and /tmp together; 0: 4 GiB. Unless the
+                                       root is a host_dir it is memory: of the host; where a control group keeps
+                                       memory_bytes, of the session, which then gives files no more than leaves an eighth
+                                       of it to processes (`filesBytes` in ci_session_info()). */
     uint64_t workspace_inodes;  /**< Files and folders in it; 0: 1,000,000. */
     uint64_t archive_bytes;     /**< Bytes unpacked from one archive; 0: 2 GiB. */
     uint64_t stream_bytes;      /**< Bytes of stdout and of stderr that a result keeps; 0: 1 MiB. */
