@@ -72,8 +72,8 @@ CI_API int32_t ci_call_wait(ci_call *call, int64_t timeout_ms);
  * @brief Gives the call another deadline, counted from its start: for calls whose start takes none of their own, or for
  * one that turns out to need more time, or less. What was interrupted for being late already stays so. Does not block.
  * @param call the call, not done; in the thread that is inside it, as from a callback, or in any while none is.
- * @param timeout_ms milliseconds since the call was started; 0 or less: no deadline. One that is over ends the call when
- * it is processed next.
+ * @param timeout_ms milliseconds since the call was started; 0 or less: no deadline. One that is over already ends the
+ * call when it is processed next.
  * @return #CI_OK; #CI_ERR_INVALID when the call is done; #CI_ERR_FORKED in another process.
  * @since 0.1
  */

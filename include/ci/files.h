@@ -5,7 +5,8 @@
  * Paths are relative to the sandbox root (`/workspace` for the code inside); absolute ones name the guest's own tree, and
  * so does what ".." leads to from the root: "../tmp/x" is "/tmp/x", and above "/" there is nothing.
  * Names are bytes, any but NUL and `/`. A path never leads out of the sandbox, whatever links the code has planted. The
- * workspace, the home folder and `/tmp` can be written, the system besides them read; `/proc`, `/sys` and `/dev` neither.
+ * sandbox root, the home folder and `/tmp` can be written, the system besides them read; `/proc`, `/sys` and `/dev`
+ * neither.
  * Threads and deadlines as in ci/session.h.
  */
 #ifndef CI_FILES_H
@@ -25,15 +26,15 @@ enum {
     CI_FILE_OP_REMOVE = 4 /**< Files, and folders with all they hold. */
 };
 
-/** A file to write. It has no struct_size and is fixed for good, as an array of it is handed in: what more there will be
- * to say about files to write becomes fields of ::ci_file_op_options, for all of them or as arrays beside this one. */
+/** A file to write. It has no struct_size and is fixed for good, as an array of it is handed in: what more there will
+ * be to say about files to write becomes fields of ::ci_file_op_options, for all of them or as arrays beside it. */
 typedef struct ci_file_content {
     const char *path; /**< Where. */
     const void *data; /**< What; may be NULL when size is 0. */
     size_t size;      /**< Bytes. */
 } ci_file_content;
 
-/** Options of ci_file_op(). */
+/** Options of ci_file_op(). Zero is the default of every field but operation, which must be set. */
 typedef struct ci_file_op_options {
     size_t struct_size;             /**< sizeof(ci_file_op_options). */
     const char *const *paths;       /**< READ, LIST, REMOVE: the paths. LIST of none lists the root. */
@@ -56,7 +57,8 @@ typedef struct ci_file_op_options {
  * @param options borrowed.
  * @param[out] ret_result the result (#CI_FILES_MAIN), the caller's; untouched on failure.
  * @param[out] ret_error why the call failed; may be NULL.
- * @return #CI_OK whenever there is a result; #CI_ERR_INVALID, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_NOMEM.
+ * @return #CI_OK whenever there is a result; #CI_ERR_INVALID, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED,
+ * #CI_ERR_NOMEM.
  * @since 0.1
  */
 CI_API ci_status ci_file_op(ci_session *session, const ci_file_op_options *options, ci_result **ret_result,
@@ -99,7 +101,7 @@ CI_API ci_status ci_file_get(ci_session *session, const char *path, uint64_t off
                              void *user, ci_error **ret_error);
 
 /**
- * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status(). Parameters as above.
+ * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
  * @param session,path,offset,length,write,user as for ci_file_get().
  * @param[out] ret_call the call, the caller's.
  * @param[out] ret_error why it could not start; may be NULL.

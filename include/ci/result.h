@@ -67,7 +67,7 @@ enum {
     CI_FILES_CHANGES = 2  /**< What the run created, changed and deleted, with #CI_RUN_LIST_CHANGES. */
 };
 
-/** One file of a list. `ci_file_info file = CI_FILE_INFO_INIT;` before the call; pointers live as long as the result. */
+/** A file of a list. `ci_file_info file = CI_FILE_INFO_INIT;` before the call; pointers live as long as the result. */
 typedef struct ci_file_info {
     size_t struct_size;     /**< sizeof(ci_file_info) of the caller. */
     const char *path;       /**< Path relative to the sandbox root (or to the workspace, for workspace lists). */
@@ -92,7 +92,7 @@ typedef struct ci_file_info {
 #define CI_FILE_INFO_INIT \
     { sizeof(ci_file_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/** One rich item of a result (an image, an HTML table). `ci_item item = CI_ITEM_INIT;` before the call; pointers live as
+/** A rich item of a result (an image, an HTML table). `ci_item item = CI_ITEM_INIT;` before the call; pointers live as
  * long as the result. */
 typedef struct ci_item {
     size_t struct_size;     /**< sizeof(ci_item) of the caller. */

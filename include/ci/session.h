@@ -12,8 +12,8 @@
  * and what it started is killed; the call returns within a second after that whatever the code does, with outcome
  * #CI_OUTCOME_TIMEOUT. ci_session_options::timeout_ms holds for file operations, pushes, transfers and the workspace
  * too; those that have no result end with #CI_ERR_TIMEOUT, as task polls, task stops and restarts do after a minute.
- * ci_call_set_timeout() gives one call of any kind another deadline. **Forks**: after a fork(2) of the host the child gets
- * #CI_ERR_FORKED from every handle.
+ * ci_call_set_timeout() gives one call of any kind another deadline. **Forks**: after a fork(2) of the host the child
+ * gets #CI_ERR_FORKED from every handle.
  */
 #ifndef CI_SESSION_H
 #define CI_SESSION_H
@@ -103,8 +103,8 @@ enum {
 
 /**
  * Gets output as it is produced. `data` lives until the callback returns; mime_type is NULL but for #CI_EVENT_ITEM.
- * It may call ci_call_interrupt(), ci_call_cancel() and ci_session_interrupt(); for the rest see ci/call.h. A return other than 0 stops further callbacks, not the
- * run.
+ * It may call ci_call_interrupt(), ci_call_cancel() and ci_session_interrupt(); for the rest see ci/call.h. A return
+ * other than 0 stops further callbacks, not the run.
  */
 typedef int32_t (*ci_output_cb)(void *user, int32_t event, const char *mime_type, const void *data, size_t size);
 
@@ -117,7 +117,7 @@ enum {
     CI_RUN_NO_TYPECHECK = 1 << 3  /**< TypeScript only: run without checking. */
 };
 
-/** Options of a run. Zero is the default of every field. Strings are copied by `_start`, borrowed by the blocking form. */
+/** Options of a run. Zero is the default of every field. Strings are copied. */
 typedef struct ci_run_options {
     size_t struct_size;          /**< sizeof(ci_run_options). */
     const char *language;        /**< Code only: "python", "javascript", "typescript"; NULL: "python", the one that a
@@ -331,7 +331,8 @@ CI_API uint64_t ci_session_capabilities(const ci_session *session);
 
 /**
  * @brief All about the session as JSON: id, backend, root, network and what it means, limits and by what each is kept,
- * interpreter and what its kernels had imported, workspace and whether its storage blocks, capabilities. Blocks for a round trip at most.
+ * interpreter and what its kernels had imported, workspace and whether its storage blocks, capabilities. Blocks for a
+ * round trip at most.
  * @param session the session.
  * @param[out] ret_json the text, to be released with ci_free(); untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.
@@ -341,7 +342,7 @@ CI_API uint64_t ci_session_capabilities(const ci_session *session);
 CI_API ci_status ci_session_info(ci_session *session, char **ret_json, ci_error **ret_error);
 
 /**
- * @brief What became of the uploads at opening: a result whose #CI_FILES_PRELOAD list tells each.
+ * @brief What became of the uploads at opening: a result whose #CI_FILES_PRELOAD list tells each. Does not block.
  * @param session the session.
  * @param[out] ret_result the result, the caller's.
  * @param[out] ret_error why it failed; may be NULL.

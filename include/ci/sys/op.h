@@ -3,9 +3,9 @@
  * @brief Operations: what both contracts are made of. For authors of backends and storages.
  *
  * An operation is started by a function of the backend, which returns at once with a ::ci_op; the library polls its
- * descriptor, has it processed until it is done, and frees it, also when process() failed. A backend that can only block
- * does its work within start, or within process() where it needs a callback, and says so: a sandbox by #CI_CAP_BLOCKING,
- * a storage by #CI_STORAGE_CAP_BLOCKING.
+ * descriptor, has it processed until it is done, and frees it, also when process() failed. A backend that can only
+ * block does its work within start, or within process() where it needs a callback, and says so: a sandbox by
+ * #CI_CAP_BLOCKING, a storage by #CI_STORAGE_CAP_BLOCKING.
  *
  * **Threads**: one thread at a time calls the functions of one operation, except interrupt() and kill(), which may come
  * from another while process() runs. Different operations of one object are used from different threads at the same
@@ -18,6 +18,10 @@
 
 CI_BEGIN_DECLS
 
+/** What a sandbox or storage requires of the library (bits of ci_sandbox_ops::required, ci_storage_ops::required). An
+ * older library refuses bits that it does not know. */
+#define CI_REQUIRE_NOTHING UINT64_C(0)
+
 /** An operation in progress. A backend makes it the first member of a struct of its own. */
 typedef struct ci_op ci_op;
 
@@ -27,7 +31,8 @@ typedef struct ci_op_ops {
     /** The descriptor to poll for reading, timers included (timerfd); may change from one process() to the next. -1: do
      * not poll, process again at once. */
     int32_t (*fd)(ci_op *op);
-    /** Does what can be done without blocking, but for backends that say they block. @return 1 done, 0 not yet, or a negative status: failed, and done. */
+    /** Does what can be done now, without blocking unless the backend says that it may. @return 1 done, 0 not yet, or
+     * a negative status: failed, and done. */
     int32_t (*process)(ci_op *op, ci_error **ret_error);
     /** Interrupts what runs (Ctrl-C); it then ends by itself. NULL: cannot. @return #CI_OK or why not. */
     ci_status (*interrupt)(ci_op *op);
@@ -46,7 +51,7 @@ struct ci_op {
  * sees to, whatever the descriptor says. */
 #define CI_IO_PAUSE (-2)
 
-/** Reader: puts at most `size` bytes into `buffer`. @return how many; 0 at the end; #CI_IO_PAUSE; other negative: stop. */
+/** Reader: puts at most `size` bytes into `buffer`. @return how many; 0: the end; #CI_IO_PAUSE; else negative: stop. */
 typedef int64_t (*ci_op_read_cb)(void *user, void *buffer, size_t size);
 
 /** Writer: takes all of `data`, or nothing. @return 0; #CI_IO_PAUSE (give it again later); anything else: stop. */

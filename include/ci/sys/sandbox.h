@@ -1,11 +1,11 @@
 /**
  * @file ci/sys/sandbox.h
- * @brief The sandbox contract: what a backend must do to run sessions. For authors of backends; examples/template_sandbox.c
- * is a small complete one.
+ * @brief The sandbox contract: what a backend must do to run sessions. For authors of backends;
+ * examples/template_sandbox.c is a small complete one.
  *
- * A backend is a const table of functions and an object (`impl`). The library makes a full private copy of the table in
- * which missing slots (NULL, or beyond the backend's struct_size) become defaults that refuse with #CI_ERR_NOTSUP; slots
- * this version does not know are ignored. `open`, `close` and `run` are required.
+ * A backend is a const table of functions and an object (`impl`). The library makes a full private copy of the table
+ * in which missing slots (NULL, or beyond the backend's struct_size) become defaults, which refuse with #CI_ERR_NOTSUP
+ * unless it is said otherwise; slots this version does not know are ignored. `open`, `close` and `run` are required.
  *
  * **What a backend owes**: calls on one context of a session run in the order of their start; other contexts, commands
  * and files run beside them. Output goes to the sink in the order in which it was produced within a stream. `done` of
@@ -51,9 +51,6 @@ CI_BEGIN_DECLS
 #define CI_CAP_WALK (UINT64_C(1) << 22)             /**< walk() is there. */
 #define CI_CAP_BLOCKING (UINT64_C(1) << 23)         /**< Operations may block within start or process(). */
 
-/** What a backend requires of the library (bits of ci_sandbox_ops::required). An older library refuses unknown bits. */
-#define CI_REQUIRE_NOTHING UINT64_C(0)
-
 /** What a session is to be. All fields are set, defaults filled in; strings live until open is done. */
 typedef struct ci_sandbox_request {
     size_t struct_size;        /**< sizeof(ci_sandbox_request) of the library. */
@@ -93,7 +90,8 @@ typedef struct ci_run_request {
     const char *cwd;        /**< NULL: the kernel's own, for a command the root. */
     const char *const *env; /**< Added for this run, NULL-ended; NULL: none. */
     uint64_t task_id;       /**< For POLL and STOP. */
-    int64_t deadline_ms;    /**< Milliseconds left, as advice; 0: none. The library enforces it. */
+    int64_t deadline_ms;    /**< Milliseconds left, as advice; 0: none. The library enforces it, and another that
+                                 the call is given later. */
     int32_t kind;           /**< A `CI_RUN_KIND_` value. */
     uint32_t flags;         /**< `CI_RUN_` flags of ci/session.h that matter to a backend. */
 } ci_run_request;

@@ -7,8 +7,8 @@
  * parts, ".", ".." or control bytes. The table's rules are those of ci/sys/sandbox.h; `get`, `put`, `list`, `stat` and
  * `remove` are required. Many operations may be in flight on one storage, from several threads.
  *
- * A storage that cannot do without waiting (for a disk, in a library that knows no other way) may block within start and
- * process(), as shortly as it can, and says so by #CI_STORAGE_CAP_BLOCKING: ci_session_info() tells the host, whose
+ * A storage that cannot do without waiting (for a disk, in a library that knows no other way) may block within start
+ * and process(), as shortly as it can, and says so by #CI_STORAGE_CAP_BLOCKING: ci_session_info() tells the host, whose
  * ci_call_process() may then block for as long.
  */
 #ifndef CI_SYS_STORAGE_H
