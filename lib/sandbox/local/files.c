@@ -20,6 +20,9 @@
 
 #define CHUNK (1u << 20)
 #define HASH_BYTES_A_ROUND (8u << 20)
+#define NAMES_READ_A_ROUND 4096
+#define NAMES_TOLD_A_ROUND 256
+#define NAMES_BYTES_MAX ((size_t)64 << 20)
 
 /* --- paths ------------------------------------------------------------------------------------------------------------ */
 
@@ -153,6 +156,7 @@ struct file_op {
     size_t chunk_size, chunk_sent;
     uint32_t flags;
     struct walk *walk;
+    struct listing *listing;
     ci_status status; /* what went wrong as it started, told by the first process() */
     ci_error *error;
 };
@@ -161,6 +165,25 @@ typedef struct level {
     DIR *dir;
     size_t path_size;
 } level;
+
+/* The names of a folder, as a heap: the next one in byte order is the first. */
+typedef struct listing {
+    DIR *dir;
+    bool is_read;
+    cii_buf text; /* the names, each with its NUL */
+    size_t *heap; /* where each begins */
+    size_t count, capacity;
+} listing;
+
+static void listing_free(listing *l) {
+    if (l == NULL)
+        return;
+    if (l->dir != NULL)
+        closedir(l->dir);
+    cii_buf_free(&l->text);
+    free(l->heap);
+    free(l);
+}
 
 typedef struct walk {
     level *levels;
@@ -200,6 +223,7 @@ static void file_free(ci_op *op) {
     if (f->temporary != NULL)
         unlinkat(f->parent_fd, f->temporary, 0);
     walk_free(f->walk);
+    listing_free(f->listing);
     ci_error_free(f->error);
     cii_close(f->fd);
     cii_close(f->parent_fd);
@@ -391,31 +415,82 @@ static ci_entry entry_of(const char *path, const struct stat *st) {
                       .mode = st->st_mode & 07777};
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static int no_dots(const struct dirent *entry) {
     return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
 }
 
-static int32_t list_step(file_op *f, ci_error **ret_error) {
-    struct dirent **names = NULL;
-    int count = scandirat(f->fd, ".", &names, no_dots, by_name);
-    if (count < 0)
-        return path_error(f->session, f->path, ret_error);
-    int32_t result = 1;
-    for (int i = 0; i < count; i++) {
-        struct stat st;
-        if (result == 1 && fstatat(f->fd, names[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-            ci_entry entry = entry_of(names[i]->d_name, &st);
-            if (f->entry(f->user, &entry) < 0)
-                result = cancelled(f, ret_error);
-        }
-        free(names[i]);
+static bool is_before(const listing *l, size_t a, size_t b) {
+    return strcmp(l->text.data + a, l->text.data + b) < 0;
+}
+
+static ci_status add_name(listing *l, const char *name) {
+    size_t item = l->text.size, at = l->count;
+    if (l->count == l->capacity) {
+        size_t capacity = CII_MAX(l->capacity * 2, (size_t)64);
+        size_t *heap = reallocarray(l->heap, capacity, sizeof *heap);
+        if (heap == NULL)
+            return CI_ERR_NOMEM;
+        l->heap = heap;
+        l->capacity = capacity;
     }
-    free(names);
-    return result;
+    if (cii_buf_append(&l->text, name, strlen(name) + 1) != CI_OK)
+        return CI_ERR_NOMEM;
+    for (l->count++; at > 0 && is_before(l, item, l->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        l->heap[at] = l->heap[(at - 1) / 2];
+    l->heap[at] = item;
+    return CI_OK;
+}
+
+static const char *take_name(listing *l) {
+    size_t first = l->heap[0], item = l->heap[--l->count], at = 0;
+    for (size_t child = 1; child < l->count; child = 2 * at + 1) {
+        child += child + 1 < l->count && is_before(l, l->heap[child + 1], l->heap[child]);
+        if (!is_before(l, l->heap[child], item))
+            break;
+        l->heap[at] = l->heap[child];
+        at = child;
+    }
+    l->heap[at] = item;
+    return l->text.data + first;
+}
+
+static int32_t read_names(file_op *f, ci_error **ret_error) {
+    listing *l = f->listing;
+    for (int i = 0; i < NAMES_READ_A_ROUND; i++) {
+        errno = 0;
+        const struct dirent *entry = readdir(l->dir);
+        if (entry == NULL && errno != 0)
+            return path_error(f->session, f->path, ret_error);
+        if (entry == NULL) {
+            l->is_read = true;
+            return 0;
+        }
+        if (l->text.size > NAMES_BYTES_MAX)
+            return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN, "%s: more than 64 MiB of names to list",
+                                 f->path);
+        if (no_dots(entry) && add_name(l, entry->d_name) != CI_OK)
+            return cii_error_nomem(ret_error);
+    }
+    return 0;
+}
+
+static int32_t list_step(file_op *f, ci_error **ret_error) {
+    listing *l = f->listing;
+    if (l->dir == NULL && (l->dir = fdopendir(f->fd)) == NULL)
+        return path_error(f->session, f->path, ret_error);
+    f->fd = -1;
+    if (!l->is_read)
+        return read_names(f, ret_error);
+    for (int i = 0; i < NAMES_TOLD_A_ROUND && l->count > 0; i++) {
+        struct stat st;
+        const char *name = take_name(l);
+        if (fstatat(dirfd(l->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue; /* gone meanwhile */
+        ci_entry entry = entry_of(name, &st);
+        if (f->entry(f->user, &entry) < 0)
+            return cancelled(f, ret_error);
+    }
+    return l->count == 0;
 }
 
 static ci_status open_folder(file_op *f, ci_error **ret_error) {
@@ -430,8 +505,8 @@ static ci_status open_folder(file_op *f, ci_error **ret_error) {
 ci_status local_file_list(void *session, const char *path, ci_entry_cb entry, void *user, ci_op **ret_op,
                           ci_error **ret_error) {
     file_op *f = file_new(session, path, list_step);
-    if (f == NULL)
-        return cii_error_nomem(ret_error);
+    if (f == NULL || (f->listing = calloc(1, sizeof *f->listing)) == NULL)
+        return started(f, cii_error_nomem(ret_error), ret_op, ret_error);
     f->entry = entry;
     f->user = user;
     return started(f, open_folder(f, ret_error), ret_op, ret_error);

@@ -283,3 +283,11 @@ def test_one_call_reads_64_mib_and_names_what_is_beyond(session: libci.Session) 
         "big3": "more than 64 MiB in one call: read it in a call of its own",
         "big4": "more than 64 MiB in one call: read it in a call of its own",
     }
+
+
+def test_a_large_folder_is_listed_bit_by_bit_in_byte_order(session: libci.Session) -> None:
+    session.run_code("import os\nos.mkdir('d')\nfor i in range(20000):\n    open(f'd/{i * 7919 % 20000}', 'w').close()")
+    names = [file.path for file in session.list_files("d")]
+    assert names == sorted(f"d/{i}" for i in range(20000))
+    result = session.file_op("list", ["d"], timeout=0.01)  # no step of it takes as long as the whole
+    assert result.outcome is Outcome.TIMEOUT
