@@ -152,7 +152,7 @@ static int stop_run(run_call *self, ci_error **ret_error) {
     ci_session *session = session_of(self);
     ci_status status = CI_ERR_NOTSUP;
     if (self->stop_due_us == 0) {
-        self->stop_due_us = cii_clock_us() + session->options.grace_ms * 1000;
+        self->stop_due_us = cii_clock_us() + CII_MIN(session->options.grace_ms, CII_NEVER / 2000) * 1000;
         if (self->op->ops->interrupt)
             status = self->op->ops->interrupt(self->op);
         if (status < 0 && (session->options.flags & CI_SESSION_LEAVE_RUNNING)) {

@@ -1,6 +1,7 @@
 /* Sessions: from the library's wish to an init of their own, spares, and the end. */
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "os/fd.h"
@@ -229,9 +230,15 @@ int spare_timeout(void) {
 
 /* A folder of the host that the session is to see, as a detached mount; true without one. */
 static bool open_tree_of(const char *option, const char *path, int *ret_tree, ci_error **ret_error) {
-    if (path == NULL || (*ret_tree = open_host_dir(path, free_uid())) >= 0)
+    struct stat st;
+    if (path == NULL)
         return true;
-    int error_number = errno;
+    _cleanup_close_ int tree = open_host_dir(path, free_uid());
+    if (tree >= 0 && fstat(tree, &st) == 0 && S_ISDIR(st.st_mode)) {
+        *ret_tree = TAKE_FD(tree);
+        return true;
+    }
+    int error_number = tree >= 0 ? ENOTDIR : errno;
     cii_error_errno(ret_error, error_number, DOMAIN, "%s: %s", option, path);
     if (error_number == EINVAL)
         cii_error_hint(ret_error, "use a folder on another file system: this one cannot be mounted with other owners "
