@@ -18,9 +18,7 @@ CI_BEGIN_DECLS
 
 /** Operations of ci_file_op(). */
 enum {
-    CI_FILE_OP_READ =
-        1, /**< Whole files, at most 32 MiB each and 64 MiB in one call: what is beyond that has failed, and
-                               can be read in a call of its own (ci_file_get() has no limit). */
+    CI_FILE_OP_READ = 1,  /**< Whole files of 32 MiB at most, 64 MiB a call; what is larger fails: see ci_file_get(). */
     CI_FILE_OP_WRITE = 2, /**< Whole files; missing folders are made. */
     CI_FILE_OP_LIST = 3,  /**< One level of each folder. */
     CI_FILE_OP_REMOVE = 4 /**< Files, and folders with all they hold. */

@@ -249,8 +249,8 @@ static bool withdraw(kernel *k, job *j) {
 void kernel_interrupt(kernel *k, job *j) {
     if (withdraw(k, j) || k->job != j || k->pid <= 0)
         return;
+    kill(k->pid, SIGINT); /* first: or it finds a child ended that it waits for, and the cell is over before it comes */
     tag_signal(j->tag, k->pid, SIGINT);
-    kill(k->pid, SIGINT);
     kill(k->pid, SIGCONT); /* it may have stopped itself */
 }
 

@@ -412,6 +412,14 @@ def test_code_that_cannot_be_interrupted_is_killed_after_the_grace(open_session:
     lives(session)
 
 
+def test_a_child_that_is_interrupted_too_does_not_let_the_cell_go_on(session: libci.Session) -> None:
+    session.run_code("import subprocess")
+    for _ in range(60):
+        result = session.run_code("subprocess.run(['sleep', '60'])\nopen('on', 'w')", timeout=0.05)
+        assert result.outcome is Outcome.TIMEOUT
+    assert session.run_command("ls").stdout == ""
+
+
 def test_a_deadline_kills_what_the_cell_started_and_nothing_older(session: libci.Session) -> None:
     session.run_command("sleep 1000 & echo $! > older")
     result = session.run_code(
