@@ -82,7 +82,7 @@ machine() {
 }
 
 # KVM in a machine that is itself virtual may open and yet never come to anything: what counts is a kernel that boots.
-# Emulated, a processor without much to emulate is three times as fast.
+# Emulated, a plain processor computes about twice as fast as one with everything.
 rm -f "$folder"/probe.log
 accelerator=${CI_VM_ACCEL:-}
 cpu=Nehalem
