@@ -113,6 +113,20 @@ static void killing_the_host_ends_everything(void **state) {
     (void)state;
 }
 
+static pid_t parent_of(pid_t pid) {
+    char path[64], text[512] = "";
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = 0;
+    const char *name_end = strrchr(text, ')');
+    return name_end != NULL && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
 /* The helper program from a folder of this test's own, so that it is known among others: its template and zygotes, until
  * they execute, are forks of it. */
 static ci_sandbox *own_helper(char *folder, pid_t *ret_supervisor) {
@@ -128,9 +142,15 @@ static ci_sandbox *own_helper(char *folder, pid_t *ret_supervisor) {
     assert_int_equal(ci_sandbox_local_new(&local, &sandbox, NULL), CI_OK);
     size_t count = find_processes(helper, found, 8);
     assert_true(count >= 2);
-    *ret_supervisor = found[0];
-    for (size_t i = 1; i < count; i++)
-        *ret_supervisor = found[i] < *ret_supervisor ? found[i] : *ret_supervisor;
+    *ret_supervisor = 0; /* the one whose parent is none of them */
+    for (size_t i = 0; i < count; i++) {
+        bool is_child = false;
+        for (size_t k = 0; k < count; k++)
+            is_child |= parent_of(found[i]) == found[k];
+        if (!is_child)
+            *ret_supervisor = found[i];
+    }
+    assert_true(*ret_supervisor > 0);
     return sandbox;
 }
 
