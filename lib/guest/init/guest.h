@@ -154,11 +154,12 @@ struct kernel {
     job *queue, *queue_last;
     pid_t pid;
     kernel_state state;
-    int64_t settles_ms; /* an interrupt may still be on its way until then: no new job; 0: none is */
-    bool used;          /* this process has run code */
-    bool lost;          /* variables were lost and no result has said so yet */
-    bool ack_wanted;    /* an item waits for its acknowledgement until the connection has taken it */
-    char *info;         /* JSON of its READY */
+    int64_t settles_ms;  /* an interrupt may still be on its way until then: no new job; 0: none is */
+    uint64_t oom_before; /* when it was started */
+    bool used;           /* this process has run code */
+    bool lost;           /* variables were lost and no result has said so yet */
+    bool ack_wanted;     /* an item waits for its acknowledgement until the connection has taken it */
+    char *info;          /* JSON of its READY */
 };
 
 struct guest {

@@ -323,6 +323,7 @@ void kernel_start(kernel *k) {
         k->streams[i]->owner = k;
     }
     k->state = KERNEL_STARTING;
+    k->oom_before = oom_count(g->spec);
     g->fork_wanted = k;
 }
 
@@ -407,6 +408,8 @@ void kernel_ended(kernel *k, int wait_status) {
     if (j != NULL) {
         char text[160];
         done_info info = {0};
+        if (starting) /* it may have been killed before the job came */
+            j->oom_before = CII_MIN(j->oom_before, k->oom_before);
         describe_end(&info, j, wait_status, text, sizeof text);
         if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_RESTART)
             info = (done_info){.outcome = CI_OUTCOME_LOST,
