@@ -289,7 +289,12 @@ def test_a_transfer_that_stops_leaves_the_old_file(open_session: OpenSession, wo
 
 
 def activity(session: libci.Session) -> int:
-    return session.info()["sandbox"]["guest"]["activity"]
+    """The session's number, when the kernel has come to rest after its last cell."""
+    before, now = -1, session.info()["sandbox"]["guest"]["activity"]
+    while now != before:
+        time.sleep(0.05)
+        before, now = now, session.info()["sandbox"]["guest"]["activity"]
+    return now
 
 
 def test_a_session_knows_whether_anything_can_have_written(session: libci.Session) -> None:
