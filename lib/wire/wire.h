@@ -21,15 +21,15 @@
 
 enum {
     /* to a kernel */
-    CII_WIRE_EXEC = 1,     /* run: TEXT, CWD?, ENV*, FLAGS?, CALL */
+    CII_WIRE_EXEC = 1,     /* run: TEXT, LANGUAGE, CWD?, ENV*, FLAGS?, CALL */
     CII_WIRE_ITEM_ACK = 2, /* the item has been placed in the stream; empty */
     /* from a kernel */
-    CII_WIRE_READY = 16, /* up and waiting: INFO (JSON) */
+    CII_WIRE_READY = 16, /* up and waiting: INFO (JSON), LISTENS? */
     CII_WIRE_ITEM = 17,  /* rich item: MIME, DATA (in that order) */
     CII_WIRE_DONE = 18,  /* end of a run: OUTCOME and what belongs to it */
     /* library to init, on a call's connection */
     CII_WIRE_START = 32,     /* KIND, LANGUAGE, CONTEXT, TEXT, CWD?, ENV*, FLAGS?, TASK? */
-    CII_WIRE_INTERRUPT = 33, /* empty */
+    CII_WIRE_INTERRUPT = 33, /* empty; also to a kernel that LISTENS */
     CII_WIRE_KILL = 34,      /* empty */
     /* init to library; ITEM and DONE besides */
     CII_WIRE_STDOUT = 48,     /* bytes */
@@ -67,6 +67,8 @@ enum {
     CII_FIELD_TASK_RUNNING = 39,
     CII_FIELD_SIGNAL = 40,
     CII_FIELD_ITEM_DROPPED = 41,
+    CII_FIELD_DIAGNOSTICS = 42, /* of TYPE_ERROR: a JSON array of {code, line, column, message} */
+    CII_FIELD_LISTENS = 43,     /* of READY, 1: wants INTERRUPT on its channel instead of SIGINT */
 };
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,83 @@
+/* Runs code through this process's own inspector, as the console of a debugger does: names may be declared again, `await`
+ * stands at the top level, and code that is terminated comes back here, with the state kept. */
+'use strict';
+
+const { Session } = require('inspector');
+
+const GROUP = 'cell';
+
+class Evaluator {
+    constructor() {
+        this.session = new Session();
+        this.session.connect();
+        this._hook = undefined; // what the inspector calls with a value that it only knows by number
+        const name = '__ci_hook';
+        users[name] = (value) => this._hook(value);
+        this.session.post('Runtime.evaluate', { expression: name }, (_error, answer) => {
+            this._hookId = answer.result.objectId;
+        });
+        delete users[name];
+    }
+
+    /* Calls back with {terminated}, {value} (a remote object) or {thrown, details}; never when the code is interrupted
+     * after its first await. */
+    run(text, callback) {
+        const parameters = {
+            expression: text,
+            replMode: true,
+            awaitPromise: true,
+            silent: true,
+            objectGroup: GROUP,
+        };
+        this.session.post('Runtime.evaluate', parameters, (error, answer) => {
+            if (error)
+                callback({ terminated: true });
+            else if (answer.exceptionDetails !== undefined)
+                callback({ thrown: answer.exceptionDetails.exception, details: answer.exceptionDetails });
+            else
+                callback({ value: answer.result });
+        });
+    }
+
+    /* Calls the function with what a remote object stands for; it may run a user's code. Whether it came to its end. */
+    visit(remote, visitor) {
+        const argument = remote.objectId !== undefined ? { objectId: remote.objectId } :
+            remote.unserializableValue !== undefined ? { unserializableValue: remote.unserializableValue } :
+            { value: remote.value };
+        let done = false;
+        this._hook = (value) => {
+            visitor(value);
+            done = true;
+        };
+        const parameters = {
+            objectId: this._hookId,
+            functionDeclaration: 'function (value) { this(value); }',
+            arguments: [argument],
+            silent: true,
+        };
+        this.session.post('Runtime.callFunctionOn', parameters, () => {});
+        return done;
+    }
+
+    /* Names that `let`, `const` or `class` of a cell that failed has declared without a value can be neither read nor set:
+     * they get one. */
+    healNames() {
+        let names = [];
+        this.session.post('Runtime.globalLexicalScopeNames', {}, (_error, answer) => {
+            names = answer !== undefined ? answer.names : [];
+        });
+        for (const name of names) {
+            const parameters = { expression: `typeof ${name}`, silent: true, objectGroup: GROUP };
+            this.session.post('Runtime.evaluate', parameters, (_error, answer) => {
+                if (answer?.exceptionDetails !== undefined)
+                    this.run(`let ${name};`, () => {});
+            });
+        }
+    }
+
+    forget() {
+        this.session.post('Runtime.releaseObjectGroup', { objectGroup: GROUP }, () => {});
+    }
+}
+
+module.exports = { Evaluator };

@@ -1,0 +1,88 @@
+/* `require` and `import` of cells: both look from the working folder. */
+'use strict';
+
+const { createRequire, isBuiltin } = require('module');
+const path = require('path');
+const { pathToFileURL } = require('url');
+const vm = require('vm');
+const { getcwd } = require('./surroundings.js');
+
+const LOADER = vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER; // from Node 20.12 on
+
+/* Node warns, once, that how its loader is named may change. */
+function quietly(action) {
+    const { emitWarning } = process;
+    process.emitWarning = () => {};
+    try {
+        return action();
+    } finally {
+        process.emitWarning = emitWarning;
+    }
+}
+
+class Imports {
+    constructor() {
+        this._folder = undefined;
+        this._import = undefined;
+        const imports = this;
+        /* What `import(x)` in a cell has become (source.js); with names, what an import statement has. */
+        const entry = { __import: (specifier, options, names) => imports.load(specifier, options, names) }.__import;
+        Object.defineProperty(users, '__import', { value: entry });
+        Object.defineProperty(users, '__importMeta', { get: () => imports._meta(), set: undefined });
+        const require = (name) => imports._here().require(name);
+        for (const name of ['resolve', 'cache', 'extensions', 'main'])
+            Object.defineProperty(require, name, { get: () => imports._here().require[name], enumerable: true });
+        for (const [name, value] of [['require', require], ['module', { exports: {} }], ['exports', {}]])
+            Object.defineProperty(users, name, { value, writable: true, configurable: true });
+        users.exports = users.module.exports;
+    }
+
+    /* A promise of the users' own kind. */
+    load(specifier, options, names) {
+        const loading = quietly(() => this._here().load(`${specifier}`, options));
+        return names === undefined ? loading : loading.then((found) => {
+            const missing = names.filter((name) => !(name in found));
+            const fallback = Object(found.default); // of a CommonJS module not all names are found
+            for (const name of missing)
+                if (!(name in fallback))
+                    throw new users.SyntaxError(
+                        `The requested module '${specifier}' does not provide an export named '${name}'`);
+            return missing.length > 0 ? { ...fallback, ...found } : found;
+        });
+    }
+
+    _here() {
+        const folder = getcwd();
+        if (folder === this._folder)
+            return this._found;
+        const filename = path.join(folder, 'cell.mjs');
+        const require = createRequire(filename);
+        const how = LOADER ?? ((specifier) => import(this._resolve(specifier, require, filename)));
+        const load = LOADER !== undefined ? new vm.Script('(name, options) => import(name, options)', {
+            filename, importModuleDynamically: LOADER,
+        }).runInThisContext() : how;
+        this._folder = folder;
+        this._found = { require, load, filename };
+        return this._found;
+    }
+
+    _resolve(specifier, require, filename) {
+        if (/^[a-z][a-z+.-]+:/i.test(specifier) || isBuiltin(specifier))
+            return specifier;
+        if (/^\.{0,2}\//.test(specifier))
+            return new URL(specifier, pathToFileURL(filename)).href;
+        return pathToFileURL(require.resolve(specifier)).href;
+    }
+
+    _meta() {
+        const { filename } = this._here();
+        return {
+            url: pathToFileURL(filename).href,
+            filename,
+            dirname: path.dirname(filename),
+            resolve: (name) => this._resolve(`${name}`, this._here().require, filename),
+        };
+    }
+}
+
+module.exports = { Imports };

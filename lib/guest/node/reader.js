@@ -1,0 +1,134 @@
+/* The reader: a thread that does nothing but read the channel, so that an interrupt is heard whatever the main thread
+ * does. It hands requests to the main thread by a port, counts acknowledgements in shared memory, and ends code that is
+ * to be interrupted. It never waits for the main thread without a bound. */
+'use strict';
+
+const { readSync } = require('fs');
+const { Session } = require('inspector');
+const { workerData } = require('worker_threads');
+const wire = require('./wire.js');
+
+const { port } = workerData;
+const shared = new Int32Array(workerData.shared);
+let sent = 0; // requests given to the main thread
+
+const HEARD_MS = 10; // a main thread that only waits answers within this
+const TRIES = 10;
+
+/* The main thread may be in the middle of a user's endless loop: then only a signal ends the process. */
+function end(status) {
+    port.postMessage({ kind: 'end', status });
+    if (Atomics.wait(shared, wire.ENDING, 0, 200) === 'timed-out')
+        process.kill(process.pid, 'SIGKILL');
+    Atomics.wait(shared, wire.ENDING, 1, 2000);
+    process.kill(process.pid, 'SIGKILL');
+}
+
+function read(size) {
+    const data = Buffer.allocUnsafe(size);
+    for (let at = 0; at < size; ) {
+        let count;
+        try {
+            count = readSync(wire.FD, data, at, size - at, null);
+        } catch (error) {
+            if (error.code === 'EINTR' || error.code === 'EAGAIN') {
+                Atomics.wait(shared, wire.ENDING, 0, 1);
+                continue;
+            }
+            end(error.code === 'ECONNRESET' ? 0 : wire.PROTOCOL_LOST);
+        }
+        if (count === 0)
+            end(at === 0 ? 0 : wire.PROTOCOL_LOST);
+        at += count;
+    }
+    return data;
+}
+
+function receive() {
+    const pieces = [];
+    let total = 0;
+    let type;
+    for (;;) {
+        const head = read(wire.HEAD_SIZE);
+        const size = head.readUInt32LE(0);
+        const flags = head[5];
+        total += size;
+        if (size > wire.FRAME_MAX || total > wire.MESSAGE_MAX || flags & ~wire.MORE || head.readUInt16LE(6) !== 0 ||
+            (pieces.length > 0 && head[4] !== type))
+            end(wire.PROTOCOL_LOST);
+        type = head[4];
+        pieces.push(read(size));
+        if (!(flags & wire.MORE))
+            return { type, payload: pieces.length === 1 ? pieces[0] : Buffer.concat(pieces) };
+    }
+}
+
+/* Numbers of 8 bytes are small enough for a double, but for the call, which is only echoed. */
+function request(payload) {
+    const found = { kind: 'exec', number: ++sent, text: '', language: 'javascript', env: [], flags: 0 };
+    for (let at = 0; at < payload.length; ) {
+        if (at + 5 > payload.length)
+            end(wire.PROTOCOL_LOST);
+        const key = payload[at];
+        const size = payload.readUInt32LE(at + 1);
+        const data = payload.subarray(at + 5, at + 5 + size);
+        if (data.length !== size)
+            end(wire.PROTOCOL_LOST);
+        at += 5 + size;
+        if (key === wire.TEXT)
+            found.text = data.toString();
+        else if (key === wire.LANGUAGE)
+            found.language = data.toString();
+        else if (key === wire.CWD)
+            found.cwd = data.toString();
+        else if (key === wire.ENV)
+            found.env.push(data.toString());
+        else if (key === wire.FLAGS && size === 8)
+            found.flags = Number(data.readBigUInt64LE());
+        else if (key === wire.CALL)
+            found.call = Uint8Array.from(data);
+    }
+    return found;
+}
+
+const isOver = () => Atomics.load(shared, wire.ENDED) === sent || Atomics.load(shared, wire.SEEN) === sent;
+
+/* A main thread that waits takes the message and is done. One that does not is busy: if with a user's code, that is
+ * terminated, after which it comes to the message; if with the kernel's, that ends soon. Since the channel is read by
+ * this thread alone, an interrupt is dealt with before the next request is heard of. */
+function interrupt() {
+    let session = null;
+    for (let i = 0; i < TRIES && !isOver(); i++) {
+        port.postMessage({ kind: 'interrupt', number: sent });
+        Atomics.wait(shared, wire.SEEN, Atomics.load(shared, wire.SEEN), HEARD_MS);
+        Atomics.store(shared, wire.ASKED, 0);
+        if (isOver() || Atomics.compareExchange(shared, wire.STATE, wire.ARMED, wire.HIT) !== wire.ARMED)
+            continue;
+        session = session || new Session();
+        try {
+            session.connectToMainThread();
+        } catch {
+            // connected by an earlier try
+        }
+        session.post('Runtime.terminateExecution');
+        Atomics.store(shared, wire.ASKED, 1);
+        Atomics.notify(shared, wire.ASKED);
+    }
+    if (session !== null)
+        session.disconnect();
+}
+
+port.postMessage({ kind: 'up' });
+for (;;) {
+    const { type, payload } = receive();
+    if (type === wire.EXEC) {
+        port.postMessage(request(payload));
+    } else if (type === wire.ITEM_ACK) {
+        Atomics.add(shared, wire.ACKS, 1);
+        Atomics.notify(shared, wire.ACKS);
+    } else if (type === wire.INTERRUPT) {
+        interrupt();
+    } else {
+        end(wire.PROTOCOL_LOST);
+    }
+}

@@ -1,0 +1,46 @@
+"""Kernels for the tests."""
+
+import os
+import shutil
+import sys
+import threading
+
+import pytest
+
+sys.path.insert(0, __file__.rpartition("/")[0])
+sys.dont_write_bytecode = True
+
+from node_host import KERNEL, start_kernel  # noqa: E402
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Starts kernels; they are ended with the test, also one that hangs."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no node")
+    kernels = []
+
+    def start(*arguments, cwd=None, **environment):
+        kernel = start_kernel(cwd or tmp_path, *arguments, HOME=str(tmp_path), **environment)
+        kernels.append(kernel)
+        return kernel
+
+    yield start
+    for kernel in kernels:
+        if kernel.status is None:
+            killer = threading.Timer(5, os.kill, [kernel.pid, 9])
+            killer.start()
+            kernel.end()
+            killer.cancel()
+
+
+@pytest.fixture
+def kernel(make):
+    return make()
+
+
+@pytest.fixture
+def typed(make):
+    if not os.path.isdir(os.path.join(KERNEL, "node_modules", "typescript")):
+        pytest.skip("the package typescript is not installed beside the kernel")
+    return make("--typescript")

@@ -1,0 +1,66 @@
+"""The host's end of a Node kernel: as the Python kernel's, but that interrupts are messages and cells have a language."""
+
+import os
+import struct
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "guest_python"))
+
+import host  # noqa: E402
+from host import EXCEPTION, EXIT, OK, Lost, frames  # noqa: E402, F401
+
+KERNEL = os.environ.get(
+    "CI_TEST_NODE_KERNEL", os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "node"))
+)
+INTERRUPT, LANGUAGE, FLAGS, DIAGNOSTICS = 33, 2, 6, 42
+TYPE_ERROR = 8
+NO_TYPECHECK = 1 << 3
+
+
+class Kernel(host.Kernel):
+    language, flags = "javascript", 0
+
+    def interrupt(self):
+        self.socket.sendall(frames(INTERRUPT, []))
+
+    def send(self, text, cwd=None, env=(), call=7):
+        fields = [(host.TEXT, text if isinstance(text, bytes) else text.encode())]
+        if cwd is not None:
+            fields.append((host.CWD, os.fsencode(cwd)))
+        fields += [(host.ENV, os.fsencode(entry)) for entry in env]
+        fields += [(LANGUAGE, self.language.encode()), (FLAGS, struct.pack("<q", self.flags))]
+        fields.append((host.CALL, struct.pack("<q", call)))
+        self.socket.sendall(frames(host.EXEC, fields))
+
+    def ts(self, text, flags=0, **kwargs):
+        self.language, self.flags = "typescript", flags
+        try:
+            return self.run(text, **kwargs)
+        finally:
+            self.language, self.flags = "javascript", 0
+
+
+def start_kernel(cwd, *arguments, node="node", **environment):
+    processes = {}
+
+    def start(channel, out, err):
+        process = subprocess.Popen(
+            [node, "--no-force-async-hooks-checks", os.path.join(KERNEL, "main.js"), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            pass_fds=[3],
+            preexec_fn=lambda: os.dup2(channel, 3),  # where a session's init puts it
+            cwd=str(cwd),
+            env=dict(os.environ, **environment),
+        )
+        processes[process.pid] = process
+        return process.pid
+
+    def wait(pid):
+        status = processes[pid].wait(10)
+        return -status if status < 0 else status << 8
+
+    return Kernel(start, wait)
