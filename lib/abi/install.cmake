@@ -21,6 +21,10 @@ if(TARGET ci_guest)
   install(TARGETS ci_guest LIBRARY DESTINATION ${helper_dir}/guest)
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/python DESTINATION ${helper_dir}/guest FILES_MATCHING PATTERN *.py)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/node DESTINATION ${helper_dir}/guest
+        FILES_MATCHING PATTERN *.js PATTERN *.d.ts)
+install(DIRECTORY ${CI_LIBEXEC}/guest/node/node_modules DESTINATION ${helper_dir}/guest/node OPTIONAL)
+install(FILES ${CI_LIBEXEC}/guest/node/typescript.cache DESTINATION ${helper_dir}/guest/node OPTIONAL)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/libci)
 install(EXPORT libci-targets NAMESPACE libci:: DESTINATION ${package_dir})

@@ -1,5 +1,5 @@
-/* What a value looks like: text for people, and rich forms by MIME type. Everything that touches a value may run a user's
- * code. */
+/* What a value looks like: text for people, and rich forms by MIME type. Everything that touches a value may run a
+ * user's code. */
 'use strict';
 
 const { inspect, types } = require('util');

@@ -1,5 +1,5 @@
-/* Runs code through this process's own inspector, as the console of a debugger does: names may be declared again, `await`
- * stands at the top level, and code that is terminated comes back here, with the state kept. */
+/* Runs code through this process's own inspector, as the console of a debugger does: names may be declared again,
+ * `await` stands at the top level, and code that is terminated comes back here, with the state kept. */
 'use strict';
 
 const { Session } = require('inspector');
@@ -59,14 +59,15 @@ class Evaluator {
         return done;
     }
 
-    /* Names that `let`, `const` or `class` of a cell that failed has declared without a value can be neither read nor set:
+    /* Names that a cell which failed has declared by `let` or `class`, without a value, can be neither read nor set:
      * they get one. */
     healNames() {
         let names = [];
         this.session.post('Runtime.globalLexicalScopeNames', {}, (_error, answer) => {
             names = answer !== undefined ? answer.names : [];
         });
-        for (const name of names) {
+        for (let i = 0; i < names.length; i++) {
+            const name = names[i];
             const parameters = { expression: `typeof ${name}`, silent: true, objectGroup: GROUP };
             this.session.post('Runtime.evaluate', parameters, (_error, answer) => {
                 if (answer?.exceptionDetails !== undefined)

@@ -62,8 +62,9 @@ class Failures {
     }
 
     _inspect(value) {
-        return attempt(() => inspect(value, INSPECT)) ?? attempt(() => inspect(value, { ...INSPECT, customInspect: false }))
-            ?? attempt(() => value.stack) ?? '[cannot be shown]';
+        return attempt(() => inspect(value, INSPECT)) ??
+            attempt(() => inspect(value, { ...INSPECT, customInspect: false })) ??
+            attempt(() => value.stack) ?? '[cannot be shown]';
     }
 
     _traceback(text) {

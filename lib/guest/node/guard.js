@@ -1,6 +1,6 @@
-/* When the main thread may be hit by an interrupt: while a user's code runs, never in the kernel's own. The reader, which
- * asks for termination, first moves the shared state from ARMED to HIT; hold() moves it from ARMED to HELD. So one of the
- * two sees the other, and a termination that was asked for just as the code ended is absorbed here. */
+/* When the main thread may be hit by an interrupt: while a user's code runs, never in the kernel's own. The reader,
+ * which asks for termination, first moves the shared state from ARMED to HIT; hold() moves it from ARMED to HELD. So
+ * one of the two sees the other, and a termination that was asked for just as the code ended is absorbed here. */
 'use strict';
 
 const wire = require('./wire.js');

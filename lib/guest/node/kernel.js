@@ -53,7 +53,7 @@ class Kernel {
 
     start() {
         const { port1, port2 } = new MessageChannel();
-        port1.on('message', (message) => this._onMessage(message));
+        port1.on('message', (message) => this._onMessage(JSON.parse(message)));
         new Worker(path.join(folder, 'reader.js'), {
             workerData: { shared: this._shared.buffer, port: port2 },
             transferList: [port2],
@@ -61,7 +61,7 @@ class Kernel {
             env: {},
         }).unref();
         if (this._wantsTypeScript)
-            this._typescript.start();
+            this._typescript.start(true);
         this._warmUp();
     }
 
@@ -231,7 +231,7 @@ class Kernel {
         if (cell.dropped > 0)
             fields.push([wire.ITEM_DROPPED, cell.dropped]);
         if (request.call !== undefined)
-            fields.push([wire.CALL, request.call]);
+            fields.push([wire.CALL, Uint8Array.from(request.call)]);
         this._channel.send(wire.DONE, fields);
         Atomics.store(this._shared, wire.ENDED, request.number);
     }
@@ -260,6 +260,8 @@ class Kernel {
     }
 
     _evaluate(cell) {
+        if (cell.request.language !== 'typescript')
+            this._typescript.learn(cell.number, cell.request.text, getcwd());
         this._cells.changed(cell.number, toScript(this._cells.source(cell.number)));
         this._run(cell, null);
     }
@@ -285,7 +287,6 @@ class Kernel {
             if (cell.exit === undefined)
                 cell.result = { outcome: wire.EXCEPTION, ...INTERRUPTED };
         } else if (answer.thrown === undefined) {
-            this._learn(cell);
             this._present(cell, answer.value);
         } else if (isCompileError(answer.details)) {
             const name = DECLARED.exec(answer.thrown.description)?.[1];
@@ -297,17 +298,11 @@ class Kernel {
             }
             cell.result = { outcome: wire.EXCEPTION, ...this._failures.describeSyntax(answer.details, cell.number) };
         } else {
-            this._learn(cell);
             this._evaluator.healNames();
             const said = this._describe((failures, value) => failures.describe(value), answer.thrown);
             cell.result = { outcome: wire.EXCEPTION, ...said };
         }
         this._finish(cell);
-    }
-
-    _learn(cell) {
-        if (cell.request.language !== 'typescript')
-            this._typescript.learn(cell.number, cell.request.text, getcwd());
     }
 
     /* Calls a function that may run a user's code, with a value of the inspector's. False: it was terminated. */

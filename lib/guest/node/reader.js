@@ -12,12 +12,15 @@ const { port } = workerData;
 const shared = new Int32Array(workerData.shared);
 let sent = 0; // requests given to the main thread
 
+/* As text: objects would be made of the main thread's own prototypes, which users may have broken. */
+const tell = (message) => port.postMessage(JSON.stringify(message));
+
 const HEARD_MS = 10; // a main thread that only waits answers within this
 const TRIES = 10;
 
 /* The main thread may be in the middle of a user's endless loop: then only a signal ends the process. */
 function end(status) {
-    port.postMessage({ kind: 'end', status });
+    tell({ kind: 'end', status });
     if (Atomics.wait(shared, wire.ENDING, 0, 200) === 'timed-out')
         process.kill(process.pid, 'SIGKILL');
     Atomics.wait(shared, wire.ENDING, 1, 2000);
@@ -86,7 +89,7 @@ function request(payload) {
         else if (key === wire.FLAGS && size === 8)
             found.flags = Number(data.readBigUInt64LE());
         else if (key === wire.CALL)
-            found.call = Uint8Array.from(data);
+            found.call = [...data];
     }
     return found;
 }
@@ -99,7 +102,7 @@ const isOver = () => Atomics.load(shared, wire.ENDED) === sent || Atomics.load(s
 function interrupt() {
     let session = null;
     for (let i = 0; i < TRIES && !isOver(); i++) {
-        port.postMessage({ kind: 'interrupt', number: sent });
+        tell({ kind: 'interrupt', number: sent });
         Atomics.wait(shared, wire.SEEN, Atomics.load(shared, wire.SEEN), HEARD_MS);
         Atomics.store(shared, wire.ASKED, 0);
         if (isOver() || Atomics.compareExchange(shared, wire.STATE, wire.ARMED, wire.HIT) !== wire.ARMED)
@@ -118,11 +121,11 @@ function interrupt() {
         session.disconnect();
 }
 
-port.postMessage({ kind: 'up' });
+tell({ kind: 'up' });
 for (;;) {
     const { type, payload } = receive();
     if (type === wire.EXEC) {
-        port.postMessage(request(payload));
+        tell(request(payload));
     } else if (type === wire.ITEM_ACK) {
         Atomics.add(shared, wire.ACKS, 1);
         Atomics.notify(shared, wire.ACKS);

@@ -1,9 +1,10 @@
-/* From a cell's text to what the inspector can run: import and export are not for scripts, and a name that was a variable
- * cannot become a class. All that is changed is remembered, so that places in errors are those of the text. */
+/* From a cell's text to what the inspector can run: import and export are not for scripts, and a name that was a
+ * variable cannot become a class. All that is changed is remembered, so that places in errors are those of the text. */
 'use strict';
 
 const KEYWORDS_BEFORE_REGEX = new Set([
-    'return', 'typeof', 'instanceof', 'in', 'of', 'new', 'delete', 'void', 'throw', 'case', 'do', 'else', 'yield', 'await',
+    'return', 'typeof', 'instanceof', 'in', 'of', 'new', 'delete', 'void', 'throw', 'case', 'do', 'else', 'yield',
+    'await',
 ]);
 const PAREN_KEYWORDS = new Set(['if', 'while', 'for', 'with']);
 const NAME_START = /[\p{ID_Start}$_#\\]/u;
@@ -115,7 +116,7 @@ function tokenize(text) {
     return tokens;
 }
 
-/* --- changes ---------------------------------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------------------------------ */
 
 /* Applies [start, end, replacement], in order, apart from each other. `segments` is [place in the new text, in the old,
  * whether all of it stands for that one place]. */
@@ -232,8 +233,8 @@ function withoutModules(text) {
         const after = tokens[i + 1]?.text;
         let found = null;
         if (word === 'const') {
-            // So that a later cell may declare the name in any way: the inspector lets a constant be declared again only
-            // as a constant.
+            // So that a later cell may declare the name in any way: the inspector lets a constant be declared again
+            // only as a constant.
             if (depth === 0)
                 found = { edit: [start, end, 'let'], next: i + 1 };
         } else if (word === 'import' && after === '(') {
@@ -269,7 +270,8 @@ function redeclare(text, name, asVar) {
             continue;
         if (word === 'let' || word === 'const' || word === 'var') {
             const until = asVar && depth > 0 ? i : declarationEnd(tokens, i);
-            if (word === keyword || !tokens.slice(i, until).some((token) => token.kind === 'name' && token.text === name))
+            if (word === keyword || !tokens.slice(i, until).some((token) => token.kind === 'name' &&
+                token.text === name))
                 continue;
             const isPattern = tokens[i + 1].text === '{' || tokens[i + 1].text === '[';
             edits.push([start, end, depth === 0 || isPattern ? keyword : '']); // within a loop, say: the name there is

@@ -1,5 +1,5 @@
-/* Standard output and error: written at once, by the thread that prints, so that order holds whatever else writes to the
- * same pipes. What a cell closes or replaces is put back before the next one. */
+/* Standard output and error: written at once, by the thread that prints, so that order holds whatever else writes to
+ * the same pipes. What a cell closes or replaces is put back before the next one. */
 'use strict';
 
 const { closeSync, fstatSync, openSync, writeSync } = require('fs');

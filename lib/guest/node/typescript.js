@@ -1,5 +1,5 @@
-/* The main thread's end of the checker (checker.js), a thread of its own that is started with the first TypeScript cell, or
- * beforehand where that is asked for. */
+/* The main thread's end of the checker (checker.js), a thread of its own that is started with the first TypeScript
+ * cell, or beforehand where that is asked for. */
 'use strict';
 
 const { existsSync, readFileSync } = require('fs');
@@ -16,13 +16,13 @@ class TypeScript {
         this.version = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : null;
     }
 
-    start() {
+    start(warm = false) {
         if (this._port !== null || this.version === null)
             return;
         const { port1, port2 } = new MessageChannel();
-        port1.on('message', (answer) => this._onAnswer(answer));
+        port1.on('message', (answer) => this._onAnswer(JSON.parse(answer)));
         new Worker(path.join(folder, 'checker.js'), {
-            workerData: { modules: this._modules, port: port2 },
+            workerData: { modules: this._modules, port: port2, warm },
             transferList: [port2],
             env: {},
         }).unref();

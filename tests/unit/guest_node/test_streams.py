@@ -60,6 +60,7 @@ def test_a_child_goes_on_after_its_cell(kernel):
         "JSON.stringify = JSON.parse = null",
         "globalThis.JSON = globalThis.Promise = globalThis.Map = globalThis.Uint8Array = globalThis.Error = null",
         "Array.prototype.map = Array.prototype.join = Array.prototype.filter = null",
+        "Array.prototype[Symbol.iterator] = Object.entries = Object.keys = null",
         "String.prototype.split = String.prototype.slice = RegExp.prototype.exec = RegExp.prototype.test = null",
         "Promise.prototype.then = () => { throw 1 }",
         "Map.prototype.get = Map.prototype.set = Set.prototype.add = null",
