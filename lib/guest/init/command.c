@@ -140,7 +140,7 @@ static pid_t spawn_shell(job *j, const char *text, char **env, const int fds[4],
     _exit(127);
 }
 
-static void mark_oom(pid_t pid) {
+void process_mark_oom(pid_t pid) {
     char path[48];
     snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)pid);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -187,7 +187,7 @@ void command_start(job *j) {
         refuse(j, "NoProcess", strerror(errno));
         return;
     }
-    mark_oom(j->pid);
+    process_mark_oom(j->pid);
     cii_buf_free(&j->start);
     if (j->kind == CI_RUN_KIND_TASK) {
         j->state = JOB_TASK;

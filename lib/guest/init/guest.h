@@ -144,7 +144,8 @@ typedef enum kernel_state {
 struct kernel {
     guest *g;
     struct kernel *next;
-    char *name; /* language, or language/context */
+    char *name;           /* language, or language/context */
+    char *const *program; /* started for it, the first word found in PATH; NULL: the interpreter forks */
     watch channel;
     cii_wire_reader reader;
     cii_buf out;
@@ -159,6 +160,7 @@ struct kernel {
     bool used;           /* this process has run code */
     bool lost;           /* variables were lost and no result has said so yet */
     bool ack_wanted;     /* an item waits for its acknowledgement until the connection has taken it */
+    bool listens;        /* wants interrupts on its channel: no signal reaches its code */
     char *info;          /* JSON of its READY */
 };
 
@@ -204,7 +206,8 @@ bool job_field(const job *j, uint8_t key, cii_wire_field *ret_field);
 char *job_field_str(const job *j, uint8_t key);
 
 /* kernel.c */
-kernel *kernel_get(guest *g, const char *name);
+/* The kernel for a language and a context ("" or NULL: its own), made when there is none yet. NULL, and why not. */
+kernel *kernel_get(guest *g, const char *language, const char *context, const char **ret_why);
 void kernel_submit(kernel *k, job *j);
 void kernel_restart(kernel *k, job *j);
 void kernel_start(kernel *k);
@@ -221,6 +224,7 @@ void command_ended(job *j, int wait_status);
 void command_tick(job *j);
 void command_interrupt(job *j);
 void command_kill(job *j);
+void process_mark_oom(pid_t pid); /* ahead of init when memory is short */
 void command_poll(job *j, job *task, bool stop);
 bool task_over(const job *task);
 

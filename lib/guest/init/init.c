@@ -346,16 +346,10 @@ static void job_refuse(job *j, const char *message) {
 static void start_code(job *j, bool restart) {
     _cleanup_free_ char *language = job_field_str(j, CII_FIELD_LANGUAGE),
                         *context = job_field_str(j, CII_FIELD_CONTEXT);
-    char name[160];
-    snprintf(name, sizeof name, "%s%s%s", language != NULL ? language : "", context != NULL && *context ? "/" : "",
-             context != NULL ? context : "");
-    if (language == NULL || strcmp(language, "python") != 0) {
-        job_refuse(j, "this language has no kernel here");
-        return;
-    }
-    j->kernel = kernel_get(j->g, name);
+    const char *why = NULL;
+    j->kernel = kernel_get(j->g, language != NULL ? language : "", context, &why);
     if (j->kernel == NULL)
-        job_refuse(j, "too many contexts");
+        job_refuse(j, why);
     else if (restart)
         kernel_restart(j->kernel, j);
     else

@@ -1,5 +1,6 @@
-/* Kernels: the processes that keep a context's variables. The interpreter forks them (zygote.c); here they get code,
- * one job after the other, and their output goes to the job that runs, or to a log between jobs. */
+/* Kernels: the processes that keep a context's variables. The interpreter forks those of its own language (zygote.c), the
+ * others are programs; here they get code, one job after the other, and their output goes to the job that runs, or to a
+ * log between jobs. */
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/str.h"
 #include "guest/init/guest.h"
 #include "guest/init/serve.h"
 #include "os/fd.h"
@@ -20,7 +22,25 @@
 #define KERNELS_MAX 32
 #define MEMORY_LOST 71 /* a kernel's exit status when it has no memory left to answer with */
 #define SETTLE_MS 200  /* code may have blocked the signal: then nothing is on its way */
+#define CHANNEL_FD 3
+#define NODE                                                                           \
+    (const char *const[]) {                                                            \
+        "node", "--no-force-async-hooks-checks", "/opt/libci/guest/node/main.js", NULL \
+    }
+#define NODE_MISSING "there is no node in the session's PATH: JavaScript and TypeScript need Node 18 or later"
 #define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
+
+/* Languages of one kernel share its variables. */
+static const struct language {
+    const char *name;
+    const char *kernel;
+    const char *const *program;
+    const char *missing; /* what a call is told when there is no such program */
+} languages[] = {
+    {"python", "python", NULL, NULL},
+    {"javascript", "javascript", NODE, NODE_MISSING},
+    {"typescript", "javascript", NODE, NODE_MISSING},
+};
 
 /* --- output -------------------------------------------------------------------------------------------------------- */
 
@@ -103,6 +123,8 @@ static void on_ready(kernel *k, const uint8_t *data, size_t size) {
     while (cii_wire_next(data, size, &cursor, &field) == 1)
         if (field.key == CII_FIELD_INFO && k->info == NULL)
             k->info = strndup((const char *)field.data, field.size);
+        else if (field.key == CII_FIELD_LISTENS)
+            k->listens = cii_wire_int(&field) != 0;
     k->state = KERNEL_IDLE;
     job *j = k->job; /* a restart waits for this */
     if (j != NULL && j->kind == CI_RUN_KIND_RESTART) {
@@ -179,8 +201,8 @@ static void copy_fields(cii_buf *to, const job *j) {
     cii_wire_field field;
     size_t cursor = 0;
     while (cii_wire_next((const uint8_t *)j->start.data, j->start.size, &cursor, &field) == 1)
-        if (field.key == CII_FIELD_TEXT || field.key == CII_FIELD_CWD || field.key == CII_FIELD_ENV ||
-            field.key == CII_FIELD_FLAGS)
+        if (field.key == CII_FIELD_TEXT || field.key == CII_FIELD_LANGUAGE || field.key == CII_FIELD_CWD ||
+            field.key == CII_FIELD_ENV || field.key == CII_FIELD_FLAGS)
             cii_wire_put(to, field.key, field.data, field.size);
 }
 
@@ -249,7 +271,12 @@ static bool withdraw(kernel *k, job *j) {
 void kernel_interrupt(kernel *k, job *j) {
     if (withdraw(k, j) || k->job != j || k->pid <= 0)
         return;
-    kill(k->pid, SIGINT); /* first: or it finds a child ended that it waits for, and the cell is over before it comes */
+    if (k->listens) { /* first: or it finds a child ended that it waits for, and the cell is over before it comes */
+        cii_wire_frame(&k->out, CII_WIRE_INTERRUPT, 0, NULL, 0);
+        channel_flush(k);
+    } else {
+        kill(k->pid, SIGINT);
+    }
     tag_signal(j->tag, k->pid, SIGINT);
     kill(k->pid, SIGCONT); /* it may have stopped itself */
 }
@@ -292,20 +319,93 @@ void kernel_restart(kernel *k, job *j) {
 
 /* --- beginning and end --------------------------------------------------------------------------------------------- */
 
-kernel *kernel_get(guest *g, const char *name) {
+static const struct language *find_language(const char *name) {
+    for (size_t i = 0; i < CII_ELEMENTS(languages); i++)
+        if (strcmp(languages[i].name, name) == 0)
+            return &languages[i];
+    return NULL;
+}
+
+/* Where in the session's PATH a program is; NULL: nowhere. */
+static char *find_program(const session_spec *spec, const char *name) {
+    const char *path = "";
+    for (char **entry = spec->env; *entry != NULL; entry++)
+        if (cii_str_starts(*entry, "PATH="))
+            path = *entry + strlen("PATH=");
+    while (*path != 0) {
+        size_t size = strcspn(path, ":");
+        char *found = cii_str_printf("%.*s/%s", (int)size, path, name);
+        if (found != NULL && access(found, X_OK) == 0)
+            return found;
+        free(found);
+        path += size + (path[size] == ':');
+    }
+    return NULL;
+}
+
+/* Its arguments, with the path of the program before them; NULL-ended, never freed. */
+static char **program_of(const session_spec *spec, const struct language *language) {
+    size_t count = cii_strv_count(language->program);
+    char *file = find_program(spec, language->program[0]);
+    char **program = file != NULL ? calloc(count + 2, sizeof *program) : NULL;
+    if (program == NULL) {
+        free(file);
+        return NULL;
+    }
+    program[0] = file;
+    for (size_t i = 0; i < count; i++)
+        program[i + 1] = (char *)(uintptr_t)language->program[i];
+    return program;
+}
+
+kernel *kernel_get(guest *g, const char *language_name, const char *context, const char **ret_why) {
+    const struct language *language = find_language(language_name);
+    char name[160], **program = NULL;
     size_t count = 0;
+    if (language == NULL) {
+        *ret_why = "this language has no kernel here";
+        return NULL;
+    }
+    bool has_context = context != NULL && *context != 0;
+    snprintf(name, sizeof name, "%s%s%s", language->kernel, has_context ? "/" : "", has_context ? context : "");
     for (kernel *k = g->kernels; k != NULL; k = k->next, count++)
         if (strcmp(k->name, name) == 0)
             return k;
-    kernel *k = count < KERNELS_MAX ? calloc(1, sizeof *k) : NULL;
-    if (k == NULL)
+    if (language->program != NULL && (program = program_of(g->spec, language)) == NULL) {
+        *ret_why = language->missing;
         return NULL;
-    *k = (kernel){.g = g, .next = g->kernels, .name = strdup(name), .channel.fd = -1};
+    }
+    kernel *k = count < KERNELS_MAX ? calloc(1, sizeof *k) : NULL;
+    if (k == NULL) {
+        if (ret_why != NULL)
+            *ret_why = "too many contexts";
+        return NULL;
+    }
+    *k = (kernel){.g = g, .next = g->kernels, .name = strdup(name), .program = program, .channel.fd = -1};
     g->kernels = k;
     return k;
 }
 
-/* Makes the ends of channel and pipes and has the interpreter fork. */
+/* Between vfork and exec init's memory is shared: nothing here may leave a trace in it. Of init's descriptors only those
+ * given survive the exec. */
+static pid_t spawn_program(const kernel *k, const int fds[3], int null) {
+    const guest *g = k->g;
+    pid_t pid = vfork();
+    if (pid != 0)
+        return pid;
+    int channel = fcntl(fds[0], F_DUPFD_CLOEXEC, CHANNEL_FD + 1), in = fcntl(null, F_DUPFD_CLOEXEC, CHANNEL_FD + 1),
+        out = fcntl(fds[1], F_DUPFD_CLOEXEC, CHANNEL_FD + 1), err = fcntl(fds[2], F_DUPFD_CLOEXEC, CHANNEL_FD + 1);
+    guest_confine(g->spec, false);
+    signal(SIGPIPE, SIG_DFL); /* the interpreter ignores these two */
+    signal(SIGXFSZ, SIG_DFL);
+    if (chdir(GUEST_ROOT) < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
+        dup2(channel, CHANNEL_FD) < 0)
+        _exit(125);
+    execve(k->program[0], k->program + 1, g->spec->env);
+    _exit(127);
+}
+
+/* Makes the ends of channel and pipes, then starts the program or has the interpreter fork. */
 void kernel_start(kernel *k) {
     guest *g = k->g;
     int channel[2];
@@ -325,6 +425,14 @@ void kernel_start(kernel *k) {
     k->state = KERNEL_STARTING;
     k->oom_before = oom_count(g->spec);
     g->fork_wanted = k;
+    if (k->program == NULL)
+        return;
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pid_t pid = spawn_program(k, g->fork_fds, null);
+    cii_close(null);
+    if (pid > 0)
+        process_mark_oom(pid);
+    kernel_forked(g, pid);
 }
 
 void kernel_forked(guest *g, pid_t pid) {
@@ -341,23 +449,23 @@ void kernel_forked(guest *g, pid_t pid) {
             kernel_start(other); /* wanted one while this was being forked */
 }
 
-/* In the child: confined, with its channel as descriptor 3 and nothing else of init's. */
+/* In the child: confined, with its channel as CHANNEL_FD and nothing else of init's. */
 int kernel_enter(guest *g) {
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int channel = fcntl(g->fork_fds[0], F_DUPFD, 4), out = fcntl(g->fork_fds[1], F_DUPFD, 4),
         err = fcntl(g->fork_fds[2], F_DUPFD, 4);
     guest_confine(g->spec, true); /* now: it needs descriptors of init's, and limits how many there can be */
     if (null < 0 || channel < 0 || out < 0 || err < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
-        dup3(channel, 3, O_CLOEXEC) < 0)
+        dup3(channel, CHANNEL_FD, O_CLOEXEC) < 0)
         _exit(125);
-    syscall(SYS_close_range, 4, ~0U, 0);
+    syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0);
     prctl(PR_SET_DUMPABLE, 1);
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); /* ahead of init when memory is short */
     if (fd >= 0) {
         cii_fd_write_all(fd, "300", 3);
         close(fd);
     }
-    return 3;
+    return CHANNEL_FD;
 }
 
 /* What a result says when a kernel ended under its cell. */
@@ -400,6 +508,7 @@ void kernel_ended(kernel *k, int wait_status) {
         k->lost = j == NULL && (k->queue == NULL || k->queue->kind != CI_RUN_KIND_RESTART);
     k->used = false;
     k->ack_wanted = false;
+    k->listens = false;
     k->settles_ms = 0;
     free(k->info);
     k->info = NULL;

@@ -421,10 +421,10 @@ static ci_status local_host_dirs(void *session, ci_host_dirs *ret_dirs, ci_error
 static uint64_t local_capabilities(void *impl _unused_, void *session) {
     const local_session *s = session;
     uint64_t host_paths = s == NULL || s->base_fd >= 0 ? CI_CAP_HOST_PATHS : 0;
-    return host_paths | CI_CAP_INTERRUPT | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_PYTHON | CI_CAP_RICH |
-           CI_CAP_CALL_ENV | CI_CAP_CALL_CWD | CI_CAP_STREAMING | CI_CAP_SEPARATE_STREAMS | CI_CAP_BACKGROUND |
-           CI_CAP_NETWORK_NONE | CI_CAP_NETWORK_HOST | CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES |
-           CI_CAP_LIMIT_DISK | CI_CAP_HASH | CI_CAP_WALK;
+    return host_paths | CI_CAP_INTERRUPT | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_PYTHON | CI_CAP_JAVASCRIPT |
+           CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK | CI_CAP_RICH | CI_CAP_CALL_ENV | CI_CAP_CALL_CWD | CI_CAP_STREAMING |
+           CI_CAP_SEPARATE_STREAMS | CI_CAP_BACKGROUND | CI_CAP_NETWORK_NONE | CI_CAP_NETWORK_HOST |
+           CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES | CI_CAP_LIMIT_DISK | CI_CAP_HASH | CI_CAP_WALK;
 }
 
 static const ci_sandbox_ops local_ops = {

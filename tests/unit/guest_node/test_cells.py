@@ -7,12 +7,22 @@ from node_host import EXCEPTION, EXIT, OK
 
 
 def test_names_persist(kernel):
-    kernel.value("const a = 1; let { b, c: [d] } = { b: 2, c: [3] }; class K { v() { return 4 } }\nfunction f() { return 5 }")
+    kernel.value(
+        "const a = 1; let { b, c: [d] } = { b: 2, c: [3] }; class K { v() { return 4 } }\nfunction f() { return 5 }"
+    )
     assert kernel.value("[a, b, d, new K().v(), f()]") == "[ 1, 2, 3, 4, 5 ]"
 
 
-KINDS = ["const n = %d", "let n = %d", "var n = %d", "function n() { return %d }", "class n { static v = %d }",
-         "const { n } = { n: %d }", "async function n() { return %d }", "for (var n = %d; false;);"]
+KINDS = [
+    "const n = %d",
+    "let n = %d",
+    "var n = %d",
+    "function n() { return %d }",
+    "class n { static v = %d }",
+    "const { n } = { n: %d }",
+    "async function n() { return %d }",
+    "for (var n = %d; false;);",
+]
 
 
 @pytest.mark.parametrize("first", KINDS)
@@ -31,7 +41,9 @@ def test_a_name_declared_twice_in_one_cell_is_an_error(kernel):
 
 @pytest.mark.parametrize("declaration", ["let", "const"])
 def test_a_failed_cell_leaves_its_names_usable(kernel, declaration):
-    result = kernel.run("%s before = 1, z = (() => { throw new Error('x') })(); %s after = 2" % (declaration, declaration))
+    result = kernel.run(
+        "%s before = 1, z = (() => { throw new Error('x') })(); %s after = 2" % (declaration, declaration)
+    )
     assert result.outcome == EXCEPTION
     assert kernel.value("[before, z, after]") == "[ 1, undefined, undefined ]"
     assert kernel.value("z = 3; after = 4; z + after") == "7"
@@ -83,9 +95,22 @@ def test_plain_data_comes_as_json_too(kernel):
 
 @pytest.mark.parametrize(
     "text",
-    ["1", "'s'", "({ a: 1n })", "[NaN]", "[Symbol()]", "[() => 1]", "new Map()", "new Date()", "new (class K {})",
-     "({ get a() { return 1 } })", "let l = []; l.push(l); l", "new Proxy({}, {})", "[new Array(1e8)]",
-     "let deep = []; for (let i = 0; i < 1e5; i++) deep = [deep]; deep"],
+    [
+        "1",
+        "'s'",
+        "({ a: 1n })",
+        "[NaN]",
+        "[Symbol()]",
+        "[() => 1]",
+        "new Map()",
+        "new Date()",
+        "new (class K {})",
+        "({ get a() { return 1 } })",
+        "let l = []; l.push(l); l",
+        "new Proxy({}, {})",
+        "[new Array(1e8)]",
+        "let deep = []; for (let i = 0; i < 1e5; i++) deep = [deep]; deep",
+    ],
 )
 def test_what_json_does_not_say_comes_as_text_alone(kernel, text):
     result = kernel.run(text)
@@ -161,9 +186,15 @@ def test_an_error_that_breaks_its_reader(kernel):
     assert kernel.value("1") == "1"
 
 
-@pytest.mark.parametrize("text", ["Promise.reject(new Error('r'))", "Promise.reject(new Error('r')); 1",
-                                  "(async () => { throw new Error('r') })(); 1",
-                                  "setTimeout(() => { throw new Error('r') }, 1); await new Promise(() => {})"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Promise.reject(new Error('r'))",
+        "Promise.reject(new Error('r')); 1",
+        "(async () => { throw new Error('r') })(); 1",
+        "setTimeout(() => { throw new Error('r') }, 1); await new Promise(() => {})",
+    ],
+)
 def test_what_nobody_catches_fails_the_cell(kernel, text):
     result = kernel.run(text)
     assert (result.outcome, result.error, result.message) == (EXCEPTION, "Error", "r")

@@ -23,11 +23,22 @@ def test_items_stand_in_order_with_output(kernel):
         ("display.svg('<svg/>')", "image/svg+xml", b"<svg/>"),
         ("display.markdown('# é')", "text/markdown", "# é".encode()),
         ("display.json({ a: [1] })", "application/json", b'{"a":[1]}'),
-        ("display({ 'application/vnd.plotly.v1+json': { data: [] } })", "application/vnd.plotly.v1+json", b'{"data":[]}'),
-        ("display({ $schema: 'https://vega.github.io/schema/vega-lite/v5.json', mark: 'bar' })",
-         "application/vnd.vegalite.v5+json", None),
+        (
+            "display({ 'application/vnd.plotly.v1+json': { data: [] } })",
+            "application/vnd.plotly.v1+json",
+            b'{"data":[]}',
+        ),
+        (
+            "display({ $schema: 'https://vega.github.io/schema/vega-lite/v5.json', mark: 'bar' })",
+            "application/vnd.vegalite.v5+json",
+            None,
+        ),
         ("display({ [Symbol.for('Jupyter.display')]() { return { 'text/html': '<i>' } } })", "text/html", b"<i>"),
-        ("({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '<i>', 'text/plain': 'i' }) })", "text/html", b"<i>"),
+        (
+            "({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '<i>', 'text/plain': 'i' }) })",
+            "text/html",
+            b"<i>",
+        ),
     ],
 )
 def test_what_is_displayed(kernel, text, mime, data):

@@ -11,9 +11,7 @@ def files(tmp_path):
     (tmp_path / "data.json").write_text('{"three": 3}')
     package = tmp_path / "node_modules" / "pack"
     package.mkdir(parents=True)
-    (package / "package.json").write_text(
-        '{"name": "pack", "exports": {"import": "./es.mjs", "require": "./cjs.cjs"}}'
-    )
+    (package / "package.json").write_text('{"name": "pack", "exports": {"import": "./es.mjs", "require": "./cjs.cjs"}}')
     (package / "es.mjs").write_text("export const kind = 'es'")
     (package / "cjs.cjs").write_text("exports.kind = 'cjs'")
 

@@ -17,8 +17,10 @@ def test_bytes_are_written_as_they_are(kernel):
 
 
 def test_order_holds_with_children(kernel):
-    text = "const { execSync } = require('child_process'); for (let i = 0; i < 5; i++) {" \
-           " console.log('a' + i); execSync('echo b' + i, { stdio: 'inherit' }) }"
+    text = (
+        "const { execSync } = require('child_process'); for (let i = 0; i < 5; i++) {"
+        " console.log('a' + i); execSync('echo b' + i, { stdio: 'inherit' }) }"
+    )
     assert kernel.run(text).stdout == b"".join(b"a%d\nb%d\n" % (i, i) for i in range(5))
 
 

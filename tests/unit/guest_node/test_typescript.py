@@ -22,8 +22,13 @@ def test_a_type_error_is_a_result_and_the_cell_does_not_run(typed):
 
 
 def test_types_and_values_of_earlier_cells(typed):
-    assert typed.ts("interface P { x: number }\nlet p: P = { x: 1 }\nfunction twice<T>(v: T): T[] { return [v, v] }\n"
-                    "type Id = string | number\nclass Q<T> { constructor(public v: T) {} }").outcome == OK
+    assert (
+        typed.ts(
+            "interface P { x: number }\nlet p: P = { x: 1 }\nfunction twice<T>(v: T): T[] { return [v, v] }\n"
+            "type Id = string | number\nclass Q<T> { constructor(public v: T) {} }"
+        ).outcome
+        == OK
+    )
     assert typed.ts("const q = new Q<Id>('a'); const r: P = p; twice(r.x + 1)").value == "[ 2, 2 ]"
     assert diagnostics(typed.ts("const s: P = { x: 'a' }")) == [(2322, 1, 16)]
     assert diagnostics(typed.ts("twice(1).nope")) == [(2339, 1, 10)]
@@ -32,8 +37,12 @@ def test_types_and_values_of_earlier_cells(typed):
 
 
 def test_names_of_javascript_are_known_with_their_types(typed):
-    typed.run("const j = { k: [1, 2] }; let m = 5; function jf(s) { return s + '!' }; implicit = 1; class JC { go() { return 7 } }")
-    assert typed.ts("j.k.map(n => n.toFixed(1)).join() + m.toFixed(1) + implicit + new JC().go() + jf('a')").outcome == OK
+    typed.run(
+        "const j = { k: [1, 2] }; let m = 5; function jf(s) { return s + '!' }; implicit = 1; class JC { go() { return 7 } }"
+    )
+    assert (
+        typed.ts("j.k.map(n => n.toFixed(1)).join() + m.toFixed(1) + implicit + new JC().go() + jf('a')").outcome == OK
+    )
     assert diagnostics(typed.ts("j.k.nope")) == [(2339, 1, 5)]
     assert typed.ts("const t: number = m").outcome == OK
     assert typed.run("t + 1").value == "6"
@@ -65,8 +74,10 @@ def test_a_name_declared_again_has_its_new_type(typed):
         ("abstract class A { abstract f(): number }; class B extends A { f() { return 2 } }; new B().f()", "2"),
         ("const f = <T,>(x: T): T => x; f(4)", "4"),
         ("const x = { a: 1 } satisfies Record<string, number>; x.a", "1"),
-        ("import type { Stats } from 'fs'; import { statSync } from 'fs'; const s: Stats = statSync('/'); s.isDirectory()",
-         "true"),
+        (
+            "import type { Stats } from 'fs'; import { statSync } from 'fs'; const s: Stats = statSync('/'); s.isDirectory()",
+            "true",
+        ),
         ("import * as path from 'node:path'; path.basename('/a/b')", "'b'"),
         ("import fs = require('fs'); typeof fs.statSync", "'function'"),
         ("await Promise.resolve(6) as number", "6"),
@@ -76,8 +87,10 @@ def test_a_name_declared_again_has_its_new_type(typed):
         ("declare const ghost: number; typeof ghost", "'undefined'"),
         ("class P { constructor(private readonly v = 8) {} get() { return this.v } }; new P().get()", "8"),
         ("display.html('<b>'); 1", "1"),
-        ("function over(a: string): string; function over(a: number): number; function over(a: any) { return a }\nover(3)",
-         "3"),
+        (
+            "function over(a: string): string; function over(a: number): number; function over(a: any) { return a }\nover(3)",
+            "3",
+        ),
     ],
 )
 def test_the_language(typed, text, value):
