@@ -3,7 +3,7 @@
 
 const { createRequire, isBuiltin } = require('module');
 const path = require('path');
-const { pathToFileURL } = require('url');
+const { URL, pathToFileURL } = require('url');
 const vm = require('vm');
 const { getcwd } = require('./surroundings.js');
 
@@ -57,10 +57,10 @@ class Imports {
             return this._found;
         const filename = path.join(folder, 'cell.mjs');
         const require = createRequire(filename);
-        const how = LOADER ?? ((specifier) => import(this._resolve(specifier, require, filename)));
-        const load = LOADER !== undefined ? new vm.Script('(name, options) => import(name, options)', {
+        const load = LOADER === undefined ?
+            async (specifier) => importHere(this._resolve(specifier, require, filename)) : new vm.Script('(name, options) => import(name, options)', {
             filename, importModuleDynamically: LOADER,
-        }).runInThisContext() : how;
+        }).runInThisContext();
         this._folder = folder;
         this._found = { require, load, filename };
         return this._found;

@@ -17,6 +17,8 @@ const shared = [
 ];
 const values = shared.map((name) => globalThis[name]);
 
+const importHere = (specifier) => import(specifier); // what is compiled below has no loader
+
 function load(name) {
     if (!name.startsWith('./'))
         return require(name);
@@ -27,9 +29,9 @@ function load(name) {
         modules.set(name, module);
         vm.compileFunction(
             fs.readFileSync(filename, 'utf8'),
-            ['require', 'module', 'folder', 'users', ...shared],
+            ['require', 'module', 'folder', 'users', 'importHere', ...shared],
             { filename, parsingContext: context }
-        )(load, module, __dirname, globalThis, ...values);
+        )(load, module, __dirname, globalThis, importHere, ...values);
     }
     return module.exports;
 }
