@@ -57,10 +57,10 @@ class Imports {
             return this._found;
         const filename = path.join(folder, 'cell.mjs');
         const require = createRequire(filename);
-        const load = LOADER === undefined ?
-            async (specifier) => importHere(this._resolve(specifier, require, filename)) : new vm.Script('(name, options) => import(name, options)', {
-            filename, importModuleDynamically: LOADER,
-        }).runInThisContext();
+        const options = { filename, importModuleDynamically: LOADER };
+        const load = LOADER === undefined
+            ? async (specifier) => importHere(this._resolve(specifier, require, filename))
+            : new vm.Script('(name, options) => import(name, options)', options).runInThisContext();
         this._folder = folder;
         this._found = { require, load, filename };
         return this._found;

@@ -1,5 +1,6 @@
 # Puts the package typescript beside the Node kernel: cmake -DFROM=… -DTO=… -DMODULES=… -P modules.cmake. FROM has
-# package.json, TO is the kernel's folder in the build tree, MODULES a node_modules folder to copy instead of asking npm.
+# package.json, TO is the kernel's folder in the build tree, MODULES a node_modules folder to copy instead of asking
+# npm.
 # Without TypeScript all else works: then this says why, and the next build tries again.
 find_program(NODE node)
 find_program(NPM npm)
@@ -20,7 +21,8 @@ elseif(NOT NPM)
   set(why "there is no npm, and CI_TYPESCRIPT_DIR is not set")
 else()
   file(COPY ${FROM}/package.json ${FROM}/package-lock.json DESTINATION ${TO})
-  execute_process(COMMAND ${NPM} ci --ignore-scripts --no-audit --no-fund --prefer-offline --fetch-retries=1
+  execute_process(COMMAND ${NPM} ci --ignore-scripts --no-audit --no-fund --prefer-offline
+                          --fetch-retries=1 --fetch-timeout=20000
                   WORKING_DIRECTORY ${TO} RESULT_VARIABLE failed OUTPUT_QUIET ERROR_VARIABLE said)
   if(failed)
     string(REGEX REPLACE "\n.*" "" said "${said}")

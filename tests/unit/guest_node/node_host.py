@@ -1,4 +1,4 @@
-"""The host's end of a Node kernel: as the Python kernel's, but that interrupts are messages and cells have a language."""
+"""The host's end of a Node kernel: as the Python kernel's, but that interrupts are messages, cells have a language."""
 
 import os
 import struct

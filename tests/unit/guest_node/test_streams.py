@@ -40,7 +40,10 @@ def test_output_of_timers_after_a_cell_is_background(kernel):
 
 
 def test_a_child_goes_on_after_its_cell(kernel):
-    text = "const c = require('child_process').spawn('sh', ['-c', 'sleep 0.1; echo child'], { stdio: 'inherit' }); c.pid > 0"
+    text = (
+        "const c = require('child_process').spawn('sh', ['-c', 'sleep 0.1; echo child'], { stdio: 'inherit' })\n"
+        "c.pid > 0"
+    )
     assert kernel.value(text) == "true"
     time.sleep(0.4)
     assert kernel.run("c.exitCode").background == (b"child\n", b"")

@@ -38,7 +38,8 @@ def test_types_and_values_of_earlier_cells(typed):
 
 def test_names_of_javascript_are_known_with_their_types(typed):
     typed.run(
-        "const j = { k: [1, 2] }; let m = 5; function jf(s) { return s + '!' }; implicit = 1; class JC { go() { return 7 } }"
+        "const j = { k: [1, 2] }; let m = 5; function jf(s) { return s + '!' }; "
+        "implicit = 1; class JC { go() { return 7 } }"
     )
     assert (
         typed.ts("j.k.map(n => n.toFixed(1)).join() + m.toFixed(1) + implicit + new JC().go() + jf('a')").outcome == OK
@@ -75,7 +76,8 @@ def test_a_name_declared_again_has_its_new_type(typed):
         ("const f = <T,>(x: T): T => x; f(4)", "4"),
         ("const x = { a: 1 } satisfies Record<string, number>; x.a", "1"),
         (
-            "import type { Stats } from 'fs'; import { statSync } from 'fs'; const s: Stats = statSync('/'); s.isDirectory()",
+            "import type { Stats } from 'fs'; import { statSync } from 'fs'; "
+            "const s: Stats = statSync('/'); s.isDirectory()",
             "true",
         ),
         ("import * as path from 'node:path'; path.basename('/a/b')", "'b'"),
@@ -88,7 +90,8 @@ def test_a_name_declared_again_has_its_new_type(typed):
         ("class P { constructor(private readonly v = 8) {} get() { return this.v } }; new P().get()", "8"),
         ("display.html('<b>'); 1", "1"),
         (
-            "function over(a: string): string; function over(a: number): number; function over(a: any) { return a }\nover(3)",
+            "function over(a: string): string; function over(a: number): number; "
+            "function over(a: any) { return a }\nover(3)",
             "3",
         ),
     ],
@@ -115,7 +118,10 @@ def test_files_of_the_folder_and_packages_without_types(typed, tmp_path):
 
 
 def test_a_runtime_error_points_at_the_line_of_the_text(typed):
-    text = "interface Gone {\n  a: string\n}\ntype Also = Gone\nfunction f(x: number): never {\n  throw new Error('ts' + x)\n}\nf(3)"
+    text = (
+        "interface Gone {\n  a: string\n}\ntype Also = Gone\n"
+        "function f(x: number): never {\n  throw new Error('ts' + x)\n}\nf(3)"
+    )
     result = typed.ts(text)
     assert (result.outcome, result.message) == (EXCEPTION, "ts3")
     assert result.traceback.startswith("<cell 1>:6:9\n  throw new Error('ts' + x)\n        ^\n")
