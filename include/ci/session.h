@@ -119,10 +119,10 @@ enum {
 
 /** Options of a run. Zero is the default of every field. Strings are copied. */
 typedef struct ci_run_options {
-    size_t struct_size;          /**< sizeof(ci_run_options). */
-    const char *language;        /**< Code only: "python", "javascript", "typescript"; NULL: "python", the one that a
-                                      local sandbox runs in this version. */
-    const char *context;         /**< Code only: the kernel to run in, same characters as an id; NULL: the language's
+    size_t struct_size;   /**< sizeof(ci_run_options). */
+    const char *language; /**< Code only: "python", "javascript", "typescript"; NULL: "python". The last two need Node
+                                      where the session runs. */
+    const char *context;  /**< Code only: the kernel to run in, same characters as an id; NULL: the language's
                                       own. */
     const char *output_filename; /**< A file the run makes, saved to the workspace afterwards; NULL or "": none. */
     const char *cwd;        /**< Working folder for this call, relative to the sandbox root; NULL: the kernel's own,
