@@ -7,6 +7,7 @@
 #define CI_CI_H
 
 #include <ci/call.h>
+#include <ci/context.h>
 #include <ci/error.h>
 #include <ci/files.h>
 #include <ci/result.h>

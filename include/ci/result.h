@@ -106,6 +106,21 @@ typedef struct ci_item {
 #define CI_ITEM_INIT \
     { sizeof(ci_item), NULL, NULL, 0, 0 }
 
+/** What the check of a text said of one place in it. `ci_diagnostic diagnostic = CI_DIAGNOSTIC_INIT;` before the call;
+ * pointers live as long as the result. */
+typedef struct ci_diagnostic {
+    size_t struct_size;  /**< sizeof(ci_diagnostic) of the caller. */
+    const char *message; /**< What is wrong; several lines where the checker says more. */
+    int32_t code;        /**< The checker's number of it: 2322 of TypeScript's TS2322. */
+    int32_t line;        /**< Line of the code, from 1; 0: of none. */
+    int32_t column;      /**< Column in UTF-16 units, from 1, as TypeScript counts. */
+    int32_t reserved;    /**< 0. */
+} ci_diagnostic;
+
+/** Initializer for ::ci_diagnostic. */
+#define CI_DIAGNOSTIC_INIT \
+    { sizeof(ci_diagnostic), NULL, 0, 0, 0, 0 }
+
 /**
  * @brief How the run ended.
  * @param result a result.
@@ -210,6 +225,24 @@ CI_API const char *ci_result_error_message(const ci_result *result);
  * @since 0.1
  */
 CI_API const char *ci_result_traceback(const ci_result *result);
+
+/**
+ * @brief How many diagnostics there are: what TypeScript's check found, of outcome #CI_OUTCOME_TYPE_ERROR.
+ * @param result a result.
+ * @return the count, at most 100; the error message tells of all.
+ * @since 0.1
+ */
+CI_API size_t ci_result_diagnostic_count(const ci_result *result);
+
+/**
+ * @brief One diagnostic, in the order of the code.
+ * @param result a result.
+ * @param index from 0.
+ * @param[out] ret_diagnostic filled up to its struct_size.
+ * @return #CI_OK; #CI_ERR_INVALID for an index beyond the last or a struct_size of 0.
+ * @since 0.1
+ */
+CI_API ci_status ci_result_diagnostic(const ci_result *result, size_t index, ci_diagnostic *ret_diagnostic);
 
 /**
  * @brief How long the code ran, in microseconds, its turn's waiting not counted.

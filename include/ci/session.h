@@ -11,7 +11,8 @@
  * cover the whole call, waiting for its turn included: at the deadline the code is interrupted; after the grace time it
  * and what it started is killed; the call returns within a second after that whatever the code does, with outcome
  * #CI_OUTCOME_TIMEOUT. ci_session_options::timeout_ms holds for file operations, pushes, transfers and the workspace
- * too; those that have no result end with #CI_ERR_TIMEOUT, as task polls, task stops and restarts do after a minute.
+ * too; those that have no result end with #CI_ERR_TIMEOUT, as what is done to tasks
+ * and contexts does after a minute.
  * ci_call_set_timeout() gives one call of any kind another deadline. **Forks**: after a fork(2) of the host the child
  * gets #CI_ERR_FORKED from every handle.
  */
@@ -114,7 +115,8 @@ enum {
     CI_RUN_SPILL_OUTPUT = 1 << 1, /**< Write the whole of a truncated stream to a file in the sandbox root, listed under
                                         #CI_FILES_MAIN. */
     CI_RUN_BACKGROUND = 1 << 2,   /**< Commands only: return at once with a task (ci_result_task_id()). */
-    CI_RUN_NO_TYPECHECK = 1 << 3  /**< TypeScript only: run without checking. */
+    CI_RUN_NO_TYPECHECK = 1 << 3, /**< TypeScript only: run without checking. */
+    CI_RUN_CLEAR_CONTEXT = 1 << 4 /**< Code only: first clear the context, as ci_context_clear() does. */
 };
 
 /** Options of a run. Zero is the default of every field. Strings are copied. */
@@ -287,31 +289,6 @@ CI_API ci_status ci_task_stop_start(ci_session *session, uint64_t task_id, ci_ca
  * @since 0.1
  */
 CI_API ci_status ci_session_interrupt(ci_session *session);
-
-/**
- * @brief Ends a context's kernel and starts a new one: its variables are lost, files stay. A call that runs there ends
- * with outcome #CI_OUTCOME_LOST. Blocks until the new kernel answers.
- * @param session the session.
- * @param language as in ::ci_run_options; NULL: "python".
- * @param context as in ::ci_run_options; NULL: the language's own.
- * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_INVALID, #CI_ERR_NOTSUP, #CI_ERR_TIMEOUT, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED,
- * #CI_ERR_NOMEM, #CI_ERR_IO.
- * @since 0.1
- */
-CI_API ci_status ci_session_restart(ci_session *session, const char *language, const char *context,
-                                    ci_error **ret_error);
-
-/**
- * @brief The same as a ::ci_call, whose outcome is taken with ci_call_take_status().
- * @param session,language,context as for ci_session_restart().
- * @param[out] ret_call the call, the caller's.
- * @param[out] ret_error why it could not start; may be NULL.
- * @return #CI_OK, or why it could not start.
- * @since 0.1
- */
-CI_API ci_status ci_session_restart_start(ci_session *session, const char *language, const char *context,
-                                          ci_call **ret_call, ci_error **ret_error);
 
 /**
  * @brief The session's id: the one given, or the random one.

@@ -380,6 +380,10 @@ static void structured_content(cii_json_writer *w, const ci_result *result) {
     cii_json_double(w, (double)result->execution_us / 1e6);
     cii_json_key_string(w, "outcome", ci_outcome_name(result->outcome));
     error_object(w, result);
+    if (result->outcome == CI_OUTCOME_TYPE_ERROR && result->diagnostics.count > 0) {
+        cii_json_key(w, "diagnostics");
+        cii_diagnostics_write(w, &result->diagnostics);
+    }
     cii_json_key_bool(w, "stateLost", result->state_lost);
     truncated(w, result);
     bool of_files = result->kind != CII_RESULT_RUN && result->kind != CII_RESULT_REPORT;

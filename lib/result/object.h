@@ -2,6 +2,7 @@
 #ifndef CII_RESULT_OBJECT_H
 #define CII_RESULT_OBJECT_H
 
+#include "result/diagnostics.h"
 #include "result/result.h"
 
 /* A text of the result, perhaps cut. */
@@ -51,6 +52,7 @@ struct ci_result {
     char *error_name;
     char *error_message;
     char *traceback;
+    cii_diagnostics diagnostics;
     cii_item *items;
     size_t item_count;
     size_t item_total;

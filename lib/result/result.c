@@ -105,6 +105,7 @@ void ci_result_free(ci_result *result) {
     free(result->error_name);
     free(result->error_message);
     free(result->traceback);
+    cii_diagnostics_free(&result->diagnostics);
     free(result);
 }
 
@@ -261,6 +262,8 @@ ci_status cii_result_set_end(ci_result *result, const ci_run_outcome *outcome) {
         status = set_outcome(result, end.outcome, end.error_name, end.error_message);
     if (status == CI_OK && end.outcome != CI_OUTCOME_OK)
         status = set_string(&result->traceback, end.traceback);
+    if (status == CI_OK && end.outcome == CI_OUTCOME_TYPE_ERROR && end.diagnostics)
+        status = cii_diagnostics_read(&result->diagnostics, end.diagnostics);
     return status;
 }
 

@@ -81,6 +81,13 @@ static ci_status default_info(void *session, char **ret_json, ci_error **ret_err
     return CI_OK;
 }
 
+static ci_status default_contexts(void *session, ci_context_cb context, void *user, ci_error **ret_error) {
+    (void)session;
+    (void)context;
+    (void)user;
+    return refuse("tell its contexts", ret_error);
+}
+
 static ci_status default_host_dirs(void *session, ci_host_dirs *ret_dirs, ci_error **ret_error) {
     (void)session;
     (void)ret_dirs;
@@ -168,6 +175,7 @@ static const ci_sandbox_ops defaults = {
     .attach = default_attach,
     .shutdown = default_shutdown,
     .info = default_info,
+    .contexts = default_contexts,
     .host_dirs = default_host_dirs,
     .file_get = default_file_get,
     .file_put = default_file_put,

@@ -1,4 +1,4 @@
-/* Runs: code, commands, tasks, restarts. A run passes the door (uploads that are new, the walk before), is handed to the
+/* Runs: code, commands, tasks, what is done to contexts. A run passes the door (uploads that are new, the walk before), is handed to the
  * backend, is stopped when it is late or interrupted, and then gets its files: changes, spilled output, what is saved.
  *
  *     DOOR -> BEFORE -> LAUNCH -> RUN -> AFTER -> SPILL -> SAVE -> WRITTEN -> done
@@ -59,9 +59,12 @@ static ci_session *session_of(run_call *self) {
     return self->call.session;
 }
 
+static bool is_of_context(int32_t kind) {
+    return kind == CI_RUN_KIND_CLEAR || kind == CI_RUN_KIND_REMOVE;
+}
+
 static bool is_round_trip(const run_call *self) {
-    return self->kind == CI_RUN_KIND_TASK_POLL || self->kind == CI_RUN_KIND_TASK_STOP ||
-           self->kind == CI_RUN_KIND_RESTART;
+    return self->kind >= CI_RUN_KIND_TASK_POLL;
 }
 
 /* --- the result ---------------------------------------------------------------------------------------------------- */
@@ -117,7 +120,7 @@ static ci_status lose(run_call *self, ci_error **ret_error) {
 }
 
 static int hand_over(run_call *self, ci_error **ret_error) {
-    if (self->kind == CI_RUN_KIND_RESTART) {
+    if (is_of_context(self->kind)) {
         if (ci_result_outcome(self->result) == CI_OUTCOME_OK)
             return 1;
         const char *message = ci_result_error_message(self->result);
@@ -449,7 +452,8 @@ static const cii_call_ops *kind_ops(int32_t kind) {
         [CI_RUN_KIND_TASK] = {.name = "task", .step = run_step, .drop = run_drop, .stops_itself = true, .is_run = true},
         [CI_RUN_KIND_TASK_POLL] = {.name = "task poll", .step = run_step, .drop = run_drop, .stops_itself = true},
         [CI_RUN_KIND_TASK_STOP] = {.name = "task stop", .step = run_step, .drop = run_drop, .stops_itself = true},
-        [CI_RUN_KIND_RESTART] = {.name = "restart", .step = run_step, .drop = run_drop, .stops_itself = true},
+        [CI_RUN_KIND_CLEAR] = {.name = "context clear", .step = run_step, .drop = run_drop, .stops_itself = true},
+        [CI_RUN_KIND_REMOVE] = {.name = "context remove", .step = run_step, .drop = run_drop, .stops_itself = true},
     };
     return &ops[kind];
 }
@@ -488,7 +492,8 @@ static ci_status check_language(const ci_session *session, const char *language,
     return status;
 }
 
-#define RUN_FLAGS (CI_RUN_LIST_CHANGES | CI_RUN_SPILL_OUTPUT | CI_RUN_BACKGROUND | CI_RUN_NO_TYPECHECK)
+#define RUN_FLAGS \
+    (CI_RUN_LIST_CHANGES | CI_RUN_SPILL_OUTPUT | CI_RUN_BACKGROUND | CI_RUN_NO_TYPECHECK | CI_RUN_CLEAR_CONTEXT)
 
 static ci_status check_flags(const ci_session *session, const ci_run_options *o, bool code, ci_error **ret_error) {
     if (o->flags & ~(uint32_t)RUN_FLAGS)
@@ -496,6 +501,10 @@ static ci_status check_flags(const ci_session *session, const ci_run_options *o,
                              o->flags);
     if ((o->flags & CI_RUN_BACKGROUND) && code)
         return refuse(ret_error, CI_ERR_INVALID, "flags: CI_RUN_BACKGROUND is for commands");
+    if ((o->flags & CI_RUN_CLEAR_CONTEXT) && !code)
+        return refuse(ret_error, CI_ERR_INVALID, "flags: CI_RUN_CLEAR_CONTEXT is for code");
+    if ((o->flags & CI_RUN_CLEAR_CONTEXT) && !(session->capabilities & CI_CAP_CLEAR_CONTEXT))
+        return refuse(ret_error, CI_ERR_NOTSUP, "this backend cannot clear a context");
     if ((o->flags & CI_RUN_BACKGROUND) && !(session->capabilities & CI_CAP_BACKGROUND))
         return refuse(ret_error, CI_ERR_NOTSUP, "this backend cannot run commands in the background");
     return CI_OK;
@@ -538,7 +547,7 @@ static bool copy_text(char **to, const char *text, size_t size) {
 
 static ci_status fill(run_call *self, const char *text, size_t text_size, const ci_run_options *o,
                       ci_error **ret_error) {
-    bool code = self->kind == CI_RUN_KIND_CODE || self->kind == CI_RUN_KIND_RESTART;
+    bool code = self->kind == CI_RUN_KIND_CODE || is_of_context(self->kind);
     const char *language = !code ? "" : o->language && *o->language ? o->language : "python";
     const char *context = code && o->context ? o->context : "";
     self->flags = o->flags;
@@ -605,7 +614,7 @@ static ci_status start(ci_session *session, int32_t kind, const char *text, size
     run_call *self = (run_call *)call;
     self->kind = kind;
     self->task_id = task_id;
-    call->outcome_kind = kind == CI_RUN_KIND_RESTART ? CII_OUTCOME_STATUS : CII_OUTCOME_RESULT;
+    call->outcome_kind = is_of_context(kind) ? CII_OUTCOME_STATUS : CII_OUTCOME_RESULT;
     status = fill(self, text, text_size, options, ret_error);
     if (status == CI_OK)
         status = begin(self, ret_error);
@@ -696,20 +705,11 @@ ci_status ci_task_stop(ci_session *session, uint64_t task_id, ci_result **ret_re
     return status < 0 ? status : cii_call_end_result(call, ret_result, ret_error);
 }
 
-ci_status ci_session_restart_start(ci_session *session, const char *language, const char *context, ci_call **ret_call,
-                                   ci_error **ret_error) {
-    ci_run_options options = CI_RUN_OPTIONS_INIT;
-    options.language = language;
-    options.context = context;
-    ci_run_options o;
-    ci_status status = prepare(session, &options, true, &o, ret_error);
-    if (status == CI_OK && !(session->capabilities & CI_CAP_CLEAR_CONTEXT))
-        status = refuse(ret_error, CI_ERR_NOTSUP, "this backend cannot restart a context");
-    return status < 0 ? status : start(session, CI_RUN_KIND_RESTART, "", 0, 0, &o, ret_call, ret_error);
-}
-
-ci_status ci_session_restart(ci_session *session, const char *language, const char *context, ci_error **ret_error) {
-    ci_call *call = NULL;
-    ci_status status = ci_session_restart_start(session, language, context, &call, ret_error);
-    return status < 0 ? status : cii_call_end_status(call, ret_error);
+ci_status cii_run_on_context(ci_session *session, int32_t kind, const char *language, const char *context,
+                             ci_call **ret_call, ci_error **ret_error) {
+    ci_run_options given = CI_RUN_OPTIONS_INIT, o;
+    given.language = language;
+    given.context = context;
+    ci_status status = prepare(session, &given, true, &o, ret_error);
+    return status < 0 ? status : start(session, kind, "", 0, 0, &o, ret_call, ret_error);
 }

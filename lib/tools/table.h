@@ -26,6 +26,8 @@
     S F(context, STRING, OPTIONAL, NO_CHOICES,                                                                         \
           "Name of a separate set of variables (letters, digits, _ and -). Leave it out to go on with the usual "      \
           "one.")                                                                                                      \
+    S F(clear_context, FLAG, OPTIONAL, NO_CHOICES,                                                                     \
+          "true: forget all variables of the context before the code runs; files stay.")                               \
     S F(timeout, SECONDS, OPTIONAL, NO_CHOICES,                                                                        \
           "Seconds after which the code is interrupted; variables defined before are kept when possible.")
 

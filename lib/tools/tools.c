@@ -117,6 +117,7 @@ static ci_status start_execute_code(request *r, ci_call **ret_call, ci_error **r
     options.language = cii_tool_choice(&r->input, "language");
     options.output_filename = text_or_null(r, "output_filename");
     options.context = text_or_null(r, "context");
+    options.flags = cii_tool_flag(&r->input, "clear_context") ? CI_RUN_CLEAR_CONTEXT : 0;
     size_t size;
     const char *code = cii_tool_text(&r->input, "code", &size);
     ci_call *inner = NULL;

@@ -1,4 +1,4 @@
-"""libci: a code interpreter to embed. Sessions run Python and shell commands in a sandbox, with state that persists.
+"""libci: a code interpreter to embed. Sessions run code and shell commands in a sandbox, with state that persists.
 
 import libci
 
@@ -32,8 +32,8 @@ from ._errors import (
     TimedOut,
 )
 from ._library import use_library
-from ._result import FileInfo, FileKind, FileStatus, Item, Outcome, Result
-from ._session import Call, DirStorage, Sandbox, Session, check_machine, tool_schemas, version
+from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Result
+from ._session import Call, Context, DirStorage, Sandbox, Session, check_machine, tool_schemas, version
 
 __all__ = [
     "Busy",
@@ -41,6 +41,8 @@ __all__ = [
     "Cancelled",
     "Closed",
     "Condition",
+    "Context",
+    "Diagnostic",
     "DirStorage",
     "Error",
     "Exists",

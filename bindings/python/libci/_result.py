@@ -86,6 +86,16 @@ class Item:
     stdout_offset: int
 
 
+@dataclass(frozen=True)
+class Diagnostic:
+    """What TypeScript's check said of one place in the code."""
+
+    code: int
+    line: int
+    column: int
+    message: str
+
+
 def _text(raw: Optional[bytes]) -> Optional[str]:
     return None if raw is None else raw.decode("utf-8", "replace")
 
@@ -176,6 +186,16 @@ class Result:
     @property
     def traceback(self) -> Optional[str]:
         return _text(self._c.ci_result_traceback(self._handle))
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What TypeScript's check found, when that is why the code did not run."""
+        found = []
+        for index in range(self._c.ci_result_diagnostic_count(self._handle)):
+            one = _table.Diagnostic()
+            check(self._c.ci_result_diagnostic(self._handle, index, byref(one)), c_void_p())
+            found.append(Diagnostic(one.code, one.line, one.column, _text(one.message) or ""))
+        return found
 
     @property
     def execution_time(self) -> float:

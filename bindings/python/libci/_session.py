@@ -10,6 +10,7 @@ import select
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from ctypes import byref, c_char_p, c_void_p
+from dataclasses import dataclass
 from typing import Any, BinaryIO, Generic, Optional, TypeVar, Union
 
 from . import _table
@@ -29,6 +30,15 @@ _DIALECTS = {"mcp": 1, "anthropic": 2, "openai": 3}
 _LEVELS = {1: "error", 2: "warning", 3: "info", 4: "debug"}
 _CHUNK = 1 << 20
 _LONG = 1e12  # seconds; a time that C can count with
+
+
+@dataclass(frozen=True)
+class Context:
+    """A context of a session. "javascript" stands for TypeScript too, which shares its variables."""
+
+    language: str
+    name: str
+    running: bool
 
 
 def _bytes(text: Union[Path, None]) -> Optional[bytes]:
@@ -409,14 +419,38 @@ class Session(_Handle):
         """Ends the session for every thread; their calls raise Closed."""
         check(self._c.ci_session_shutdown(self._handle), c_void_p())
 
-    def restart(self, language: Optional[str] = None, context: Optional[str] = None) -> None:
-        """Starts a context's kernel anew: variables are lost, files stay."""
-        self.start_restart(language, context).result()
+    # -- contexts
 
-    def start_restart(self, language: Optional[str] = None, context: Optional[str] = None) -> Call[None]:
-        """As restart(), without waiting."""
+    def contexts(self) -> list[Context]:
+        """The contexts that live, in the order in which they began."""
+        found: list[Context] = []
+
+        def take(_user: Any, info: Any) -> int:
+            one = info.contents
+            found.append(Context(one.language.decode(), one.context.decode(), bool(one.running)))
+            return 0
+
+        error = c_void_p()
+        check(self._c.ci_context_list(self._handle, _table.CONTEXT_CB(take), None, byref(error)), error)
+        return found
+
+    def clear_context(self, language: Optional[str] = None, context: Optional[str] = None) -> None:
+        """Starts a context's kernel anew: variables are lost, files stay."""
+        self.start_clear_context(language, context).result()
+
+    def start_clear_context(self, language: Optional[str] = None, context: Optional[str] = None) -> Call[None]:
+        """As clear_context(), without waiting."""
         arguments = [self._handle, _bytes(language), _bytes(context)]
-        return _start(self._c.ci_session_restart_start, arguments, None, _take_status)
+        return _start(self._c.ci_context_clear_start, arguments, None, _take_status)
+
+    def remove_context(self, language: Optional[str] = None, context: Optional[str] = None) -> None:
+        """Ends a context's kernel and forgets the context."""
+        self.start_remove_context(language, context).result()
+
+    def start_remove_context(self, language: Optional[str] = None, context: Optional[str] = None) -> Call[None]:
+        """As remove_context(), without waiting."""
+        arguments = [self._handle, _bytes(language), _bytes(context)]
+        return _start(self._c.ci_context_remove_start, arguments, None, _take_status)
 
     # -- running
 
@@ -436,6 +470,8 @@ class Session(_Handle):
         stream_bytes: int = 0,
         list_changes: bool = False,
         spill_output: bool = False,
+        clear_context: bool = False,
+        typecheck: bool = True,
     ) -> Call[Result]:
         callbacks = _Callbacks()
         options = _table.RunOptions(
@@ -451,6 +487,8 @@ class Session(_Handle):
                 flags
                 | (_table.RUN_LIST_CHANGES if list_changes else 0)
                 | (_table.RUN_SPILL_OUTPUT if spill_output else 0)
+                | (_table.RUN_CLEAR_CONTEXT if clear_context else 0)
+                | (0 if typecheck else _table.RUN_NO_TYPECHECK)
             ),
         )
         return _start(function, [self._handle, *arguments, byref(options)], callbacks, _take_result)
@@ -464,7 +502,7 @@ class Session(_Handle):
 
     def run_code(self, code: Union[str, bytes], *, on_output: Optional[OnOutput] = None, **options: Any) -> Result:
         """Runs code in a kernel that keeps its state. Options: language, context, output_filename, cwd, env, timeout,
-        stream_bytes, list_changes, spill_output."""
+        stream_bytes, list_changes, spill_output, clear_context, typecheck."""
         return self.start_code(code, on_output=on_output, **options).result()
 
     def start_command(

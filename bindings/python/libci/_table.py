@@ -42,6 +42,7 @@ RUN_LIST_CHANGES = 1 << 0
 RUN_SPILL_OUTPUT = 1 << 1
 RUN_BACKGROUND = 1 << 2
 RUN_NO_TYPECHECK = 1 << 3
+RUN_CLEAR_CONTEXT = 1 << 4
 
 SESSION_NO_PRELOAD = 1 << 0
 SESSION_PRELOAD_ONCE = 1 << 1
@@ -95,6 +96,30 @@ class Item(Sized):
         ("data_size", c_uint64),
         ("stdout_offset", c_uint64),
     ]
+
+
+class Diagnostic(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("message", c_char_p),
+        ("code", c_int32),
+        ("line", c_int32),
+        ("column", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+class ContextInfo(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("language", c_char_p),
+        ("context", c_char_p),
+        ("running", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+CONTEXT_CB = CFUNCTYPE(c_int32, c_void_p, POINTER(ContextInfo))
 
 
 class SandboxLocalOptions(Sized):
@@ -194,6 +219,8 @@ class ToolOptions(Sized):
 STRUCTS = {
     "ci_file_info": FileInfo,
     "ci_item": Item,
+    "ci_diagnostic": Diagnostic,
+    "ci_context_info": ContextInfo,
     "ci_sandbox_local_options": SandboxLocalOptions,
     "ci_session_options": SessionOptions,
     "ci_run_options": RunOptions,
@@ -210,6 +237,7 @@ _SIZE = POINTER(c_size_t)  # out: a size
 _PATHS = POINTER(c_char_p)
 _CODE = [_HANDLE, c_char_p, c_size_t, POINTER(RunOptions)]
 _COMMAND = [_HANDLE, c_char_p, POINTER(RunOptions)]
+_CONTEXT = [_HANDLE, c_char_p, c_char_p]
 _PUSH = [_HANDLE, _PATHS, c_size_t, POINTER(PushOptions)]
 _TOOL = [_HANDLE, c_char_p, c_char_p, c_size_t, POINTER(ToolOptions)]
 _GET = [_HANDLE, c_char_p, c_uint64, c_uint64, WRITE_CB, c_void_p]
@@ -256,6 +284,8 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_result_error_name": (c_char_p, [_HANDLE]),
     "ci_result_error_message": (c_char_p, [_HANDLE]),
     "ci_result_traceback": (c_char_p, [_HANDLE]),
+    "ci_result_diagnostic_count": (c_size_t, [_HANDLE]),
+    "ci_result_diagnostic": (c_int32, [_HANDLE, c_size_t, POINTER(Diagnostic)]),
     "ci_result_execution_us": (c_int64, [_HANDLE]),
     "ci_result_state_lost": (c_int32, [_HANDLE]),
     "ci_result_background": (c_void_p, [_HANDLE, _SIZE]),
@@ -294,12 +324,16 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_task_stop": (c_int32, [_HANDLE, c_uint64, _RET, _RET]),
     "ci_task_stop_start": (c_int32, [_HANDLE, c_uint64, _RET, _RET]),
     "ci_session_interrupt": (c_int32, [_HANDLE]),
-    "ci_session_restart": (c_int32, [_HANDLE, c_char_p, c_char_p, _RET]),
-    "ci_session_restart_start": (c_int32, [_HANDLE, c_char_p, c_char_p, _RET, _RET]),
     "ci_session_id": (c_char_p, [_HANDLE]),
     "ci_session_capabilities": (c_uint64, [_HANDLE]),
     "ci_session_info": (c_int32, [_HANDLE, _RET, _RET]),
     "ci_session_preload_report": (c_int32, [_HANDLE, _RET, _RET]),
+    # context.h
+    "ci_context_list": (c_int32, [_HANDLE, CONTEXT_CB, c_void_p, _RET]),
+    "ci_context_clear": (c_int32, [*_CONTEXT, _RET]),
+    "ci_context_clear_start": (c_int32, [*_CONTEXT, _RET, _RET]),
+    "ci_context_remove": (c_int32, [*_CONTEXT, _RET]),
+    "ci_context_remove_start": (c_int32, [*_CONTEXT, _RET, _RET]),
     # files.h
     "ci_file_op": (c_int32, [_HANDLE, POINTER(FileOpOptions), _RET, _RET]),
     "ci_file_op_start": (c_int32, [_HANDLE, POINTER(FileOpOptions), _RET, _RET]),

@@ -19,6 +19,7 @@
 #ifndef CI_SYS_SANDBOX_H
 #define CI_SYS_SANDBOX_H
 
+#include <ci/context.h>
 #include <ci/result.h>
 #include <ci/sandbox.h>
 #include <ci/sys/op.h>
@@ -27,8 +28,8 @@ CI_BEGIN_DECLS
 
 /** What a backend can do (bits of ci_sandbox_ops::capabilities). */
 #define CI_CAP_INTERRUPT (UINT64_C(1) << 0)         /**< Code can be interrupted with its state kept. */
-#define CI_CAP_CONTEXTS (UINT64_C(1) << 1)          /**< Named contexts. */
-#define CI_CAP_CLEAR_CONTEXT (UINT64_C(1) << 2)     /**< A context can be cleared, or restarted. */
+#define CI_CAP_CONTEXTS (UINT64_C(1) << 1)          /**< Named contexts, listed and removed. */
+#define CI_CAP_CLEAR_CONTEXT (UINT64_C(1) << 2)     /**< A context can be cleared. */
 #define CI_CAP_PYTHON (UINT64_C(1) << 3)            /**< Runs Python. */
 #define CI_CAP_JAVASCRIPT (UINT64_C(1) << 4)        /**< Runs JavaScript. */
 #define CI_CAP_TYPESCRIPT (UINT64_C(1) << 5)        /**< Runs TypeScript. */
@@ -77,7 +78,8 @@ enum {
     CI_RUN_KIND_TASK = 3,      /**< A shell command in the background: done at once, with a task id. */
     CI_RUN_KIND_TASK_POLL = 4, /**< What a task printed since the last poll. */
     CI_RUN_KIND_TASK_STOP = 5, /**< Kill a task, then as poll. */
-    CI_RUN_KIND_RESTART = 6    /**< End a context's kernel and start a new one. */
+    CI_RUN_KIND_CLEAR = 6,     /**< End a context's kernel and start a new one. */
+    CI_RUN_KIND_REMOVE = 7     /**< End a context's kernel; the context is gone. Fails with #CI_ERR_NOTFOUND. */
 };
 
 /** What is to be run. Strings live until start returns. */
@@ -105,6 +107,7 @@ typedef struct ci_run_outcome {
     const char *error_name;      /**< NULL: none. */
     const char *error_message;   /**< NULL: none. */
     const char *traceback;       /**< NULL: none. */
+    const char *diagnostics;     /**< Of TYPE_ERROR: a JSON array of {code, line, column, message}; NULL: none. */
     uint64_t task_id;            /**< Task started or left behind; 0: none. */
     int64_t execution_us;        /**< Microseconds. */
     int32_t outcome;             /**< A `CI_OUTCOME_` value. */
@@ -185,6 +188,8 @@ typedef struct ci_sandbox_ops {
                      ci_error **ret_error);
     /** All the backend knows of the session, as a JSON object; malloc'd. Default: "{}". */
     ci_status (*info)(void *session, char **ret_json, ci_error **ret_error);
+    /** Tells of every context that has a kernel (#CI_CAP_CONTEXTS). */
+    ci_status (*contexts)(void *session, ci_context_cb context, void *user, ci_error **ret_error);
     /** Fills *ret_dirs. */
     ci_status (*host_dirs)(void *session, ci_host_dirs *ret_dirs, ci_error **ret_error);
     /** Reads a regular file from offset, length bytes at most. */

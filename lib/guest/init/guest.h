@@ -144,8 +144,8 @@ typedef enum kernel_state {
 struct kernel {
     guest *g;
     struct kernel *next;
-    char *name;           /* language, or language/context */
-    char *const *program; /* started for it, the first word found in PATH; NULL: the interpreter forks */
+    char *name;     /* language, or language/context */
+    char **program; /* started for it, its path before its arguments; NULL: the interpreter forks */
     watch channel;
     cii_wire_reader reader;
     cii_buf out;
@@ -158,6 +158,7 @@ struct kernel {
     int64_t settles_ms;  /* an interrupt may still be on its way until then: no new job; 0: none is */
     uint64_t oom_before; /* when it was started */
     bool used;           /* this process has run code */
+    bool removed;        /* gone for those who look for it; freed by kernels_sweep() */
     bool lost;           /* variables were lost and no result has said so yet */
     bool ack_wanted;     /* an item waits for its acknowledgement until the connection has taken it */
     bool listens;        /* wants interrupts on its channel: no signal reaches its code */
@@ -206,10 +207,11 @@ bool job_field(const job *j, uint8_t key, cii_wire_field *ret_field);
 char *job_field_str(const job *j, uint8_t key);
 
 /* kernel.c */
-/* The kernel for a language and a context ("" or NULL: its own), made when there is none yet. NULL, and why not. */
-kernel *kernel_get(guest *g, const char *language, const char *context, const char **ret_why);
+/* The kernel for a language and a context ("" or NULL: its own), made on wish when there is none. NULL, and why not. */
+kernel *kernel_get(guest *g, const char *language, const char *context, bool make, const char **ret_why);
 void kernel_submit(kernel *k, job *j);
-void kernel_restart(kernel *k, job *j);
+void kernel_replace(kernel *k, job *j); /* CLEAR, REMOVE */
+void kernels_sweep(guest *g);
 void kernel_start(kernel *k);
 void kernel_ended(kernel *k, int wait_status);
 void kernel_stopped(kernel *k);

@@ -326,9 +326,15 @@ static void send_info(job *j) {
                    (unsigned long long)guest_activity(j->g, j),
                    spec->limits & CII_LIMIT_MEMORY_CGROUP ? "cgroup, for the session" : "rlimit, for each process",
                    spec->limits & CII_LIMIT_PIDS_CGROUP ? "cgroup" : "rlimit");
-    for (const kernel *k = j->g->kernels; k != NULL; k = k->next)
-        cii_buf_printf(&json, "%s{\"name\":\"%s\",\"running\":%s,\"kernel\":%s}", k == j->g->kernels ? "" : ",",
-                       k->name, k->state == KERNEL_DOWN ? "false" : "true", k->info != NULL ? k->info : "null");
+    const char *separator = "";
+    for (const kernel *k = j->g->kernels; k != NULL; k = k->next) {
+        if (k->removed)
+            continue;
+        cii_buf_printf(&json, "%s{\"name\":\"%s\",\"running\":%s,\"busy\":%s,\"kernel\":%s}", separator, k->name,
+                       k->state == KERNEL_DOWN ? "false" : "true", k->state == KERNEL_RUNNING ? "true" : "false",
+                       k->info != NULL ? k->info : "null");
+        separator = ",";
+    }
     cii_buf_append_str(&json, "]}");
     _cleanup_buf_ cii_buf frames = {0};
     cii_wire_mark mark;
@@ -343,17 +349,18 @@ static void job_refuse(job *j, const char *message) {
     job_done(j, &(done_info){.outcome = CI_OUTCOME_REFUSED, .name = "Refused", .message = message});
 }
 
-static void start_code(job *j, bool restart) {
+static void start_on_kernel(job *j) {
     _cleanup_free_ char *language = job_field_str(j, CII_FIELD_LANGUAGE),
                         *context = job_field_str(j, CII_FIELD_CONTEXT);
     const char *why = NULL;
-    j->kernel = kernel_get(j->g, language != NULL ? language : "", context, &why);
+    bool make = j->kind != CI_RUN_KIND_REMOVE;
+    j->kernel = kernel_get(j->g, language != NULL ? language : "", context, make, &why);
     if (j->kernel == NULL)
         job_refuse(j, why);
-    else if (restart)
-        kernel_restart(j->kernel, j);
-    else
+    else if (j->kind == CI_RUN_KIND_CODE)
         kernel_submit(j->kernel, j);
+    else
+        kernel_replace(j->kernel, j);
 }
 
 static void start_task_request(job *j) {
@@ -376,8 +383,9 @@ static int job_start(job *j, const uint8_t *data, size_t size) {
         j->g->start_count++;
     switch (j->kind) {
     case CI_RUN_KIND_CODE:
-    case CI_RUN_KIND_RESTART:
-        start_code(j, j->kind == CI_RUN_KIND_RESTART);
+    case CI_RUN_KIND_CLEAR:
+    case CI_RUN_KIND_REMOVE:
+        start_on_kernel(j);
         return 0;
     case CI_RUN_KIND_COMMAND:
     case CI_RUN_KIND_TASK:
@@ -485,6 +493,7 @@ static void sweep(guest *g) {
             at = &j->next;
         }
     }
+    kernels_sweep(g);
 }
 
 static void control_ready(watch *w, uint32_t events _unused_) {

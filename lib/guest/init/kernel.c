@@ -126,8 +126,8 @@ static void on_ready(kernel *k, const uint8_t *data, size_t size) {
         else if (field.key == CII_FIELD_LISTENS)
             k->listens = cii_wire_int(&field) != 0;
     k->state = KERNEL_IDLE;
-    job *j = k->job; /* a restart waits for this */
-    if (j != NULL && j->kind == CI_RUN_KIND_RESTART) {
+    job *j = k->job;
+    if (j != NULL && j->kind == CI_RUN_KIND_CLEAR) { /* waits for this */
         k->job = NULL;
         k->lost = false;
         job_done(j, &(done_info){.state_lost = true});
@@ -206,11 +206,25 @@ static void copy_fields(cii_buf *to, const job *j) {
             cii_wire_put(to, field.key, field.data, field.size);
 }
 
+/* Code that is to find a kernel without variables. */
+static bool clears(const job *j) {
+    cii_wire_field flags;
+    return j->kind == CI_RUN_KIND_CODE && job_field(j, CII_FIELD_FLAGS, &flags) &&
+           (cii_wire_int(&flags) & CI_RUN_CLEAR_CONTEXT) != 0;
+}
+
+/* What waits first in the queue is not for this process, which is ended for it, but for the next, or for none. */
+static bool must_end(const kernel *k) {
+    const job *j = k->queue;
+    return j != NULL && (j->kind != CI_RUN_KIND_CODE || (k->used && clears(j)));
+}
+
 static void run_job(kernel *k, job *j) {
     drain_streams(k); /* what was printed until now is background */
     k->job = j;
     k->state = KERNEL_RUNNING;
     k->used = true;
+    k->lost = k->lost && !clears(j);
     j->state = JOB_RUNNING;
     j->started_us = cii_clock_us();
     job_send_log(j, CII_WIRE_BACKGROUND, &k->background);
@@ -235,10 +249,12 @@ static job *dequeue(kernel *k) {
     return j;
 }
 
-/* A restart at the head of the queue is not for this process, which has been killed, but for the next. */
 static void run_next(kernel *k) {
-    if (k->state == KERNEL_IDLE && k->channel.fd >= 0 && k->queue != NULL && k->queue->kind != CI_RUN_KIND_RESTART &&
-        k->settles_ms == 0)
+    if (k->state != KERNEL_IDLE || k->channel.fd < 0 || k->queue == NULL || k->settles_ms != 0)
+        return;
+    if (must_end(k))
+        kill(k->pid, SIGKILL); /* go on when it is reaped */
+    else
         run_job(k, dequeue(k));
 }
 
@@ -295,16 +311,21 @@ void kernel_stopped(kernel *k) {
         kill(k->pid, SIGCONT);
 }
 
-void kernel_restart(kernel *k, job *j) {
-    bool fresh = k->state == KERNEL_DOWN || k->state == KERNEL_STARTING;
-    if (fresh && k->job == NULL) {
+void kernel_replace(kernel *k, job *j) {
+    bool idle = k->job == NULL && (k->state == KERNEL_DOWN || k->state == KERNEL_STARTING);
+    if (idle && j->kind == CI_RUN_KIND_CLEAR) {
         k->job = j;
         j->state = JOB_RUNNING;
         if (k->state == KERNEL_DOWN)
             kernel_start(k);
         return;
     }
-    if (k->job != NULL) { /* it ends as lost, and its slot is taken by the restart when the process is reaped */
+    if (idle && k->state == KERNEL_DOWN && k->queue == NULL) {
+        k->removed = true;
+        job_done(j, &(done_info){0});
+        return;
+    }
+    if (k->job != NULL) { /* it ends as lost, and its slot is taken when the process is reaped */
         k->job->interrupted = true;
         tag_kill(k->job->tag, k->pid);
     }
@@ -358,7 +379,7 @@ static char **program_of(const session_spec *spec, const struct language *langua
     return program;
 }
 
-kernel *kernel_get(guest *g, const char *language_name, const char *context, const char **ret_why) {
+kernel *kernel_get(guest *g, const char *language_name, const char *context, bool make, const char **ret_why) {
     const struct language *language = find_language(language_name);
     char name[160], **program = NULL;
     size_t count = 0;
@@ -369,8 +390,12 @@ kernel *kernel_get(guest *g, const char *language_name, const char *context, con
     bool has_context = context != NULL && *context != 0;
     snprintf(name, sizeof name, "%s%s%s", language->kernel, has_context ? "/" : "", has_context ? context : "");
     for (kernel *k = g->kernels; k != NULL; k = k->next, count++)
-        if (strcmp(k->name, name) == 0)
+        if (!k->removed && strcmp(k->name, name) == 0)
             return k;
+    if (!make) {
+        *ret_why = "there is no such context";
+        return NULL;
+    }
     if (language->program != NULL && (program = program_of(g->spec, language)) == NULL) {
         *ret_why = language->missing;
         return NULL;
@@ -384,6 +409,27 @@ kernel *kernel_get(guest *g, const char *language_name, const char *context, con
     *k = (kernel){.g = g, .next = g->kernels, .name = strdup(name), .program = program, .channel.fd = -1};
     g->kernels = k;
     return k;
+}
+
+/* Frees the kernels that were removed and that no call refers to. */
+void kernels_sweep(guest *g) {
+    for (kernel **at = &g->kernels; *at != NULL;) {
+        kernel *k = *at;
+        bool held = !k->removed;
+        for (const job *j = g->jobs; j != NULL && !held; j = j->next)
+            held = j->kernel == k;
+        if (held) {
+            at = &k->next;
+            continue;
+        }
+        *at = k->next;
+        if (k->program != NULL)
+            free(k->program[0]);
+        free(k->program);
+        cii_buf_free(&k->background.bytes);
+        free(k->name);
+        free(k);
+    }
 }
 
 /* Between vfork and exec init's memory is shared: nothing here may leave a trace in it. Of init's descriptors only those
@@ -505,14 +551,15 @@ void kernel_ended(kernel *k, int wait_status) {
     k->state = KERNEL_DOWN;
     k->job = NULL;
     if (k->used) /* or there were no variables */
-        k->lost = j == NULL && (k->queue == NULL || k->queue->kind != CI_RUN_KIND_RESTART);
+        k->lost = j == NULL && !must_end(k);
     k->used = false;
     k->ack_wanted = false;
     k->listens = false;
     k->settles_ms = 0;
     free(k->info);
     k->info = NULL;
-    if (j == NULL && starting) /* it never came up: whoever waits for it is told, and the next call tries again */
+    if (j == NULL && starting &&
+        !must_end(k)) /* it never came up: whoever waits for it is told, and the next call tries again */
         j = dequeue(k);
     if (j != NULL) {
         char text[160];
@@ -520,19 +567,27 @@ void kernel_ended(kernel *k, int wait_status) {
         if (starting) /* it may have been killed before the job came */
             j->oom_before = CII_MIN(j->oom_before, k->oom_before);
         describe_end(&info, j, wait_status, text, sizeof text);
-        if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_RESTART)
+        if (k->queue != NULL && k->queue->kind != CI_RUN_KIND_CODE)
             info = (done_info){.outcome = CI_OUTCOME_LOST,
                                .name = "KernelLost",
                                .state_lost = true,
-                               .message = "the kernel was restarted meanwhile; variables are lost"};
+                               .message = k->queue->kind == CI_RUN_KIND_CLEAR
+                                              ? "the context was cleared meanwhile; variables are lost"
+                                              : "the context was removed meanwhile; variables are lost"};
         if (starting)
             info.name = "KernelStart";
         if (j->interrupted)
             tag_kill(j->tag, 0);
         job_done(j, &info);
     }
-    if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_RESTART)
+    if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_CLEAR)
         k->job = dequeue(k);
+    if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_REMOVE) {
+        job_done(dequeue(k), &(done_info){0});
+        k->removed = k->queue == NULL;
+        if (k->removed)
+            return;
+    }
     if (!starting || k->queue != NULL || k->job != NULL)
         kernel_start(k); /* at once, so that the next call finds it ready */
 }

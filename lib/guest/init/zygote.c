@@ -260,7 +260,7 @@ int ci_guest_session_enter(void) {
     zygote.guest = guest_new(&zygote.spec);
     if (zygote.guest == NULL)
         _exit(1);
-    kernel_start(kernel_get(zygote.guest, "python", NULL, NULL));
+    kernel_start(kernel_get(zygote.guest, "python", NULL, true, NULL));
     return 0;
 }
 

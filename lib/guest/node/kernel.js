@@ -24,6 +24,7 @@ const on = process.on.bind(process);
 const listenerCount = process.listenerCount.bind(process);
 
 const ITEMS_MAX = 32;
+const DIAGNOSTICS_MAX = 100;
 const DECLARED = /Identifier '(.+)' has already been declared/;
 const SHORTHANDS = [
     ['html', 'text/html'], ['markdown', 'text/markdown'], ['latex', 'text/latex'], ['svg', 'image/svg+xml'],
@@ -391,7 +392,7 @@ function typeErrors(diagnostics) {
         name: 'TypeCheck',
         message: text.trimEnd(),
         traceback: text,
-        diagnostics: JSON.stringify(diagnostics),
+        diagnostics: JSON.stringify(diagnostics.slice(0, DIAGNOSTICS_MAX)),
     };
 }
 

@@ -438,6 +438,7 @@ static const ci_sandbox_ops local_ops = {
     .close = local_close,
     .run = local_run,
     .info = local_info,
+    .contexts = local_contexts,
     .host_dirs = local_host_dirs,
     .file_get = local_file_get,
     .file_put = local_file_put,

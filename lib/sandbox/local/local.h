@@ -29,6 +29,7 @@ typedef struct local_session {
 /* run.c */
 ci_status local_run(void *session, const ci_run_request *request, const ci_sink *sink, ci_op **ret_op,
                     ci_error **ret_error);
+ci_status local_contexts(void *session, ci_context_cb context, void *user, ci_error **ret_error);
 ci_status local_info(void *session, char **ret_json, ci_error **ret_error);
 uint64_t local_activity(void *session);
 

@@ -22,9 +22,9 @@ typedef struct run_op {
     _Atomic int wish; /* an INTERRUPT or KILL that came before START was sent */
     cii_wire_reader reader;
     uint64_t item_offset;
-    char **ret_info; /* the question about the session: its answer */
-    bool asks_task;  /* POLL or STOP: that there is no such task is a failure of the call, not a result */
-    bool no_task;
+    char **ret_info;       /* the question about the session: its answer */
+    const char *not_found; /* for kinds whose refusal is a failure of the call, not a result: its message */
+    bool refused;
     bool done;
 } run_op;
 
@@ -61,7 +61,9 @@ static void on_item(run_op *r, const uint8_t *data, size_t size) {
 /* Texts of DONE are hostile: only their place is known. They are copied to end with NUL. */
 static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     ci_run_outcome outcome = {.struct_size = sizeof outcome};
-    char *texts[4] = {0};
+    static const uint8_t keys[] = {CII_FIELD_VALUE, CII_FIELD_ERROR_NAME, CII_FIELD_ERROR_MESSAGE, CII_FIELD_TRACEBACK,
+                                   CII_FIELD_DIAGNOSTICS};
+    char *texts[CII_ELEMENTS(keys)] = {0};
     cii_wire_field field;
     size_t cursor = 0;
     while (cii_wire_next(data, size, &cursor, &field) == 1) {
@@ -98,8 +100,9 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
         case CII_FIELD_VALUE:
         case CII_FIELD_ERROR_NAME:
         case CII_FIELD_ERROR_MESSAGE:
-        case CII_FIELD_TRACEBACK: {
-            char **text = &texts[field.key == CII_FIELD_VALUE ? 0 : field.key - CII_FIELD_ERROR_NAME + 1];
+        case CII_FIELD_TRACEBACK:
+        case CII_FIELD_DIAGNOSTICS: {
+            char **text = &texts[(const uint8_t *)memchr(keys, field.key, sizeof keys) - keys];
             if (*text != NULL)
                 break;
             if (field.key == CII_FIELD_VALUE)
@@ -118,8 +121,9 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     outcome.error_name = texts[1];
     outcome.error_message = texts[2];
     outcome.traceback = texts[3];
-    r->no_task = r->asks_task && outcome.outcome == CI_OUTCOME_REFUSED;
-    if (!r->no_task)
+    outcome.diagnostics = texts[4];
+    r->refused = r->not_found != NULL && outcome.outcome == CI_OUTCOME_REFUSED;
+    if (!r->refused)
         r->sink.done(r->sink.user, &outcome);
     r->done = true;
     for (size_t i = 0; i < CII_ELEMENTS(texts); i++)
@@ -243,8 +247,8 @@ static int32_t run_process(ci_op *op, ci_error **ret_error) {
         if (status != 0)
             return cii_error_set(ret_error, CI_ERR_PROTOCOL, LOCAL_DOMAIN, "the sandbox sent what it must not");
     }
-    if (r->no_task)
-        return cii_error_set(ret_error, CI_ERR_NOTFOUND, LOCAL_DOMAIN, "there is no such task");
+    if (r->refused)
+        return cii_error_set(ret_error, CI_ERR_NOTFOUND, LOCAL_DOMAIN, "%s", r->not_found);
     return r->done ? 1 : 0;
 }
 
@@ -308,13 +312,25 @@ static ci_status connect_run(run_op *r, ci_error **ret_error) {
     return CI_OK;
 }
 
+static const char *not_found_of(int32_t kind) {
+    switch (kind) {
+    case CI_RUN_KIND_TASK_POLL:
+    case CI_RUN_KIND_TASK_STOP:
+        return "there is no such task";
+    case CI_RUN_KIND_REMOVE:
+        return "there is no such context";
+    default:
+        return NULL;
+    }
+}
+
 static ci_status start(local_session *s, const ci_run_request *request, const ci_sink *sink, char **ret_info,
                        ci_op **ret_op, ci_error **ret_error) {
     run_op *r = calloc(1, sizeof *r);
     if (r == NULL)
         return cii_error_nomem(ret_error);
     *r = (run_op){.op.ops = &run_ops, .session = s, .sink = *sink, .fd = -1, .epoll_fd = -1, .ret_info = ret_info};
-    r->asks_task = request->kind == CI_RUN_KIND_TASK_POLL || request->kind == CI_RUN_KIND_TASK_STOP;
+    r->not_found = not_found_of(request->kind);
     cii_wire_reader_init(&r->reader, CII_WIRE_ITEM_MAX + (1u << 20), on_message, r);
     ci_status status = put_start(&r->out, request);
     if (status == CI_ERR_LIMIT)
@@ -386,6 +402,31 @@ ci_status local_info(void *session, char **ret_json, ci_error **ret_error) {
     cii_json_end_object(w);
     *ret_json = cii_json_take(w, NULL);
     return *ret_json != NULL ? CI_OK : cii_error_nomem(ret_error);
+}
+
+/* Names are "language" or "language/context". */
+ci_status local_contexts(void *session, ci_context_cb context, void *user, ci_error **ret_error) {
+    _cleanup_json_ cii_json *guest = NULL;
+    _cleanup_free_ char *answer = ask_init(session, 1000);
+    if (answer == NULL || cii_json_parse(answer, strlen(answer), 0, &guest, NULL) != CI_OK)
+        return cii_error_set(ret_error, CI_ERR_LOST, LOCAL_DOMAIN, "the sandbox does not tell its contexts");
+    const cii_json *kernels = cii_json_get(guest, "kernels");
+    for (size_t i = cii_json_count(kernels); i-- > 0;) { /* the youngest is first */
+        const cii_json *kernel = cii_json_at(kernels, i);
+        const char *name = cii_json_text_of(cii_json_get(kernel, "name"), NULL);
+        char language[32];
+        size_t size = name != NULL ? strcspn(name, "/") : 0;
+        if (name == NULL || size >= sizeof language)
+            continue;
+        snprintf(language, sizeof language, "%.*s", (int)size, name);
+        const ci_context_info info = {.struct_size = sizeof info,
+                                      .language = language,
+                                      .context = name[size] != 0 ? name + size + 1 : "",
+                                      .running = cii_json_bool_of(cii_json_get(kernel, "busy"))};
+        if (context(user, &info) != 0)
+            break;
+    }
+    return CI_OK;
 }
 
 /* What others may write to from outside has no number. */

@@ -104,3 +104,16 @@ def test_typescript_is_checked_against_javascript(session: libci.Session) -> Non
 def test_files_by_their_suffix(ci_run: Callable, tmp_path: Path) -> None:
     (tmp_path / "a.mjs").write_text("import { sep } from 'path'\nconsole.log(sep)")
     assert ci_run(tmp_path / "a.mjs").stdout == b"/\n"
+
+
+@typed
+def test_diagnostics_are_told_apart(session: libci.Session) -> None:
+    result = ts(session, "const n: number = 'a'\nlet ok = 1\nok.nope")
+    assert [(d.code, d.line, d.column) for d in result.diagnostics] == [(2322, 1, 7), (2339, 3, 4)]
+    assert "not assignable to type 'number'" in result.diagnostics[0].message
+    told = result.json()["structuredContent"]["diagnostics"]
+    assert [(d["code"], d["line"], d["column"]) for d in told] == [(2322, 1, 7), (2339, 3, 4)]
+    assert ts(session, "const n: number = 'a'; n", typecheck=False).value == "'a'"
+    many = ts(session, "nope\n" * 500)
+    assert len(many.diagnostics) == 100 and many.traceback.count("error TS2304") == 500
+    assert js(session, "1").diagnostics == []

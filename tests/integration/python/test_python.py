@@ -162,7 +162,7 @@ def test_the_session_survives(session: libci.Session, code: str) -> None:
     except AssertionError:
         # What the code left behind in its own interpreter may stay broken; a restart mends it, the session did live.
         restarted = True
-        session.restart()
+        session.clear_context()
         lives(session)
     assert not (restarted and result.state_lost), "a lost kernel was not replaced"
 
@@ -201,7 +201,7 @@ def test_a_kernel_that_ended_between_calls_is_told_of_once(session: libci.Sessio
     assert (result.error_name, result.state_lost) == ("NameError", True)
     assert not session.run_code("y = 2").state_lost
     session.run_command("kill -9 -1; sleep 0.5")
-    session.restart()
+    session.clear_context()
     assert not session.run_code("1").state_lost
 
 
@@ -526,7 +526,7 @@ def test_few_open_files_are_enough_and_the_limit_holds(open_session: OpenSession
     session = open_session(open_file_count=32, timeout=60)
     result = session.run_code("import os\nfiles = []\nwhile True: files.append(open('/dev/null'))")
     assert (result.outcome, "Too many open files" in (result.error_message or "")) == (Outcome.EXCEPTION, True)
-    session.restart()
+    session.clear_context()
     assert session.run_command("ulimit -n; ulimit -Hn").stdout == "32\n32\n"
     for _ in range(20):
         assert session.run_command("sleep 60 & echo started").stdout == "started\n"
@@ -596,7 +596,7 @@ def test_contexts_have_variables_of_their_own(session: libci.Session) -> None:
     session.run_code("x = 'other'", context="other")
     assert session.run_code("x").value == "'default'"
     assert session.run_code("x", context="other").value == "'other'"
-    session.restart(context="other")
+    session.clear_context(context="other")
     assert session.run_code("x", context="other").error_name == "NameError"
     assert session.run_code("x").value == "'default'"
 
@@ -619,7 +619,7 @@ def test_changes_are_listed_on_request(session: libci.Session) -> None:
 
 def test_restart_loses_variables_and_keeps_files(session: libci.Session) -> None:
     session.run_code("x = 1; open('kept', 'w').close()")
-    session.restart()
+    session.clear_context()
     assert session.run_code("x").error_name == "NameError"
     assert session.run_code("import os; os.path.exists('kept')").value == "True"
 
@@ -631,7 +631,7 @@ def test_contexts_that_are_restarted_together_all_come_back(session: libci.Sessi
     done = []
 
     def restart(context: str) -> None:
-        session.restart("python", context)
+        session.clear_context("python", context)
         done.append(context)
 
     for sleep in (0, 0, 30):

@@ -209,7 +209,7 @@ def test_a_task_whose_call_was_read_late_does_not_block(session: libci.Session) 
 def test_tasks_and_restarts_are_calls_that_do_not_block(session: libci.Session) -> None:
     session.run_code("x = 1")
     task = session.run_command("echo one; sleep 60", background=True)
-    calls: list[libci.Call] = [session.start_poll_task(task.task_id), session.start_restart()]
+    calls: list[libci.Call] = [session.start_poll_task(task.task_id), session.start_clear_context()]
     for call in calls:
         while not call.process():
             select.select([call], [], [], 10)

@@ -18,6 +18,7 @@ TEXT = re.sub(r"/\*.*?\*/", "", "".join(header.read_text() for header in HEADERS
 CALLBACKS = {
     "ci_log_cb": _table.LOG_CB,
     "ci_output_cb": _table.OUTPUT_CB,
+    "ci_context_cb": _table.CONTEXT_CB,
     "ci_write_cb": _table.WRITE_CB,
     "ci_read_cb": _table.READ_CB,
 }

@@ -84,7 +84,8 @@ static void check_structured(const cii_json *structured) {
         {"exitCode", "number", true},    {"executionTime", "number", true}, {"outcome", "string", true},
         {"error", "object", false},      {"stateLost", "boolean", true},    {"truncated", "object", false},
         {"files", "array", false},       {"preload", "array", false},       {"changes", "array", false},
-        {"background", "string", false}, {"taskId", "string", false},       {"taskStatus", "string", false}};
+        {"background", "string", false}, {"taskId", "string", false},       {"taskStatus", "string", false},
+        {"diagnostics", "array", false}};
     static const member error[] = {
         {"name", "string", true}, {"message", "string", true}, {"traceback", "string", false}};
     static const member cut[] = {{"kept", "number", true}, {"total", "number", true}};
@@ -96,6 +97,11 @@ static void check_structured(const cii_json *structured) {
     const cii_json *truncated = cii_json_get(structured, "truncated");
     for (size_t i = 0; i < cii_json_count(truncated); i++)
         CHECK(cii_json_at(truncated, i), cut);
+    const cii_json *diagnostics = cii_json_get(structured, "diagnostics");
+    static const member diagnostic[] = {
+        {"code", "number", true}, {"line", "number", true}, {"column", "number", true}, {"message", "string", true}};
+    for (size_t i = 0; i < cii_json_count(diagnostics); i++)
+        CHECK(cii_json_at(diagnostics, i), diagnostic);
     check_files(cii_json_get(structured, "files"));
     check_files(cii_json_get(structured, "preload"));
     check_files(cii_json_get(structured, "changes"));
@@ -237,6 +243,52 @@ static void an_exception_without_a_traceback_shows_name_and_message(void **state
     _cleanup_json_ cii_json *root = json_of(result);
     assert_content_count(root, 1);
     assert_text_item(root, 0, "ValueError: bad");
+}
+
+static void feed_type_error(const ci_sink *sink) {
+    sink->done(sink->user, &(ci_run_outcome){
+                               .struct_size = sizeof(ci_run_outcome),
+                               .outcome = CI_OUTCOME_TYPE_ERROR,
+                               .traceback = "cell.ts(1,7): error TS2322: bad\n",
+                               .diagnostics = "[{\"code\":2322,\"line\":1,\"column\":7,\"message\":\"bad\"},"
+                                              "{\"code\":-1,\"line\":1e99,\"column\":\"x\",\"message\":\"odd\"},"
+                                              "{\"code\":1},7,[[]],{\"message\":3}]",
+                           });
+}
+
+static void diagnostics_are_told_and_what_is_none_is_left_out(void **state) {
+    (void)state;
+    _cleanup_result_ ci_result *result = collect(NULL, NULL, feed_type_error);
+    _cleanup_json_ cii_json *root = json_of(result);
+    assert_content_count(root, 1);
+    assert_int_equal(cii_json_count(cii_json_get(cii_json_get(root, "structuredContent"), "diagnostics")), 2);
+    ci_diagnostic diagnostic = CI_DIAGNOSTIC_INIT;
+    assert_int_equal(ci_result_diagnostic_count(result), 2);
+    assert_int_equal(ci_result_diagnostic(result, 0, &diagnostic), CI_OK);
+    assert_string_equal(diagnostic.message, "bad");
+    assert_int_equal(diagnostic.code, 2322);
+    assert_int_equal(diagnostic.line, 1);
+    assert_int_equal(diagnostic.column, 7);
+    assert_int_equal(ci_result_diagnostic(result, 1, &diagnostic), CI_OK);
+    assert_string_equal(diagnostic.message, "odd");
+    assert_int_equal(diagnostic.code + diagnostic.line + diagnostic.column, 0);
+    assert_int_equal(ci_result_diagnostic(result, 2, &diagnostic), CI_ERR_INVALID);
+}
+
+/* A guest may send anything. */
+static void diagnostics_that_are_none_are_not_there(void **state) {
+    (void)state;
+    static char large[(1u << 20) + 2];
+    memset(large, '[', sizeof large - 1);
+    const char *const texts[] = {"", "null", "{}", "[", "[[[[[[[[1]]]]]]]]", "\xff", "[] []", large};
+    for (size_t i = 0; i < CII_ELEMENTS(texts); i++) {
+        ci_run_outcome outcome = {.struct_size = sizeof outcome, .outcome = CI_OUTCOME_TYPE_ERROR};
+        outcome.diagnostics = texts[i];
+        _cleanup_result_ ci_result *result = result_of(&outcome, NULL);
+        _cleanup_json_ cii_json *root = json_of(result);
+        assert_int_equal(ci_result_diagnostic_count(result), 0);
+        assert_null(cii_json_get(cii_json_get(root, "structuredContent"), "diagnostics"));
+    }
 }
 
 static void every_outcome_but_ok_says_what_happened(void **state) {
@@ -479,6 +531,8 @@ int main(void) {
         cmocka_unit_test(content_comes_in_its_order_and_the_last_value_last),
         cmocka_unit_test(an_exception_keeps_the_output_and_shows_the_traceback_once),
         cmocka_unit_test(an_exception_without_a_traceback_shows_name_and_message),
+        cmocka_unit_test(diagnostics_are_told_and_what_is_none_is_left_out),
+        cmocka_unit_test(diagnostics_that_are_none_are_not_there),
         cmocka_unit_test(every_outcome_but_ok_says_what_happened),
         cmocka_unit_test(a_timeout_says_the_limit_where_it_was_and_what_was_lost),
         cmocka_unit_test(truncation_is_told_with_what_was_kept_of_how_much),

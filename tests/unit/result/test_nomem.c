@@ -12,13 +12,14 @@ static void feed(const ci_sink *sink) {
     sink->item(sink->user, "image/png", "12", 2, 0);
     sink->item(sink->user, "text/html", "12", 2, 0);
     sink->done(sink->user, &(ci_run_outcome){.struct_size = sizeof(ci_run_outcome),
-                                             .outcome = CI_OUTCOME_EXCEPTION,
+                                             .outcome = CI_OUTCOME_TYPE_ERROR,
                                              .value = "v\xff",
                                              .value_size = 2,
                                              .value_total = 9,
                                              .error_name = "E",
                                              .error_message = "m",
-                                             .traceback = "t"});
+                                             .traceback = "t",
+                                             .diagnostics = "[{\"message\":\"m\"}]"});
 }
 
 static ci_status run(ci_result **ret_result) {

@@ -1,18 +1,6 @@
 /* The object: limits, outcomes, exit codes, files, struct sizes. */
 #include "support.h"
 
-static ci_result *result_of(const ci_run_outcome *outcome, const cii_result_limits *limits) {
-    ci_result *result = NULL;
-    cii_collector *collector = NULL;
-    assert_int_equal(cii_result_new(CII_RESULT_RUN, limits, &result), CI_OK);
-    assert_int_equal(cii_collector_new(result, NULL, &collector), CI_OK);
-    const ci_sink *sink = cii_collector_sink(collector);
-    sink->done(sink->user, outcome);
-    assert_int_equal(cii_collector_take(collector, &result, NULL), CI_OK);
-    cii_collector_free(collector);
-    return result;
-}
-
 /* --- outcome ------------------------------------------------------------------------------------------------------ */
 
 static void exit_codes_are_those_of_the_shell(void **state) {

@@ -150,7 +150,7 @@ static ci_status fake_run(void *impl, const ci_run_request *request, const ci_si
     fake_session_state *session = impl;
     fake_op *op = op_new(session);
     op->sink = sink;
-    snprintf(op->text, sizeof op->text, "%s", request->kind == CI_RUN_KIND_RESTART ? "sleep 100" : request->text);
+    snprintf(op->text, sizeof op->text, "%s", request->kind == CI_RUN_KIND_CLEAR ? "sleep 100" : request->text);
     fake_log *log = session->backend->log;
     log->order[log->runs++ % 250] = request->text[0];
     fire(op, is(op, "sleep") ? atol(op->text + 6) : 0);

@@ -6,7 +6,7 @@
  *     stubborn       ends only when it is killed        undead       does not even then
  *     lost WORDS     prints, then the sandbox is gone
  *
- * A restart is done after 100 ms.
+ * Clearing a context is done after 100 ms.
  */
 #ifndef FAKE_H
 #define FAKE_H

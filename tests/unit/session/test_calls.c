@@ -246,30 +246,30 @@ static void session_interrupt_reaches_blocking_calls(void **state) {
     ci_result_free(result);
 }
 
-static void session_interrupt_leaves_a_restart_alone(void **state) {
+static void session_interrupt_leaves_a_clearing_alone(void **state) {
     (void)state;
     later l = {.what = interrupt_all};
     do_later(&l);
     ci_error *error = NULL;
-    if (ci_session_restart(session, NULL, NULL, &error) < 0)
+    if (ci_context_clear(session, NULL, NULL, &error) < 0)
         fail_msg("%s", ci_error_message(error));
     pthread_join(l.thread, NULL);
     assert_int_equal(logged.interrupts, 0);
 }
 
-static void a_restart_is_a_call_that_can_be_interrupted(void **state) {
+static void clearing_is_a_call_that_can_be_interrupted(void **state) {
     (void)state;
     ci_call *call = NULL;
     int64_t start = cii_clock_ms();
-    assert_int_equal(ci_session_restart_start(session, NULL, NULL, &call, NULL), CI_OK);
+    assert_int_equal(ci_context_clear_start(session, NULL, NULL, &call, NULL), CI_OK);
     assert_int_equal(ci_call_process(call), CI_CALL_RUNNING);
-    assert_in_range(cii_clock_ms() - start, 0, 90); /* the restart takes 100 ms */
+    assert_in_range(cii_clock_ms() - start, 0, 90); /* it takes 100 ms */
     FAILS(CI_ERR_INVALID, "not done", ci_call_take_status(call, &error));
     assert_int_equal(ci_call_wait(call, -1), CI_CALL_DONE);
     assert_int_equal(ci_call_take_status(call, NULL), CI_OK);
     ci_call_free(call);
 
-    assert_int_equal(ci_session_restart_start(session, NULL, NULL, &call, NULL), CI_OK);
+    assert_int_equal(ci_context_clear_start(session, NULL, NULL, &call, NULL), CI_OK);
     assert_int_equal(ci_call_interrupt(call), CI_OK);
     assert_int_equal(ci_call_wait(call, -1), CI_CALL_DONE);
     FAILS(CI_ERR_CANCELLED, "cancelled", ci_call_take_status(call, &error));
@@ -695,8 +695,8 @@ int main(void) {
         IN_SESSION(cancel_ends_a_wait_in_another_thread),
         IN_SESSION(interrupt_from_another_thread),
         IN_SESSION(session_interrupt_reaches_blocking_calls),
-        IN_SESSION(session_interrupt_leaves_a_restart_alone),
-        IN_SESSION(a_restart_is_a_call_that_can_be_interrupted),
+        IN_SESSION(session_interrupt_leaves_a_clearing_alone),
+        IN_SESSION(clearing_is_a_call_that_can_be_interrupted),
         IN_SESSION(shutdown_ends_blocking_calls_and_later_ones),
         IN_SESSION(threads_share_a_session),
         IN_SESSION(closing_while_calls_run_is_safe),

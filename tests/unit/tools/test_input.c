@@ -156,7 +156,7 @@ static void refusals_name_the_field_what_was_given_and_what_is_allowed(void **st
         {"execute_code", "{\"code\": [\"x\"]}", "execute_code: code: a string is wanted, got array"},
         {"execute_code", "{\"code\": \"\", \"langage\": \"python\"}",
          "execute_code: unknown field \"langage\"; did you mean \"language\"? Allowed: code, language, output_filename, "
-         "context, timeout"},
+         "context, clear_context, timeout"},
         {"execute_code", "{\"code\": \"\", \"language\": \"pyton\"}",
          "execute_code: language: \"pyton\" is not known; did you mean \"python\"? Allowed: python, javascript, "
          "typescript"},
