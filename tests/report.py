@@ -75,12 +75,13 @@ def main() -> int:
     parser.add_argument("--log", required=True)
     parser.add_argument("--expected", required=True)
     parser.add_argument("--counts", required=True)
+    parser.add_argument("--failures", required=True, help="gets what failed once more, to be shown at the very end")
     options = parser.parse_args()
     patterns = expected_skips(options.expected, options.who)
     programs: dict[str, Program] = {}
     passed = failed = skipped = ended = announced = 0
     sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-    with open(options.log, "w", encoding="utf-8") as log:
+    with open(options.log, "w", encoding="utf-8") as log, open(options.failures, "a", encoding="utf-8") as failures:
         for line in sys.stdin:
             log.write(line)
             line = line.rstrip("\r\n")
@@ -109,6 +110,9 @@ def main() -> int:
                     print(f"   skipped, and not in expected-skips.txt: {program.name}/{test}")
                 if program.failed or unexpected:
                     print("\n".join(f"   | {text}" for text in program.lines[-200:]), flush=True)
+                    which = ", ".join(sorted(program.failed) + unexpected)
+                    print(f"{program.name} ({options.who}): {which}", file=failures)
+                    print("\n".join(f"   | {text}" for text in program.lines[-60:]), file=failures)
             elif match := OVER.match(line):
                 announced = int(match.group(1))
     for program in programs.values():

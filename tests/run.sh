@@ -46,6 +46,10 @@ count_failure() {
 }
 finish() {
   [ -n "$over" ] || count_failure "$(failures)"
+  if [ -s "$home/failures" ]; then
+    say "What failed"
+    cat "$home/failures"
+  fi
   echo
   awk '{p += $1; f += $2; s += $3} END {printf "%d passed, %d failed, %d skipped\n", p, f, s}' "$counts"
   rm -rf "$home"
@@ -99,7 +103,7 @@ run() {
   chmod 777 "$home/$who/ctest"
   "as_$who" ctest --test-dir "$home/$who/ctest" -V -j "$cores" "$@" 2>&1 |
     /usr/bin/python3 "$source/tests/report.py" --who "$who" --log "$cache/$name-$who.log" \
-      --expected "$source/tests/expected-skips.txt" --counts "$counts" || count_failure "$before"
+      --expected "$source/tests/expected-skips.txt" --counts "$counts" --failures "$home/failures" || count_failure "$before"
 }
 
 without=long

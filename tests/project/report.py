@@ -27,16 +27,21 @@ CASES = {
 def main() -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        expected, counts = Path(folder, "expected"), Path(folder, "counts")
+        expected, counts, failures = Path(folder, "expected"), Path(folder, "counts"), Path(folder, "failures")
         expected.write_text("* second/known why\n")
         for name, (text, wanted) in CASES.items():
             counts.write_text("")
+            failures.write_text("")
             command = [sys.executable, "-B", REPORT, "--who", "self", "--log", f"{folder}/log"]
-            command += ["--expected", expected, "--counts", counts]
+            command += ["--expected", expected, "--counts", counts, "--failures", failures]
             status = subprocess.run(command, input=text, text=True, stdout=subprocess.DEVNULL, check=False).returncode
             counted = counts.read_text().strip()
             if counted != wanted or (status != 0) != (wanted.split()[1] != "0"):
                 print(f"{name}: counted {counted}, exit {status}; wanted {wanted}")
+                wrong += 1
+            ended_badly = "Test  #2" in text and wanted == "2 1 0"
+            if failures.read_text().startswith("second (self): ") != ended_badly:
+                print(f"{name}: told at the end: {failures.read_text()!r}")
                 wrong += 1
     return 1 if wrong else 0
 
