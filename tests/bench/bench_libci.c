@@ -14,6 +14,7 @@
 struct bench {
     ci_sandbox *sandbox;
     ci_session *session; /* kept open for round trips */
+    ci_sandbox *ready;   /* keeps TypeScript ready; made when it is first wanted */
     int peer_fd;         /* a process that echoes bytes */
 };
 
@@ -30,24 +31,26 @@ static void must(ci_status status, ci_error *error) {
     exit(1);
 }
 
-static ci_session *open_one(struct bench *bench) {
+static ci_session *open_one(ci_sandbox *sandbox) {
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
-    options.sandbox = bench->sandbox;
+    options.sandbox = sandbox;
     ci_session *session;
     ci_error *error = NULL;
     must(ci_session_open(&options, &session, &error), error);
     return session;
 }
 
-/* Runs code, or a command, that must end well and print what is expected. */
-static void run(ci_session *session, const char *code, const char *command, const char *expected) {
+/* Runs code, or a command where language is NULL, that must end well and print what is expected. */
+static void run(ci_session *session, const char *language, const char *text, const char *expected) {
+    ci_run_options options = CI_RUN_OPTIONS_INIT;
+    options.language = language;
     ci_result *result;
     ci_error *error = NULL;
-    must(code ? ci_execute_code(session, code, SIZE_MAX, NULL, &result, &error)
-              : ci_execute_command(session, command, NULL, &result, &error),
+    must(language ? ci_execute_code(session, text, SIZE_MAX, &options, &result, &error)
+                  : ci_execute_command(session, text, &options, &result, &error),
          error);
     if (ci_result_outcome(result) != CI_OUTCOME_OK || strcmp(ci_result_stdout(result, NULL), expected) != 0) {
-        fprintf(stderr, "bench: %s went wrong: %s%s\n", code ? code : command, ci_result_stdout(result, NULL),
+        fprintf(stderr, "bench: %s went wrong: %s%s\n", text, ci_result_stdout(result, NULL),
                 ci_result_traceback(result) ? ci_result_traceback(result) : "");
         exit(1);
     }
@@ -57,8 +60,8 @@ static void run(ci_session *session, const char *code, const char *command, cons
 /* Opens a session and prints with the modules that its kernel was forked with; closing is not in the time. */
 static double measure_open(struct bench *bench) {
     double start = now_us();
-    ci_session *session = open_one(bench);
-    run(session, "import numpy, pandas, matplotlib.pyplot; print(1)", NULL, "1\n");
+    ci_session *session = open_one(bench->sandbox);
+    run(session, "python", "import numpy, pandas, matplotlib.pyplot; print(1)", "1\n");
     double taken = now_us() - start;
     ci_session_close(session);
     return taken;
@@ -66,7 +69,7 @@ static double measure_open(struct bench *bench) {
 
 static double measure_code(struct bench *bench) {
     double start = now_us();
-    run(bench->session, "print(1)", NULL, "1\n");
+    run(bench->session, "python", "print(1)", "1\n");
     return now_us() - start;
 }
 
@@ -74,6 +77,44 @@ static double measure_command(struct bench *bench) {
     double start = now_us();
     run(bench->session, NULL, "true", "");
     return now_us() - start;
+}
+
+static double measure_javascript(struct bench *bench) {
+    double start = now_us();
+    run(bench->session, "javascript", "console.log(6 * 7)", "42\n");
+    return now_us() - start;
+}
+
+#define TYPED "const n: number = 6 * 7; console.log(n)"
+
+static double measure_typescript(struct bench *bench) {
+    double start = now_us();
+    run(bench->session, "typescript", TYPED, "42\n");
+    return now_us() - start;
+}
+
+/* Opening is in the time. */
+static double measure_first(ci_sandbox *sandbox) {
+    double start = now_us();
+    ci_session *session = open_one(sandbox);
+    run(session, "typescript", TYPED, "42\n");
+    double taken = now_us() - start;
+    ci_session_close(session);
+    return taken;
+}
+
+static double measure_typescript_first(struct bench *bench) {
+    return measure_first(bench->sandbox);
+}
+
+static double measure_typescript_ready(struct bench *bench) {
+    ci_error *error = NULL;
+    ci_sandbox_local_options options = CI_SANDBOX_LOCAL_OPTIONS_INIT;
+    options.kernels = "typescript";
+    if (!bench->ready)
+        must(ci_sandbox_local_new(&options, &bench->ready, &error), error);
+    must(ci_sandbox_prepare(bench->ready, 0, &error), error);
+    return measure_first(bench->ready);
 }
 
 static double measure_socket(struct bench *bench) {
@@ -92,6 +133,10 @@ static const struct {
     {"code", measure_code},
     {"command", measure_command},
     {"socket", measure_socket},
+    {"javascript", measure_javascript},
+    {"typescript", measure_typescript},
+    {"typescript-first", measure_typescript_first},
+    {"typescript-ready", measure_typescript_ready},
 };
 
 static int start_echo(void) {
@@ -116,7 +161,7 @@ int main(void) {
     ci_error *error = NULL;
     must(ci_sandbox_local_new(&options, &bench.sandbox, &error), error);
     must(ci_sandbox_prepare(bench.sandbox, 0, &error), error);
-    bench.session = open_one(&bench);
+    bench.session = open_one(bench.sandbox);
     char what[32];
     unsigned count;
     while (scanf("%31s %u", what, &count) == 2) {
@@ -128,5 +173,6 @@ int main(void) {
     }
     ci_session_close(bench.session);
     ci_sandbox_free(bench.sandbox);
+    ci_sandbox_free(bench.ready);
     return 0;
 }

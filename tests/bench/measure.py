@@ -1,4 +1,5 @@
-"""Measures libci beside plain Python, bubblewrap and ipykernel, and beside the floor; prints a table, on request JSON.
+"""Measures libci beside plain Python, bubblewrap, ipykernel, Node, tsc and deno, and beside the floor; prints a table, on
+request JSON.
 
 All take turns in several rounds of one run, so that a busy moment of the machine hits everybody. Medians are compared.
 """
@@ -6,9 +7,11 @@ All take turns in several rounds of one run, so that a busy moment of the machin
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple, Optional
 
 IMPORTS = "import numpy, pandas, matplotlib.pyplot; print(1)"
 PYTHON = "/usr/bin/python3"
@@ -23,6 +27,9 @@ BWRAP = (
     "bwrap --unshare-all --die-with-parent --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib "
     "--symlink usr/lib64 /lib64 --ro-bind /etc /etc --proc /proc --dev /dev --tmpfs /tmp --bind {fonts} {fonts} --"
 )
+
+SCRIPT = "console.log(6 * 7)"
+TYPED = "const n: number = 6 * 7; console.log(n)"
 
 #: Forks an interpreter that has imported the modules; the child prints. What no opening can be faster than.
 FORK = (
@@ -108,60 +115,88 @@ def machine() -> dict[str, object]:
     }
 
 
-#: Group, row, of which row 0 is libci's; the factor that is wanted of a row against libci's.
-ROWS = [
-    ("open a session and print, numpy, pandas and matplotlib imported", "libci", None),
-    ("", "ipykernel: start, import, print", 50.0),
-    ("", "python3 -c: import, print", None),
-    ("", "bwrap … python3 -c: import, print", None),
-    ("", "floor: fork of an interpreter that has them", None),
-    ("execute_code round trip", "libci", None),
-    ("", "ipykernel", 10.0),
-    ("", "floor: a byte over a socket and back", None),
-    ('execute_command("true")', "libci", None),
-    ("", "bwrap … true", 1.0),
-    ("", "floor: sh -c true", None),
-]
+class Row(NamedTuple):
+    """What is measured. The first row of a group is libci's; `wanted` is a row's factor against it."""
+
+    group: str
+    name: str
+    wanted: Optional[float]
+    measure: Callable[[], list[float]]
 
 
-def measure(build: Path, rounds: int, fonts: str) -> list[list[float]]:
-    os.environ.update(MPLCONFIGDIR=fonts, PYDEVD_DISABLE_FILE_VALIDATION="1")  # a font cache for all, found ready
-    bwrap = BWRAP.format(fonts=fonts).split()
-    command_us([PYTHON, "-c", IMPORTS], 1)
-    libci = Coprocess(str(build / "tests/bench_libci"))
-    fork = Coprocess(PYTHON, "-c", FORK)
+def node_rows(libci: Coprocess, guest: Path, deno: Optional[Path], work: Path) -> list[Row]:
+    """tsc knows Node's types, as our cells do; deno is told to check as well, its cache filled before."""
+    (work / "cell.ts").write_text(TYPED + "\n")
+    (work / "cell.js").write_text(TYPED.replace(": number", "") + "\n")
+    modules = guest / "node_modules"
+    node, script = ["node"], str(work / "cell.ts")
+    tsc = ["node", str(modules / "typescript/lib/tsc.js"), "--noEmit", "--strict", "--types", "node"]
+    tsc += ["--typeRoots", str(modules / "@types"), script]
+
+    def tsc_and_node() -> list[float]:
+        return [sum(command_us(command, 1)[0] for command in (tsc, [*node, str(work / "cell.js")]))]
+
+    def deno_rows(*arguments: str) -> list[Row]:
+        name = f"deno {' '.join(arguments[:-1])}"
+        return [Row("", name, None, lambda: command_us([str(deno), *arguments], 2))] if deno else []
+
+    return [
+        Row("JavaScript cell", "libci", None, lambda: libci.ask("javascript 200")),
+        Row("", "node -e", 30.0, lambda: command_us([*node, "-e", SCRIPT], 5)),
+        *deno_rows("eval", SCRIPT),
+        Row("TypeScript cell, checked", "libci", None, lambda: libci.ask("typescript 20")),
+        Row("", "tsc --noEmit, then node", 15.0, tsc_and_node),
+        *deno_rows("run", "--check", script),
+        Row("first TypeScript cell of a session, checked", "libci", None, lambda: libci.ask("typescript-first 1")),
+        Row("", "tsc --noEmit, then node", 1.0, tsc_and_node),
+        Row("the same, the kernel kept ready", "libci", None, lambda: libci.ask("typescript-ready 1")),
+        Row("", "tsc --noEmit, then node", 5.0, tsc_and_node),
+    ]
+
+
+def all_rows(build: Path, deno: Optional[Path], work: Path, libci: Coprocess, fork: Coprocess) -> list[Row]:
+    bwrap = BWRAP.format(fonts=work).split()
     kernels: list[Kernel] = []
 
-    def kernel_start() -> list[float]:
+    def end_kernel() -> None:
         if kernels:
             kernels.pop().end()
+
+    def kernel_start() -> list[float]:
+        end_kernel()
         kernels.append(Kernel())
         return [kernels[0].start_us]
 
-    turns: list[Callable[[], list[float]]] = [
-        lambda: libci.ask("open 20"),
-        kernel_start,
-        lambda: command_us([PYTHON, "-c", IMPORTS], 2),
-        lambda: command_us([*bwrap, PYTHON, "-c", IMPORTS], 2),
-        lambda: fork.ask("20"),
-        lambda: libci.ask("code 500"),
-        lambda: [kernels[0].execute("print(1)") for _ in range(100)],
-        lambda: libci.ask("socket 500"),
-        lambda: libci.ask("command 100"),
-        lambda: command_us([*bwrap, "true"], 50),
-        lambda: command_us(["sh", "-c", "true"], 50),
+    atexit.register(end_kernel)
+
+    rows = [
+        Row("open a session and print, numpy, pandas and matplotlib imported", "libci", None, lambda: libci.ask("open 20")),
+        Row("", "ipykernel: start, import, print", 50.0, kernel_start),
+        Row("", "python3 -c: import, print", None, lambda: command_us([PYTHON, "-c", IMPORTS], 2)),
+        Row("", "bwrap … python3 -c: import, print", None, lambda: command_us([*bwrap, PYTHON, "-c", IMPORTS], 2)),
+        Row("", "floor: fork of an interpreter that has them", None, lambda: fork.ask("20")),
+        Row("execute_code round trip", "libci", None, lambda: libci.ask("code 500")),
+        Row("", "ipykernel", 10.0, lambda: [kernels[0].execute("print(1)") for _ in range(100)]),
+        Row("", "floor: a byte over a socket and back", None, lambda: libci.ask("socket 500")),
+        Row('execute_command("true")', "libci", None, lambda: libci.ask("command 100")),
+        Row("", "bwrap … true", 1.0, lambda: command_us([*bwrap, "true"], 50)),
+        Row("", "floor: sh -c true", None, lambda: command_us(["sh", "-c", "true"], 50)),
     ]
-    samples: list[list[float]] = [[] for _ in turns]
-    for turn in turns:  # once for nothing: caches are filled
-        turn()
+    guest = build / "libexec/libci/guest/node"
+    if shutil.which("node") and (guest / "typescript.stamp").exists():
+        rows += node_rows(libci, guest, deno, work)
+    return rows
+
+
+def measure(rows: list[Row], rounds: int) -> list[list[float]]:
+    samples: list[list[float]] = [[] for _ in rows]
+    for row in rows:  # once for nothing: caches are filled
+        row.measure()
     for number in range(rounds):
         print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
-        for taken, turn in zip(samples, turns):
-            taken += turn()
+        for taken, row in zip(samples, rows):
+            taken += row.measure()
     print("\r" + " " * 20 + "\r", end="", file=sys.stderr)
-    kernels.pop().end()
-    fork.end()
-    libci.end()
     return samples
 
 
@@ -172,17 +207,24 @@ def readable(us: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--deno", type=Path, help="the program, when it is to be measured too")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as fonts:
-        samples = measure(options.build, options.rounds, fonts)
+    with tempfile.TemporaryDirectory() as work:
+        os.environ.update(MPLCONFIGDIR=work, DENO_DIR=work, PYDEVD_DISABLE_FILE_VALIDATION="1")  # caches found ready
+        command_us([PYTHON, "-c", IMPORTS], 1)
+        libci, fork = Coprocess(str(options.build / "tests/bench_libci")), Coprocess(PYTHON, "-c", FORK)
+        rows = all_rows(options.build, options.deno, Path(work), libci, fork)
+        samples = measure(rows, options.rounds)
+        fork.end()
+        libci.end()
     about = machine()
     report = []
     print("| what | | median | against libci | wanted |\n|---|---|---:|---:|---|")
     missed = False
     base = 1.0
-    for (group, name, wanted), taken in zip(ROWS, samples):
+    for (group, name, wanted, _), taken in zip(rows, samples):
         median = statistics.median(taken)
         base = median if name == "libci" else base
         ratio = median / base
