@@ -6,6 +6,7 @@ set -euo pipefail
 declare -A groups=(
   [build]="gcc g++ cmake ninja-build pkg-config libyajl-dev libarchive-dev libseccomp-dev libcap-dev libssl-dev"
   [python]="python3 python3-ipython python3-matplotlib python3-numpy python3-pandas"
+  [node]="nodejs npm"
   [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip
           clang-format abigail-tools doxygen zip p7zip-full bubblewrap util-linux procps git"
   [bench]="python3-ipykernel python3-jupyter-client bubblewrap"
@@ -16,6 +17,8 @@ declare -A groups=(
 missing=()
 for group in "$@"; do
   [ -n "${groups[$group]:-}" ] || { echo "deps.sh: no group '$group'; there are: ${!groups[*]}" >&2; exit 2; }
+  # Node is often there from elsewhere, with an npm of its own beside which the distribution's cannot be.
+  if [ "$group" = node ] && command -v node >/dev/null && command -v npm >/dev/null; then continue; fi
   for package in ${groups[$group]}; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing+=("$package")

@@ -17,7 +17,7 @@ cores=$(nproc)
 say() { printf '\n== %s\n' "$*"; }
 
 say "Packages"
-"$top/.ci/deps.sh" build python test ${full:+full}
+"$top/.ci/deps.sh" build python node test ${full:+full}
 
 # The ordinary user must be able to read what is built, so root does not build below its own home.
 if [ "$(id -u)" = 0 ]; then

@@ -4,7 +4,7 @@
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 build=${XDG_CACHE_HOME:-$HOME/.cache}/libci/bench-$(printf %s "$top" | sha256sum | cut -c 1-12)
-"$top/.ci/deps.sh" build python test bench >&2
+"$top/.ci/deps.sh" build python node test bench >&2
 mkdir -p "$build"
 cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >"$build/build.log" 2>&1 &&
   cmake --build "$build" >>"$build/build.log" 2>&1 ||
