@@ -159,17 +159,25 @@ static void signal_calls(ci_session *session, unsigned signal, bool runs_only) {
             cii_call_signal(call, signal);
 }
 
+/* Whoever owns the handle may close it as soon as its calls have ended, while the thread that ended them is still here:
+ * it has a hold of its own. */
+static void hold(ci_session *session) {
+    atomic_fetch_add(&session->refs, 1);
+}
+
 ci_status ci_session_shutdown(ci_session *session) {
     if (!session)
         return CI_ERR_INVALID;
     if (session->creator != getpid())
         return CI_ERR_FORKED;
+    hold(session);
     pthread_mutex_lock(&session->lock);
     bool before = atomic_exchange(&session->closed, true);
     signal_calls(session, CII_SIGNAL_CLOSE, false);
     pthread_mutex_unlock(&session->lock);
     if (!before && session->backend)
         session->ops->shutdown(session->backend);
+    cii_session_unref(session);
     return CI_OK;
 }
 
@@ -186,9 +194,11 @@ ci_status ci_session_interrupt(ci_session *session) {
         return status;
     if (!(session->capabilities & CI_CAP_INTERRUPT))
         return CI_ERR_NOTSUP;
+    hold(session);
     pthread_mutex_lock(&session->lock);
     signal_calls(session, CII_SIGNAL_INTERRUPT, true);
     pthread_mutex_unlock(&session->lock);
+    cii_session_unref(session);
     return CI_OK;
 }
 

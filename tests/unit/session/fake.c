@@ -136,7 +136,10 @@ static ci_status fake_open(void *impl, const ci_sandbox_request *request, void *
 }
 
 static void fake_shutdown(void *session) {
-    ((fake_session_state *)session)->shut = 1;
+    fake_session_state *state = session;
+    state->shut = 1;
+    while (state->backend->log->shutdown_waits)
+        usleep(1000);
 }
 
 static void fake_close(void *session) {

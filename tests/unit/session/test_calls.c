@@ -288,6 +288,22 @@ static void shutdown_ends_blocking_calls_and_later_ones(void **state) {
     assert_int_equal(ci_session_shutdown(session), CI_OK);
 }
 
+static void a_session_lives_until_the_thread_that_shuts_it_down_is_done(void **state) {
+    (void)state;
+    logged.shutdown_waits = 1;
+    later l = {.what = shut_down};
+    do_later(&l);
+    ci_result *result = NULL;
+    FAILS(CI_ERR_CLOSED, "closed", ci_execute_code(session, "undead", SIZE_MAX, NULL, &result, &error));
+    ci_session_close(session);
+    int open_meanwhile = logged.open_sessions;
+    logged.shutdown_waits = 0;
+    pthread_join(l.thread, NULL);
+    session = NULL;
+    assert_int_equal(open_meanwhile, 1);
+    assert_int_equal(logged.open_sessions, 0);
+}
+
 static void *run_many(void *user) {
     for (int i = 0; i < 200; i++) {
         ci_result *result = NULL;
@@ -698,6 +714,7 @@ int main(void) {
         IN_SESSION(session_interrupt_leaves_a_clearing_alone),
         IN_SESSION(clearing_is_a_call_that_can_be_interrupted),
         IN_SESSION(shutdown_ends_blocking_calls_and_later_ones),
+        IN_SESSION(a_session_lives_until_the_thread_that_shuts_it_down_is_done),
         IN_SESSION(threads_share_a_session),
         IN_SESSION(closing_while_calls_run_is_safe),
         IN_SESSION(one_thread_drives_fifty_calls),
