@@ -103,13 +103,14 @@ static int make_sandbox(struct program *program) {
     ci_sandbox_local_options local = CI_SANDBOX_LOCAL_OPTIONS_INIT;
     local.python = options->python;
     local.preload = options->preload ? options->preload : options->calls ? "data" : NULL;
+    local.kernels = options->kernels;
     local.log = terminal_log;
     ci_error *error = NULL;
     if (ci_sandbox_local_new(&local, &program->sandbox, &error))
         return terminal_fail(error);
-    if (!local.preload)
+    if (!local.preload && !local.kernels)
         return 0;
-    ci_call *call = NULL; /* the one session there is should have the modules, so it waits for them */
+    ci_call *call = NULL; /* the one session there is should have modules and kernels, so it waits for them */
     if (ci_sandbox_prepare_start(program->sandbox, 0, &call, &error) == CI_OK) {
         terminal_wait(&program->terminal, call, 0);
         ci_call_take_status(call, &error);

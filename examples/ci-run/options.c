@@ -40,6 +40,8 @@ static const struct row rows[] = {
     {"network", "MODE", "none (the default), internet or host", AT(network), NETWORK, 0},
     {"python", "PATH", "the interpreter (/usr/bin/python3), a virtual environment's too", AT(python), TEXT, 0},
     {"preload", "LIST", "modules imported beforehand: numpy,pandas; data; none", AT(preload), TEXT, 0},
+    {"kernels", "LIST", "languages whose kernels are started with the session: javascript, typescript", AT(kernels),
+     TEXT, 0},
     {"json", NULL, "print each result as one line of JSON, nothing else", AT(json), FLAG, 0},
     {"calls", "FILE", "answer tool calls, one {\"name\": …, \"input\": {…}} a line; - is stdin", AT(calls), TEXT, 0},
     {"check", NULL, "tell what this machine gives, what is missing and the remedy", AT(check), FLAG, 0},

@@ -31,6 +31,7 @@ struct options {
     const char *python;
     char *python_path; /* what python was made of, when it was relative */
     const char *preload;
+    const char *kernels;
     const char *calls;
     uint64_t memory_bytes;
     uint64_t disk_bytes;

@@ -466,7 +466,13 @@ static ci_status check_language(const ci_session *session, const char *language,
     static const struct {
         const char *name;
         uint64_t bit;
-    } languages[] = {{"python", CI_CAP_PYTHON}, {"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}};
+        const char *remedy; /* where the backend can run it, but not in this session */
+    } languages[] = {
+        {"python", CI_CAP_PYTHON, "install python3"},
+        {"javascript", CI_CAP_JAVASCRIPT, "install Node 18 or later (nodejs) where the session's PATH finds it"},
+        {"typescript", CI_CAP_TYPESCRIPT,
+         "install Node 18 or later (nodejs) where the session's PATH finds it, and build libci with CI_TYPESCRIPT=ON"},
+    };
     const char *names[CII_ELEMENTS(languages)];
     char can[64] = "";
     for (size_t i = 0; i < CII_ELEMENTS(languages); i++) {
@@ -477,12 +483,19 @@ static ci_status check_language(const ci_session *session, const char *language,
         if (runs)
             snprintf(can + strlen(can), sizeof can - strlen(can), "%s%s", *can ? ", " : "", languages[i].name);
     }
-    for (size_t i = 0; i < CII_ELEMENTS(languages); i++)
-        if (strcmp(language, names[i]) == 0)
-            return cii_error_set(
-                ret_error, CI_ERR_NOTSUP, "session",
-                "language \"%s\" is not available in this version with the backend \"%s\", which runs: %s", language,
-                session->ops->name, *can ? can : "none");
+    for (size_t i = 0; i < CII_ELEMENTS(languages); i++) {
+        if (strcmp(language, names[i]) != 0)
+            continue;
+        bool lacks = (session->ops->capabilities(cii_sandbox_impl(session->sandbox), NULL) & languages[i].bit) != 0;
+        cii_error_set(
+            ret_error, CI_ERR_NOTSUP, "session",
+            lacks ? "language \"%s\": the sandbox of this session (backend \"%s\") does not have it; it runs: %s"
+                  : "language \"%s\" is not available in this version with the backend \"%s\", which runs: %s",
+            language, session->ops->name, *can ? can : "none");
+        if (lacks)
+            cii_error_hint(ret_error, "%s", languages[i].remedy);
+        return CI_ERR_NOTSUP;
+    }
     ci_status status =
         cii_error_set(ret_error, CI_ERR_INVALID, "session",
                       "language: \"%s\" is not allowed: one of python, javascript, typescript", language);

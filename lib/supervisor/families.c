@@ -82,10 +82,13 @@ bool wants_full(void) {
 }
 
 void family_wake(family *f) {
+    const zygote *z = wants_full() ? &f->full : &f->bare;
+    bool failed = f->bare.state == ZYGOTE_FAILED || f->full.state == ZYGOTE_FAILED;
+    if (z->state == ZYGOTE_READY ? spare_pending(f) : !failed)
+        return;
     while (f->waiters != NULL) {
         waiter *w = f->waiters;
         f->waiters = w->next;
-        const zygote *z = wants_full() ? &f->full : &f->bare;
         if (z->state == ZYGOTE_READY)
             answer_send(w->fd, CII_SETUP_HELLO_OK, NULL, z->info);
         else
@@ -178,8 +181,8 @@ void zygote_ready(family *f, zygote *z) {
             f->bare.state = ZYGOTE_NONE;
         }
         if (z == &f->full || !wants_full()) {
-            family_wake(f);
             supervisor.spare_due_ms = cii_clock_ms(); /* at once */
+            family_wake(f);
         }
     }
 }

@@ -26,8 +26,10 @@ static void unlink_session(session *s) {
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
-    if (s->family->spare == s)
+    if (s->family->spare == s) {
         s->family->spare = NULL;
+        family_wake(s->family);
+    }
 }
 
 void session_refuse(session *s, ci_status status, const char *text) {
@@ -85,6 +87,7 @@ static bool send_fork(session *s, zygote *z) {
     cii_wire_begin(&message, CII_SETUP_FORK, &mark);
     cii_wire_put_int(&message, CII_SETUP_UID, s->uid);
     cii_wire_put_int(&message, CII_SETUP_LIMITS, supervisor.cgroups.limits);
+    cii_wire_put_int(&message, CII_SETUP_KERNELS, (int64_t)supervisor.kernels);
     cii_wire_put_int(&message, CII_SETUP_TREE, s->tree_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_ROOTFS, s->rootfs_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_OOM, groups.oom >= 0);
@@ -144,14 +147,23 @@ void session_forked(const zygote *z, int pidfd) {
 
 /* --- spares --------------------------------------------------------------------------------------------------------- */
 
-/* Has a session made that nobody has asked for yet, so that the next who asks does not wait for it. A system of its own
- * needs mounts that take longer than is gained. */
+/* A system of its own needs mounts that take longer than is gained. */
+static bool has_spares(const family *f) {
+    return !f->ending && !f->host_network && f->python.rootfs == NULL;
+}
+
+bool spare_pending(const family *f) {
+    return supervisor.kernels != 0 && has_spares(f) &&
+           (f->spare != NULL ? !f->spare->kernels_ready : supervisor.spare_due_ms != 0);
+}
+
+/* Has a session made that nobody has asked for yet, so that the next who asks does not wait for it. */
 void spare_make(family *f) {
     const zygote *z = wants_full() ? &f->full : &f->bare;
     int sockets[2];
     _cleanup_buf_ cii_buf message = {0};
     cii_wire_mark mark;
-    if (f->spare != NULL || f->ending || f->host_network || f->python.rootfs != NULL || z->state != ZYGOTE_READY ||
+    if (f->spare != NULL || !has_spares(f) || z->state != ZYGOTE_READY ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return;
     cii_wire_begin(&message, CII_SETUP_SESSION, &mark);
@@ -168,9 +180,18 @@ void spare_make(family *f) {
         return;
     }
     s->spare_fd = sockets[0];
+    s->kernels_ready = supervisor.kernels == 0;
     f->spare = s;
     cii_fd_send(s->spare_fd, message.data, message.size, NULL, 0, 0);
     sessions_dispatch(f);
+}
+
+static void take_languages(session *s, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    while (cii_wire_next(data, size, &cursor, &field) == 1)
+        if (field.key == CII_SETUP_LANGUAGES)
+            s->languages = (uint64_t)cii_wire_int(&field);
 }
 
 void spare_ready(session *s) {
@@ -179,17 +200,23 @@ void spare_ready(session *s) {
     int fds[2] = {-1, -1};
     size_t count = 0;
     ssize_t size = cii_fd_recv(s->spare_fd, message, sizeof message, fds, 2, &count, MSG_DONTWAIT);
-    if (size >= (ssize_t)CII_WIRE_HEAD_SIZE && cii_wire_parse_head(message, &head) == 0 &&
-        head.type == CII_SETUP_SESSION_READY && count == 2) {
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0)
+        head.type = 0;
+    if (head.type == CII_SETUP_SESSION_READY && count == 2 && s->root_fd < 0) {
         s->root_fd = fds[0];
         s->base_fd = fds[1];
+        take_languages(s, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
         return;
     }
     cii_close(fds[0]);
     cii_close(fds[1]);
-    cii_close(TAKE_FD(s->spare_fd)); /* it has failed: its end is noticed by its pidfd */
-    if (s->family->spare == s)
-        s->family->spare = NULL;
+    s->kernels_ready = head.type == CII_SETUP_KERNELS_READY && s->root_fd >= 0;
+    if (!s->kernels_ready) {
+        cii_close(TAKE_FD(s->spare_fd)); /* it has failed: its end is noticed by its pidfd */
+        if (s->family->spare == s)
+            s->family->spare = NULL;
+    }
+    family_wake(s->family);
 }
 
 /* Gives a spare to who asked: the library's SESSION, which waits in its socket, to the spare; the spare's descriptors to
@@ -207,6 +234,7 @@ static bool assign_spare(session *s, const request *r, int setup_fd) {
     cii_close(control);
     cii_wire_begin(&ready, CII_SETUP_SESSION_READY, &mark);
     cii_wire_put_int(&ready, CII_SETUP_LIMITS, supervisor.cgroups.limits);
+    cii_wire_put_int(&ready, CII_SETUP_LANGUAGES, (int64_t)s->languages);
     cii_wire_end(&ready, &mark);
     if (sent > 0) /* else the library finds its socket closed */
         cii_fd_send(setup_fd, ready.data, ready.size, (int[]){s->root_fd, s->base_fd}, 2, MSG_DONTWAIT);

@@ -19,6 +19,8 @@ struct session {
     /* A spare: made before anybody asked for it. */
     int spare_fd;         /* the other end of its setup socket; -1: no spare (any more) */
     int root_fd, base_fd; /* what it sent when it was ready; -1 before */
+    uint64_t languages;   /* likewise */
+    bool kernels_ready;   /* those that are kept ready */
     int attempts;
     uint64_t memory_bytes;
     uint32_t process_count;
@@ -34,7 +36,7 @@ typedef struct zygote {
     char *info; /* what it says of itself when it is ready: JSON */
 } zygote;
 
-/* Who waits for the preload list. */
+/* Who waits for the preload list and the kernels that are kept ready. */
 typedef struct waiter {
     struct waiter *next;
     int fd;
@@ -58,7 +60,7 @@ typedef struct request {
     char *python, *host_dir, *rootfs, *preload, *guest_dir, *build;
     char **env;
     size_t env_count;
-    uint64_t memory_bytes;
+    uint64_t memory_bytes, kernels;
     uint32_t process_count;
     int network;
     bool plain;
@@ -66,7 +68,8 @@ typedef struct request {
 
 struct supervisor {
     char *preload, *guest_dir;
-    char **env; /* NULL-ended */
+    char **env;       /* NULL-ended */
+    uint64_t kernels; /* CI_CAP_ bits of the languages whose kernels are kept ready */
     family *families;
     session *sessions;
     cgroup_root cgroups;
@@ -97,7 +100,7 @@ bool wants_full(void);
 family *family_find(const char *python, const char *rootfs, bool host_network, ci_error **ret_error);
 /* Starts what zygotes are missing. */
 void family_ensure(family *f);
-/* Answers those who wait for the preload list. */
+/* Answers those who wait, if there is nothing to wait for any more. */
 void family_wake(family *f);
 /* A message or the end of a zygote. */
 void zygote_ready(family *f, zygote *z);
@@ -118,6 +121,8 @@ void session_reap(session *s);
 void sessions_dispatch(family *f);
 /* Has a session made that nobody has asked for yet. */
 void spare_make(family *f);
+/* Whether one is to come that has its kernels ready. */
+bool spare_pending(const family *f);
 /* A message of a spare that is being made, or its end. */
 void spare_ready(session *s);
 /* How long until the next spares are due, in milliseconds; -1: none are. */

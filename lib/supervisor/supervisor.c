@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "os/fd.h"
 #include "supervisor/state.h"
 
@@ -51,6 +52,8 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
         r->env_count += field.key == CII_SETUP_ENV;
         if (field.key == CII_SETUP_MEMORY)
             r->memory_bytes = (uint64_t)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_KERNELS)
+            r->kernels = (uint64_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_PROCESSES)
             r->process_count = (uint32_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_NETWORK)
@@ -74,8 +77,9 @@ static void prepare(const request *r, int reply_fd) {
     if (f->full.state == ZYGOTE_FAILED)
         f->full.state = ZYGOTE_NONE;
     family_ensure(f);
-    if ((wants_full() ? f->full : f->bare).state == ZYGOTE_READY)
-        family_wake(f);
+    if (supervisor.kernels != 0 && f->spare == NULL)
+        supervisor.spare_due_ms = cii_clock_ms();
+    family_wake(f);
 }
 
 /* False when the library is gone. */
@@ -138,6 +142,7 @@ static char **make_env(char *const *extra, size_t extra_count) {
 static ci_status set_up(const request *hello, ci_error **ret_error) {
     supervisor.preload = hello->preload;
     supervisor.guest_dir = hello->guest_dir;
+    supervisor.kernels = hello->kernels;
     supervisor.env = make_env(hello->env, hello->env_count);
     if (hello->python == NULL || supervisor.env == NULL || supervisor.preload == NULL || supervisor.guest_dir == NULL)
         return cii_error_nomem(ret_error);
@@ -185,7 +190,7 @@ static size_t collect(struct pollfd *fds, void **owners) {
     for (session *s = supervisor.sessions; s != NULL; s = s->next) {
         owners[count] = s;
         fds[count++] = (struct pollfd){.fd = s->pidfd, .events = POLLIN};
-        fds[count++] = (struct pollfd){.fd = s->root_fd < 0 ? s->spare_fd : -1, .events = POLLIN};
+        fds[count++] = (struct pollfd){.fd = s->root_fd >= 0 && s->kernels_ready ? -1 : s->spare_fd, .events = POLLIN};
     }
     return count;
 }
@@ -231,8 +236,10 @@ static bool serve(void) {
         return false; /* without the template no session lives, and none can be made */
     if (spare_timeout() == 0) {
         supervisor.spare_due_ms = 0;
-        for (family *f = supervisor.families; f != NULL; f = f->next)
+        for (family *f = supervisor.families; f != NULL; f = f->next) {
             spare_make(f);
+            family_wake(f); /* if it could not be made */
+        }
     }
     families_end_idle();
     return fds[0].revents == 0 || serve_host();

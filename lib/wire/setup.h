@@ -8,6 +8,7 @@
  *     zygote -> supervisor   ZYGOTE_READY; FORKED + [pidfd] for each FORK
  *     library -> init        SESSION + [control], waiting in the setup socket before it is passed on
  *     init -> library        SESSION_READY + [root, base] or REFUSED
+ *     init -> supervisor     KERNELS_READY, by a spare whose kernels are to be kept ready, when they are or cannot be
  *
  * A SESSION without descriptor makes a spare: it is sent by the supervisor, which gets its SESSION_READY, and when a
  * plain session is wanted hands the library's SESSION on to it and its descriptors to the library.
@@ -34,6 +35,7 @@ enum {
     CII_SETUP_SESSION_READY = 73,
     CII_SETUP_CALL = 74,
     CII_SETUP_TEMPLATE = 75, /* supervisor to its template process: start a zygote */
+    CII_SETUP_KERNELS_READY = 76,
 };
 
 enum {
@@ -54,13 +56,15 @@ enum {
     CII_SETUP_MESSAGE = 78,
     CII_SETUP_HINT = 79,
     CII_SETUP_ERRNO = 80,
-    CII_SETUP_INFO = 81,   /* JSON */
-    CII_SETUP_LIMITS = 82, /* CII_LIMIT_ bits: how memory and processes are limited */
-    CII_SETUP_OOM = 83,    /* 1: the first cgroup descriptor is the memory group's event file */
-    CII_SETUP_TREE = 84,   /* 1: a detached mount for the workspace comes with it */
-    CII_SETUP_PREFIX = 85, /* repeated */
-    CII_SETUP_PLAIN = 86,  /* 1: a session as CII_PLAIN_ describes; a spare one may be taken */
-    CII_SETUP_ROOTFS = 87, /* folder with a system; to a zygote 1: a detached mount of it comes with it */
+    CII_SETUP_INFO = 81,      /* JSON */
+    CII_SETUP_LIMITS = 82,    /* CII_LIMIT_ bits: how memory and processes are limited */
+    CII_SETUP_OOM = 83,       /* 1: the first cgroup descriptor is the memory group's event file */
+    CII_SETUP_TREE = 84,      /* 1: a detached mount for the workspace comes with it */
+    CII_SETUP_PREFIX = 85,    /* repeated */
+    CII_SETUP_PLAIN = 86,     /* 1: a session as CII_PLAIN_ describes; a spare one may be taken */
+    CII_SETUP_ROOTFS = 87,    /* folder with a system; to a zygote 1: a detached mount of it comes with it */
+    CII_SETUP_KERNELS = 88,   /* CI_CAP_ bits of the languages whose kernels are kept ready */
+    CII_SETUP_LANGUAGES = 89, /* CI_CAP_ bits of what languages a session has */
 };
 
 /* What a spare session is made with. One that is asked for may have fewer processes and open files, nothing else. */

@@ -24,9 +24,10 @@ enum {
     CII_WIRE_EXEC = 1,     /* run: TEXT, LANGUAGE, CWD?, ENV*, FLAGS?, CALL */
     CII_WIRE_ITEM_ACK = 2, /* the item has been placed in the stream; empty */
     /* from a kernel */
-    CII_WIRE_READY = 16, /* up and waiting: INFO (JSON), LISTENS? */
+    CII_WIRE_READY = 16, /* up and waiting: INFO (JSON), LISTENS?, WARMING? */
     CII_WIRE_ITEM = 17,  /* rich item: MIME, DATA (in that order) */
     CII_WIRE_DONE = 18,  /* end of a run: OUTCOME and what belongs to it */
+    CII_WIRE_WARM = 19,  /* after a READY with WARMING: nothing is slow any more; empty */
     /* library to init, on a call's connection */
     CII_WIRE_START = 32,     /* KIND, LANGUAGE, CONTEXT, TEXT, CWD?, ENV*, FLAGS?, TASK? */
     CII_WIRE_INTERRUPT = 33, /* empty; also to a kernel that LISTENS */
@@ -69,6 +70,7 @@ enum {
     CII_FIELD_ITEM_DROPPED = 41,
     CII_FIELD_DIAGNOSTICS = 42, /* of TYPE_ERROR: a JSON array of {code, line, column, message} */
     CII_FIELD_LISTENS = 43,     /* of READY, 1: wants INTERRUPT on its channel instead of SIGINT */
+    CII_FIELD_WARMING = 44,     /* of READY, 1: runs code, but goes on preparing; WARM follows */
 };
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */

@@ -269,6 +269,7 @@ class Sandbox(_Handle):
         *,
         python: Optional[Path] = None,
         preload: Optional[str] = None,
+        kernels: Optional[str] = None,
         helper_dir: Optional[Path] = None,
         env: Optional[Mapping[str, str]] = None,
         log: Optional[Log] = None,
@@ -276,6 +277,7 @@ class Sandbox(_Handle):
         options = _table.SandboxLocalOptions(
             python=_bytes(python),
             preload=_bytes(preload),
+            kernels=_bytes(kernels),
             helper_dir=_bytes(helper_dir),
             env=_environment(env),
             log=_log_callback(log),
@@ -285,7 +287,7 @@ class Sandbox(_Handle):
         super().__init__(sandbox, [options.log])
 
     def prepare(self, timeout: Optional[float] = None) -> None:
-        """Waits until the preload list is ready."""
+        """Waits until the preload list is ready, and a session with the kernels that are kept ready."""
         arguments = [self._handle, _milliseconds(timeout)]
         _start(self._c.ci_sandbox_prepare_start, arguments, None, _take_status).result()
 

@@ -131,6 +131,7 @@ class SandboxLocalOptions(Sized):
         ("env", POINTER(c_char_p)),
         ("log", LOG_CB),
         ("log_user", c_void_p),
+        ("kernels", c_char_p),
     ]
 
 

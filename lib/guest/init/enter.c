@@ -316,6 +316,7 @@ static void send_ready(const session_spec *spec, int root_fd, int base_fd) {
     cii_wire_mark mark;
     cii_wire_begin(&message, CII_SETUP_SESSION_READY, &mark);
     cii_wire_put_int(&message, CII_SETUP_LIMITS, spec->limits);
+    cii_wire_put_int(&message, CII_SETUP_LANGUAGES, (int64_t)kernel_languages(spec));
     cii_wire_end(&message, &mark);
     int fds[] = {root_fd, base_fd};
     must(spec, cii_fd_send(spec->setup_fd, message.data, message.size, fds, base_fd >= 0 ? 2 : 1, 0), "report");
@@ -375,8 +376,8 @@ static void limit_resources(const session_spec *spec, pid_t pid, uint64_t inheri
         limit_process(pid, RLIMIT_NPROC, spec->process_count + 1); /* init counts too */
 }
 
-void guest_limit_kernel(const session_spec *spec, pid_t pid) {
-    limit_resources(spec, pid, spec->inherited_bytes);
+void guest_limit_kernel(const session_spec *spec, pid_t pid, bool is_fork) {
+    limit_resources(spec, pid, is_fork ? spec->inherited_bytes : 0);
 }
 
 /* --- what runs users' code ------------------------------------------------------------------------------------------ */

@@ -25,6 +25,7 @@ typedef struct session_spec {
     uint32_t open_file_count;
     int network;
     int limits;                           /* CII_LIMIT_ bits */
+    uint64_t kernels;                     /* CI_CAP_ bits of the languages whose kernels are kept ready */
     uint32_t uid;                         /* in the zygote's user namespace */
     int setup_fd;                         /* to who wants the session; closed when it has been handed over */
     int control_fd;                       /* calls come here; -1: a spare, which is told later */
@@ -43,7 +44,7 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size);
 /* A spare becomes somebody's session: takes the limits over. */
 void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size);
 /* The same for a process that runs already. */
-void guest_limit_kernel(const session_spec *spec, pid_t pid);
+void guest_limit_kernel(const session_spec *spec, pid_t pid, bool is_fork);
 void session_take_field(session_spec *spec, const cii_wire_field *field);
 /* What every process that runs a user's code does first: limits, cgroup, session of its own, no signal blocked and SIGINT
  * as by default. Between fork or vfork and exec: async-signal-safe. */
@@ -155,14 +156,17 @@ struct kernel {
     job *queue, *queue_last;
     pid_t pid;
     kernel_state state;
-    int64_t settles_ms;  /* an interrupt may still be on its way until then: no new job; 0: none is */
-    uint64_t oom_before; /* when it was started */
-    bool used;           /* this process has run code */
-    bool removed;        /* gone for those who look for it; freed by kernels_sweep() */
-    bool lost;           /* variables were lost and no result has said so yet */
-    bool ack_wanted;     /* an item waits for its acknowledgement until the connection has taken it */
-    bool listens;        /* wants interrupts on its channel: no signal reaches its code */
-    char *info;          /* JSON of its READY */
+    bool wanted;          /* to be started as soon as nothing else is */
+    bool warming;         /* runs code, but is not as fast yet as it will be */
+    int64_t settles_ms;   /* an interrupt may still be on its way until then: no new job; 0: none is */
+    uint64_t oom_before;  /* when it was started */
+    uint64_t peak_before; /* memory that init had had then */
+    bool used;            /* this process has run code */
+    bool removed;         /* gone for those who look for it; freed by kernels_sweep() */
+    bool lost;            /* variables were lost and no result has said so yet */
+    bool ack_wanted;      /* an item waits for its acknowledgement until the connection has taken it */
+    bool listens;         /* wants interrupts on its channel: no signal reaches its code */
+    char *info;           /* JSON of its READY */
 };
 
 struct guest {
@@ -207,13 +211,17 @@ bool job_field(const job *j, uint8_t key, cii_wire_field *ret_field);
 char *job_field_str(const job *j, uint8_t key);
 
 /* kernel.c */
+/* CI_CAP_ bits of what languages this session has. */
+uint64_t kernel_languages(const session_spec *spec);
+/* Starts the kernels that the session is to have beforehand; who made it as a spare is told when they are ready. */
+void kernels_keep_ready(guest *g);
 /* The kernel for a language and a context ("" or NULL: its own), made on wish when there is none. NULL, and why not. */
 kernel *kernel_get(guest *g, const char *language, const char *context, bool make, const char **ret_why);
 void kernel_submit(kernel *k, job *j);
 void kernel_replace(kernel *k, job *j); /* CLEAR, REMOVE */
 void kernels_sweep(guest *g);
 void kernel_start(kernel *k);
-void kernel_ended(kernel *k, int wait_status);
+void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes);
 void kernel_stopped(kernel *k);
 void kernel_interrupt(kernel *k, job *j);
 void kernel_kill(kernel *k, job *j);

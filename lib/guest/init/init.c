@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -523,13 +524,13 @@ static void control_ready(watch *w, uint32_t events _unused_) {
 
 /* --- children ------------------------------------------------------------------------------------------------------ */
 
-static void child_changed(guest *g, pid_t pid, int wait_status) {
+static void child_changed(guest *g, pid_t pid, int wait_status, const struct rusage *usage) {
     for (kernel *k = g->kernels; k != NULL; k = k->next)
         if (k->pid == pid) {
             if (WIFSTOPPED(wait_status))
                 kernel_stopped(k);
             else
-                kernel_ended(k, wait_status);
+                kernel_ended(k, wait_status, (uint64_t)usage->ru_maxrss << 10);
             return;
         }
     for (job *j = g->jobs; j != NULL && !WIFSTOPPED(wait_status); j = j->next)
@@ -544,8 +545,9 @@ static void signals_ready(watch *w, uint32_t events _unused_) {
     while (read(w->fd, &info, sizeof info) > 0)
         ;
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0;)
-        child_changed(OWNER(w, guest, signals), pid, status);
+    struct rusage usage;
+    for (pid_t pid; (pid = wait4(-1, &status, WNOHANG | WUNTRACED, &usage)) > 0;)
+        child_changed(OWNER(w, guest, signals), pid, status, &usage);
 }
 
 /* A spare is wanted: SESSION has come, and with it the control socket. */
@@ -555,7 +557,10 @@ static void setup_ready(watch *w, uint32_t events _unused_) {
     cii_wire_frame_head head;
     int fd = -1;
     size_t count = 0;
-    ssize_t size = cii_fd_recv(w->fd, message, sizeof message, &fd, 1, &count, MSG_DONTWAIT);
+    ssize_t size;
+    do /* reset when the supervisor closes it with our KERNELS_READY unread: what it sent is there all the same */
+        size = cii_fd_recv(w->fd, message, sizeof message, &fd, 1, &count, MSG_DONTWAIT);
+    while (size < 0 && errno == ECONNRESET);
     if (size < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 ||
@@ -566,7 +571,7 @@ static void setup_ready(watch *w, uint32_t events _unused_) {
     guest_adopt(g->spec, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
     for (const kernel *k = g->kernels; k != NULL; k = k->next)
         if (k->pid > 0)
-            guest_limit_kernel(g->spec, k->pid);
+            guest_limit_kernel(g->spec, k->pid, k->program == NULL);
     g->spec->control_fd = g->control.fd = fd;
     watch_set(g, &g->control, EPOLLIN);
 }

@@ -2,12 +2,14 @@
  * others are programs; here they get code, one job after the other, and their output goes to the job that runs, or to a
  * log between jobs. */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,10 +25,12 @@
 #define MEMORY_LOST 71 /* a kernel's exit status when it has no memory left to answer with */
 #define SETTLE_MS 200  /* code may have blocked the signal: then nothing is on its way */
 #define CHANNEL_FD 3
-#define NODE                                                                           \
-    (const char *const[]) {                                                            \
-        "node", "--no-force-async-hooks-checks", "/opt/libci/guest/node/main.js", NULL \
+#define HEAP_LIMIT "--max-old-space-size=" /* gets the session's memory, in MiB */
+#define NODE                                                                                       \
+    (const char *const[]) {                                                                        \
+        "node", "--no-force-async-hooks-checks", HEAP_LIMIT, "/opt/libci/guest/node/main.js", NULL \
     }
+#define NODE_TYPESCRIPT "/opt/libci/guest/node/node_modules/typescript/package.json"
 #define NODE_MISSING "there is no node in the session's PATH: JavaScript and TypeScript need Node 18 or later"
 #define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
 
@@ -35,11 +39,15 @@ static const struct language {
     const char *name;
     const char *kernel;
     const char *const *program;
-    const char *missing; /* what a call is told when there is no such program */
+    const char *missing;   /* what a call is told when there is no such program */
+    uint64_t capabilities; /* CI_CAP_ bits of a session that has it */
+    const char *file;      /* what it needs besides; NULL: nothing */
+    const char *ready;     /* one more argument for a kernel that is kept ready for it; NULL: none */
 } languages[] = {
-    {"python", "python", NULL, NULL},
-    {"javascript", "javascript", NODE, NODE_MISSING},
-    {"typescript", "javascript", NODE, NODE_MISSING},
+    {"python", "python", NULL, NULL, CI_CAP_PYTHON, NULL, NULL},
+    {"javascript", "javascript", NODE, NODE_MISSING, CI_CAP_JAVASCRIPT, NULL, NULL},
+    {"typescript", "javascript", NODE, NODE_MISSING, CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK, NODE_TYPESCRIPT,
+     "--typescript"},
 };
 
 /* --- output -------------------------------------------------------------------------------------------------------- */
@@ -117,6 +125,18 @@ void kernel_settle(kernel *k) {
     run_next(k);
 }
 
+/* Who made a spare is told when nothing is on its way any more. */
+static void tell_ready(guest *g) {
+    _cleanup_buf_ cii_buf message = {0};
+    if (g->spec->kernels == 0 || g->setup.fd < 0)
+        return;
+    for (const kernel *k = g->kernels; k != NULL; k = k->next)
+        if (k->wanted || k->warming || k->state == KERNEL_STARTING)
+            return;
+    cii_wire_frame(&message, CII_SETUP_KERNELS_READY, 0, NULL, 0);
+    cii_fd_send(g->setup.fd, message.data, message.size, NULL, 0, MSG_DONTWAIT);
+}
+
 static void on_ready(kernel *k, const uint8_t *data, size_t size) {
     cii_wire_field field;
     size_t cursor = 0;
@@ -125,6 +145,8 @@ static void on_ready(kernel *k, const uint8_t *data, size_t size) {
             k->info = strndup((const char *)field.data, field.size);
         else if (field.key == CII_FIELD_LISTENS)
             k->listens = cii_wire_int(&field) != 0;
+        else if (field.key == CII_FIELD_WARMING)
+            k->warming = cii_wire_int(&field) != 0;
     k->state = KERNEL_IDLE;
     job *j = k->job;
     if (j != NULL && j->kind == CI_RUN_KIND_CLEAR) { /* waits for this */
@@ -132,6 +154,7 @@ static void on_ready(kernel *k, const uint8_t *data, size_t size) {
         k->lost = false;
         job_done(j, &(done_info){.state_lost = true});
     }
+    tell_ready(k->g);
     run_next(k);
 }
 
@@ -149,6 +172,9 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
     kernel *k = user;
     if (type == CII_WIRE_READY && k->state == KERNEL_STARTING) {
         on_ready(k, data, size);
+    } else if (type == CII_WIRE_WARM && k->warming) {
+        k->warming = false;
+        tell_ready(k->g);
     } else if (type == CII_WIRE_ITEM && k->state == KERNEL_RUNNING && !k->ack_wanted && k->out.size == 0) {
         /* Only one that has read all it was sent: what waits here is outside the session's memory limit. */
         drain_streams(k);
@@ -322,6 +348,7 @@ void kernel_replace(kernel *k, job *j) {
     }
     if (idle && k->state == KERNEL_DOWN && k->queue == NULL) {
         k->removed = true;
+        k->wanted = false;
         job_done(j, &(done_info){0});
         return;
     }
@@ -364,18 +391,40 @@ static char *find_program(const session_spec *spec, const char *name) {
     return NULL;
 }
 
-/* Its arguments, with the path of the program before them; NULL-ended, never freed. */
-static char **program_of(const session_spec *spec, const struct language *language) {
-    size_t count = cii_strv_count(language->program);
+uint64_t kernel_languages(const session_spec *spec) {
+    uint64_t found = 0;
+    for (size_t i = 0; i < CII_ELEMENTS(languages); i++) {
+        const struct language *language = &languages[i];
+        _cleanup_free_ char *program = language->program != NULL ? find_program(spec, language->program[0]) : NULL;
+        if ((language->program == NULL || program != NULL) &&
+            (language->file == NULL || access(language->file, R_OK) == 0))
+            found |= language->capabilities;
+    }
+    return found;
+}
+
+static bool is_kept_ready(const session_spec *spec, const struct language *language) {
+    return (spec->kernels & language->capabilities) != 0;
+}
+
+/* Its arguments, with the path of the program before them; NULL-ended. Of a language's contexts only its own
+ * is kept ready. */
+static char **program_of(const session_spec *spec, const struct language *language, bool has_context) {
+    size_t count = cii_strv_count(language->program), languages_count = CII_ELEMENTS(languages);
     char *file = find_program(spec, language->program[0]);
-    char **program = file != NULL ? calloc(count + 2, sizeof *program) : NULL;
+    char **program = file != NULL ? calloc(count + languages_count + 2, sizeof *program) : NULL;
     if (program == NULL) {
         free(file);
         return NULL;
     }
     program[0] = file;
     for (size_t i = 0; i < count; i++)
-        program[i + 1] = (char *)(uintptr_t)language->program[i];
+        program[i + 1] = strcmp(language->program[i], HEAP_LIMIT) == 0
+                             ? cii_str_printf(HEAP_LIMIT "%" PRIu64, spec->memory_bytes >> 20)
+                             : strdup(language->program[i]);
+    for (const struct language *at = languages; at < languages + languages_count && !has_context; at++)
+        if (at->ready != NULL && strcmp(at->kernel, language->kernel) == 0 && is_kept_ready(spec, at))
+            program[++count] = strdup(at->ready);
     return program;
 }
 
@@ -396,7 +445,7 @@ kernel *kernel_get(guest *g, const char *language_name, const char *context, boo
         *ret_why = "there is no such context";
         return NULL;
     }
-    if (language->program != NULL && (program = program_of(g->spec, language)) == NULL) {
+    if (language->program != NULL && (program = program_of(g->spec, language, has_context)) == NULL) {
         *ret_why = language->missing;
         return NULL;
     }
@@ -423,12 +472,20 @@ void kernels_sweep(guest *g) {
             continue;
         }
         *at = k->next;
-        if (k->program != NULL)
-            free(k->program[0]);
-        free(k->program);
+        cii_strv_free(k->program);
         cii_buf_free(&k->background.bytes);
         free(k->name);
         free(k);
+    }
+}
+
+void kernels_keep_ready(guest *g) {
+    const char *why;
+    for (const struct language *at = languages; at < languages + CII_ELEMENTS(languages); at++) {
+        kernel *k =
+            at->program != NULL && is_kept_ready(g->spec, at) ? kernel_get(g, at->name, NULL, true, &why) : NULL;
+        if (k != NULL && k->state == KERNEL_DOWN)
+            kernel_start(k);
     }
 }
 
@@ -455,6 +512,7 @@ static pid_t spawn_program(const kernel *k, const int fds[3], int null) {
 void kernel_start(kernel *k) {
     guest *g = k->g;
     int channel[2];
+    k->wanted = true;
     if (g->fork_wanted != NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) < 0)
         return;
     cii_fd_set_nonblock(channel[0], true);
@@ -469,11 +527,14 @@ void kernel_start(kernel *k) {
         k->streams[i]->owner = k;
     }
     k->state = KERNEL_STARTING;
+    k->wanted = false;
     k->oom_before = oom_count(g->spec);
     g->fork_wanted = k;
     if (k->program == NULL)
         return;
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct rusage own;
+    k->peak_before = getrusage(RUSAGE_SELF, &own) == 0 ? (uint64_t)own.ru_maxrss << 10 : 0;
     pid_t pid = spawn_program(k, g->fork_fds, null);
     cii_close(null);
     if (pid > 0)
@@ -489,10 +550,10 @@ void kernel_forked(guest *g, pid_t pid) {
     k->pid = pid;
     g->start_count++;
     if (pid < 0)
-        kernel_ended(k, 1 << 8);
+        kernel_ended(k, 1 << 8, 0);
     for (kernel *other = g->kernels; other != NULL; other = other->next)
-        if (other->state == KERNEL_DOWN && (other->queue != NULL || other->job != NULL))
-            kernel_start(other); /* wanted one while this was being forked */
+        if (other->wanted)
+            kernel_start(other); /* came while this was being forked */
 }
 
 /* In the child: confined, with its channel as CHANNEL_FD and nothing else of init's. */
@@ -514,11 +575,24 @@ int kernel_enter(guest *g) {
     return CHANNEL_FD;
 }
 
+/* A program that finds no memory for its heap ends by one of these signals (V8 does), as it does for defects: the two are
+ * told apart by how much memory the process had. What it had before it executed its program was not its own. */
+static bool out_of_memory(const kernel *k, int wait_status, uint64_t peak_bytes) {
+    int number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    uint64_t memory_bytes = k->g->spec->memory_bytes;
+    bool fatal = number == SIGABRT || number == SIGTRAP || number == SIGILL || number == SIGSEGV;
+    return k->program != NULL && fatal && memory_bytes != 0 && peak_bytes > k->peak_before &&
+           peak_bytes >= memory_bytes / 4 * 3;
+}
+
 /* What a result says when a kernel ended under its cell. */
-static void describe_end(done_info *info, const job *j, int wait_status, char *text, size_t size) {
+static void describe_end(done_info *info, const kernel *k, const job *j, int wait_status, uint64_t peak_bytes,
+                         char *text, size_t size) {
     done_of_status(info, j, wait_status);
     info->state_lost = true;
     info->message = text;
+    if (out_of_memory(k, wait_status, peak_bytes))
+        info->outcome = CI_OUTCOME_MEMORY_LIMIT;
     if (WIFSIGNALED(wait_status)) {
         info->name = info->outcome == CI_OUTCOME_MEMORY_LIMIT ? "MemoryLimit" : "Signal";
         snprintf(text, size, "the interpreter was ended by signal %d (%s); variables are lost", WTERMSIG(wait_status),
@@ -535,8 +609,8 @@ static void describe_end(done_info *info, const job *j, int wait_status, char *t
     }
 }
 
-void kernel_ended(kernel *k, int wait_status) {
-    bool starting = k->state == KERNEL_STARTING;
+void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
+    bool starting = k->state == KERNEL_STARTING, used = k->used;
     job *j = k->job;
     drain_streams(k);
     watch_close(k->g, &k->channel);
@@ -555,18 +629,18 @@ void kernel_ended(kernel *k, int wait_status) {
     k->used = false;
     k->ack_wanted = false;
     k->listens = false;
+    k->warming = false;
     k->settles_ms = 0;
     free(k->info);
     k->info = NULL;
-    if (j == NULL && starting &&
-        !must_end(k)) /* it never came up: whoever waits for it is told, and the next call tries again */
+    if (j == NULL && starting && !must_end(k)) /* it never came up: who waits is told, and the next call tries again */
         j = dequeue(k);
     if (j != NULL) {
         char text[160];
         done_info info = {0};
         if (starting) /* it may have been killed before the job came */
             j->oom_before = CII_MIN(j->oom_before, k->oom_before);
-        describe_end(&info, j, wait_status, text, sizeof text);
+        describe_end(&info, k, j, wait_status, peak_bytes, text, sizeof text);
         if (k->queue != NULL && k->queue->kind != CI_RUN_KIND_CODE)
             info = (done_info){.outcome = CI_OUTCOME_LOST,
                                .name = "KernelLost",
@@ -585,9 +659,8 @@ void kernel_ended(kernel *k, int wait_status) {
     if (k->queue != NULL && k->queue->kind == CI_RUN_KIND_REMOVE) {
         job_done(dequeue(k), &(done_info){0});
         k->removed = k->queue == NULL;
-        if (k->removed)
-            return;
     }
-    if (!starting || k->queue != NULL || k->job != NULL)
-        kernel_start(k); /* at once, so that the next call finds it ready */
+    if (!k->removed && (used || k->queue != NULL || k->job != NULL))
+        kernel_start(k); /* at once, so that the next call finds it ready; one that did nothing might go on ending */
+    tell_ready(k->g);
 }

@@ -109,6 +109,8 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
             spec->uid = (uint32_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_LIMITS)
             spec->limits = (int)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_KERNELS)
+            spec->kernels = (uint64_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_TREE)
             tree = cii_wire_int(&field) != 0;
         else if (field.key == CII_SETUP_ROOTFS)
@@ -261,6 +263,7 @@ int ci_guest_session_enter(void) {
     if (zygote.guest == NULL)
         _exit(1);
     kernel_start(kernel_get(zygote.guest, "python", NULL, true, NULL));
+    kernels_keep_ready(zygote.guest);
     return 0;
 }
 

@@ -44,6 +44,7 @@ class Kernel {
         this._surroundings = new Surroundings();
         this._streams = new Streams();
         this._typescript = new TypeScript(path.join(folder, 'node_modules'));
+        this._isReady = false; // and said so
         this._cell = null; // what runs: {request, result, items, …}
         this._skipped = 0; // number of a request that was interrupted before it began
         new Imports();
@@ -62,7 +63,7 @@ class Kernel {
             env: {},
         }).unref();
         if (this._wantsTypeScript)
-            this._typescript.start(true);
+            this._typescript.start(() => this._turn(() => this._onWarm()));
         this._warmUp();
     }
 
@@ -80,7 +81,15 @@ class Kernel {
             node: process.versions.node,
             typescript: this._typescript.version,
         };
-        this._channel.send(wire.READY, [[wire.INFO, JSON.stringify(info)], [wire.LISTENS, 1]]);
+        const warming = this._typescript.warming ? [[wire.WARMING, 1]] : [];
+        this._channel.send(wire.READY, [[wire.INFO, JSON.stringify(info)], [wire.LISTENS, 1], ...warming]);
+        this._isReady = true;
+    }
+
+    /* What was ready before anybody was told of it needs no word. */
+    _onWarm() {
+        if (this._isReady)
+            this._channel.send(wire.WARM, []);
     }
 
     /* --- what a process of Node's does by itself, and a kernel must not ------------------------------------------- */
@@ -241,15 +250,17 @@ class Kernel {
 
     _translate(cell) {
         if (this._typescript.version === null) {
-            const message = 'the package typescript is not installed beside the kernel';
-            cell.result = { outcome: wire.EXCEPTION, name: 'NoTypeScript', message, traceback: `${message}\n` };
-            this._finish(cell);
+            this._failTranslation(cell, 'the package typescript is not installed beside the kernel');
             return;
         }
         const check = (cell.request.flags & wire.NO_TYPECHECK) === 0;
         this._typescript.translate(cell.number, cell.request.text, getcwd(), check, (answer) => this._turn(() => {
             if (cell.over)
                 return;
+            if (answer.failure !== undefined) {
+                this._failTranslation(cell, answer.failure);
+                return;
+            }
             if (answer.diagnostics !== undefined) {
                 cell.result = typeErrors(answer.diagnostics);
                 this._finish(cell);
@@ -258,6 +269,11 @@ class Kernel {
             this._cells.translated(cell.number, answer.source, answer.map);
             this._evaluate(cell);
         }));
+    }
+
+    _failTranslation(cell, message) {
+        cell.result = { outcome: wire.EXCEPTION, name: 'NoTypeScript', message, traceback: `${message}\n` };
+        this._finish(cell);
     }
 
     _evaluate(cell) {

@@ -15,6 +15,7 @@ module.exports = {
     READY: 16,
     ITEM: 17,
     DONE: 18,
+    WARM: 19,
     INTERRUPT: 33,
 
     TEXT: 1,
@@ -37,6 +38,7 @@ module.exports = {
     ITEM_DROPPED: 41,
     DIAGNOSTICS: 42,
     LISTENS: 43,
+    WARMING: 44,
 
     NO_TYPECHECK: 1 << 3, // CI_RUN_NO_TYPECHECK
 

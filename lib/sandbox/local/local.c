@@ -26,9 +26,19 @@ typedef struct local {
     int socket_fd; /* to the supervisor */
     int pidfd;
     char *python;
+    uint64_t kernels; /* CI_CAP_ bits of the languages whose kernels are kept ready */
+    _Atomic bool missing_told;
     ci_log_cb log; /* NULL: none */
     void *log_user;
 } local;
+
+#define LANGUAGES (CI_CAP_PYTHON | CI_CAP_JAVASCRIPT | CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK)
+
+/* Those whose kernels can be kept ready on wish. */
+static const struct {
+    const char *name;
+    uint64_t bit;
+} kept_languages[] = {{"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}};
 
 /* --- the supervisor --------------------------------------------------------------------------------------------------- */
 
@@ -99,6 +109,7 @@ static ci_status send_hello(local *l, const ci_sandbox_local_options *options, c
     cii_wire_put_str(&message, CII_SETUP_PYTHON, l->python);
     cii_wire_put_str(&message, CII_SETUP_PRELOAD, options->preload != NULL ? options->preload : "");
     cii_wire_put_str(&message, CII_SETUP_GUEST_DIR, guest_dir);
+    cii_wire_put_int(&message, CII_SETUP_KERNELS, (int64_t)l->kernels);
     for (const char *const *entry = options->env; entry != NULL && *entry != NULL; entry++)
         cii_wire_put_str(&message, CII_SETUP_ENV, *entry);
     cii_wire_end(&message, &mark);
@@ -157,7 +168,7 @@ typedef struct reply_op {
     ci_op op;
     int fd;
     local_session *session; /* opening: the session to be; NULL: preparing */
-    const local *local;     /* preparing */
+    local *local;
     void **ret_session;
 } reply_op;
 
@@ -183,6 +194,20 @@ static void reply_free(ci_op *op) {
     free(r);
 }
 
+/* Once: it is the same for all sessions, unless they have a system of their own. */
+static void tell_missing(local *l, uint64_t languages) {
+    if ((l->kernels & ~languages) == 0 || l->log == NULL || atomic_exchange(&l->missing_told, true))
+        return;
+    for (size_t i = 0; i < CII_ELEMENTS(kept_languages); i++) {
+        if (!(l->kernels & ~languages & kept_languages[i].bit))
+            continue;
+        _cleanup_free_ char *text =
+            cii_str_printf("kernels: %s is not kept ready: sessions do not have it", kept_languages[i].name);
+        if (text != NULL)
+            l->log(l->log_user, CI_LOG_WARNING, LOCAL_DOMAIN, text);
+    }
+}
+
 static ci_status take_session(reply_op *r, const uint8_t *data, size_t size, int *fds, size_t fd_count,
                               ci_error **ret_error) {
     local_session *s = r->session;
@@ -191,6 +216,9 @@ static ci_status take_session(reply_op *r, const uint8_t *data, size_t size, int
     while (cii_wire_next(data, size, &cursor, &field) == 1)
         if (field.key == CII_SETUP_LIMITS)
             s->limits = (int)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_LANGUAGES)
+            s->languages = (uint64_t)cii_wire_int(&field) & LANGUAGES;
+    tell_missing(r->local, s->languages);
     if (fd_count == 0)
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, LOCAL_DOMAIN, "the session's init sent no root");
     s->root_fd = TAKE_FD(fds[0]);
@@ -253,10 +281,10 @@ static int32_t reply_process(ci_op *op, ci_error **ret_error) {
 static const ci_op_ops reply_ops = {
     .struct_size = sizeof(ci_op_ops), .fd = reply_fd, .process = reply_process, .free = reply_free};
 
-static reply_op *reply_new(int fd) {
+static reply_op *reply_new(local *l, int fd) {
     reply_op *r = calloc(1, sizeof *r);
     if (r != NULL)
-        *r = (reply_op){.op.ops = &reply_ops, .fd = fd};
+        *r = (reply_op){.op.ops = &reply_ops, .fd = fd, .local = l};
     return r;
 }
 
@@ -288,11 +316,10 @@ static ci_status local_prepare(void *impl, ci_op **ret_op, ci_error **ret_error)
     ci_status status = ask(l, &message, theirs, ret_error);
     if (status != CI_OK)
         return status;
-    reply_op *r = reply_new(ours);
+    reply_op *r = reply_new(l, ours);
     if (r == NULL)
         return cii_error_nomem(ret_error);
     ours = -1;
-    r->local = l;
     *ret_op = &r->op;
     return CI_OK;
 }
@@ -353,7 +380,7 @@ static ci_status local_open(void *impl, const ci_sandbox_request *request, void 
     _cleanup_close_ int ours = setup[0];
     _cleanup_close_ int theirs = setup[1];
     local_session *s = calloc(1, sizeof *s);
-    reply_op *r = s != NULL ? reply_new(-1) : NULL;
+    reply_op *r = s != NULL ? reply_new(l, -1) : NULL;
     if (r == NULL) {
         free(s);
         return cii_error_nomem(ret_error);
@@ -417,14 +444,16 @@ static ci_status local_host_dirs(void *session, ci_host_dirs *ret_dirs, ci_error
     return CI_OK;
 }
 
-/* A root that is a folder of the host has no second half to make files ready in. */
+/* A root that is a folder of the host has no second half to make files ready in. Which languages there are is known when
+ * a session's system has been looked at. */
 static uint64_t local_capabilities(void *impl _unused_, void *session) {
     const local_session *s = session;
     uint64_t host_paths = s == NULL || s->base_fd >= 0 ? CI_CAP_HOST_PATHS : 0;
-    return host_paths | CI_CAP_INTERRUPT | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_PYTHON | CI_CAP_JAVASCRIPT |
-           CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK | CI_CAP_RICH | CI_CAP_CALL_ENV | CI_CAP_CALL_CWD | CI_CAP_STREAMING |
-           CI_CAP_SEPARATE_STREAMS | CI_CAP_BACKGROUND | CI_CAP_NETWORK_NONE | CI_CAP_NETWORK_HOST |
-           CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES | CI_CAP_LIMIT_DISK | CI_CAP_HASH | CI_CAP_WALK;
+    uint64_t languages = s == NULL ? LANGUAGES : s->languages;
+    return host_paths | languages | CI_CAP_INTERRUPT | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_RICH |
+           CI_CAP_CALL_ENV | CI_CAP_CALL_CWD | CI_CAP_STREAMING | CI_CAP_SEPARATE_STREAMS | CI_CAP_BACKGROUND |
+           CI_CAP_NETWORK_NONE | CI_CAP_NETWORK_HOST | CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES |
+           CI_CAP_LIMIT_DISK | CI_CAP_HASH | CI_CAP_WALK;
 }
 
 static const ci_sandbox_ops local_ops = {
@@ -450,6 +479,25 @@ static const ci_sandbox_ops local_ops = {
     .activity = local_activity,
 };
 
+static ci_status parse_kernels(const char *text, uint64_t *ret_kernels, ci_error **ret_error) {
+    for (const char *at = text != NULL ? text : ""; *at != 0; at += *at == ',') {
+        at += strspn(at, " ");
+        size_t size = strcspn(at, ","), length = size, i = 0;
+        while (length > 0 && at[length - 1] == ' ')
+            length--;
+        while (i < CII_ELEMENTS(kept_languages) &&
+               (strlen(kept_languages[i].name) != length || memcmp(at, kept_languages[i].name, length) != 0))
+            i++;
+        if (i < CII_ELEMENTS(kept_languages))
+            *ret_kernels |= kept_languages[i].bit;
+        else if (length > 0)
+            return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN,
+                                 "kernels: \"%.*s\" is not allowed: javascript, typescript, by comma", (int)length, at);
+        at += size;
+    }
+    return CI_OK;
+}
+
 ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandbox **ret_sandbox,
                                ci_error **ret_error) {
     ci_sandbox_local_options own;
@@ -464,7 +512,9 @@ ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandb
     l->socket_fd = l->pidfd = -1;
     l->log = own.log;
     l->log_user = own.log_user;
-    status = start_supervisor(l, &own, ret_error);
+    status = parse_kernels(own.kernels, &l->kernels, ret_error);
+    if (status == CI_OK)
+        status = start_supervisor(l, &own, ret_error);
     if (status == CI_OK)
         status = ci_sandbox_new(&local_ops, l, ret_sandbox, ret_error);
     if (status != CI_OK) {

@@ -21,7 +21,8 @@ typedef struct local_session {
     uint64_t writable_mounts[3]; /* mount ids of workspace, home and /tmp */
     uint32_t uid, gid;           /* of the session's user, as the host sees them */
     int32_t network;
-    int limits; /* CII_LIMIT_ bits */
+    int limits;         /* CII_LIMIT_ bits */
+    uint64_t languages; /* CI_CAP_ bits */
     ci_sandbox_request request;
     _Atomic bool closed;
 } local_session;

@@ -59,6 +59,18 @@ def test_a_kernel_that_dies_is_replaced(session: libci.Session) -> None:
     assert js(session, "1").value == "1"
 
 
+def test_memory_that_runs_out_is_told_as_that(open_session: Callable[..., libci.Session]) -> None:
+    session = open_session(memory_bytes=192 << 20, timeout=60)
+    result = js(session, "console.log('before'); const all = []; for (;;) all.push(new Array(1000).fill({}))")
+    assert result.outcome == libci.Outcome.MEMORY_LIMIT and result.state_lost
+    assert (result.stdout, result.error_message) == ("before\n", "memory limit of 192 MiB reached")
+    assert js(session, "1").value == "1"
+
+
+def test_an_abort_that_is_not_for_memory_is_a_signal(session: libci.Session) -> None:
+    assert js(session, "process.abort()").outcome == libci.Outcome.SIGNAL
+
+
 def test_a_session_is_confined(session: libci.Session) -> None:
     assert js(session, "process.cwd()").value == "'/workspace'"
     status = js(session, "require('fs').readFileSync('/proc/self/status', 'utf8')").value
