@@ -28,7 +28,8 @@
 #define HEAP_LIMIT "--max-old-space-size=" /* gets the session's memory, in MiB */
 #define NODE                                                                                       \
     (const char *const[]) {                                                                        \
-        "node", "--no-force-async-hooks-checks", HEAP_LIMIT, "/opt/libci/guest/node/main.js", NULL \
+        "node", "--no-force-async-hooks-checks", "--experimental-import-meta-resolve", HEAP_LIMIT, \
+            "/opt/libci/guest/node/main.js", NULL                                                  \
     }
 #define NODE_TYPESCRIPT "/opt/libci/guest/node/node_modules/typescript/package.json"
 #define NODE_MISSING "there is no node in the session's PATH: JavaScript and TypeScript need Node 18 or later"

@@ -59,7 +59,7 @@ class Imports {
         const require = createRequire(filename);
         const options = { filename, importModuleDynamically: LOADER };
         const load = LOADER === undefined
-            ? async (specifier) => importHere(this._resolve(specifier, require, filename))
+            ? (specifier) => importFrom(pathToFileURL(filename).href, specifier)
             : new vm.Script('(name, options) => import(name, options)', options).runInThisContext();
         this._folder = folder;
         this._found = { require, load, filename };

@@ -1,7 +1,8 @@
-/* The Node kernel: `node --no-force-async-hooks-checks main.js`, with its channel as descriptor 3.
+/* The Node kernel: `node --no-force-async-hooks-checks --experimental-import-meta-resolve main.js`, with its channel as
+ * descriptor 3.
  *
- * (The flag: when code is terminated inside a timer, say, Node would find its stack of asynchronous ids unbalanced and
- * abort.) The kernel's own modules are loaded into a context beside the one in which cells run: they have built-in
+ * (The flags: when code is terminated inside a timer, say, Node would find its stack of asynchronous ids unbalanced and
+ * abort; see below.) The kernel's own modules are loaded into a context beside the one in which cells run: they have built-in
  * objects of their own, which no cell can replace. */
 'use strict';
 
@@ -17,7 +18,10 @@ const shared = [
 ];
 const values = shared.map((name) => globalThis[name]);
 
-const importHere = (specifier) => import(specifier); // what is compiled below has no loader
+/* What is compiled below has no loader. The promise is of the context in which cells run. Node tells where a module is, as
+ * seen from another file, only by the `import.meta` of a module, and with a flag. */
+const RESOLVER = 'data:text/javascript,export const resolve = (name, from) => import.meta.resolve(name, from)';
+const importFrom = async (from, specifier) => import(await (await import(RESOLVER)).resolve(specifier, from));
 
 function load(name) {
     if (!name.startsWith('./'))
@@ -29,9 +33,9 @@ function load(name) {
         modules.set(name, module);
         vm.compileFunction(
             fs.readFileSync(filename, 'utf8'),
-            ['require', 'module', 'folder', 'users', 'importHere', ...shared],
+            ['require', 'module', 'folder', 'users', 'importFrom', ...shared],
             { filename, parsingContext: context }
-        )(load, module, __dirname, globalThis, importHere, ...values);
+        )(load, module, __dirname, globalThis, importFrom, ...values);
     }
     return module.exports;
 }

@@ -14,6 +14,7 @@ from host import EXCEPTION, EXIT, OK, Lost, frames  # noqa: E402, F401
 KERNEL = os.environ.get(
     "CI_TEST_NODE_KERNEL", os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "node"))
 )
+FLAGS_OF_NODE = ["--no-force-async-hooks-checks", "--experimental-import-meta-resolve"]
 INTERRUPT, LANGUAGE, FLAGS, DIAGNOSTICS = 33, 2, 6, 42
 TYPE_ERROR = 8
 NO_TYPECHECK = 1 << 3
@@ -47,7 +48,7 @@ def start_kernel(cwd, *arguments, node="node", **environment):
 
     def start(channel, out, err):
         process = subprocess.Popen(
-            [node, "--no-force-async-hooks-checks", os.path.join(KERNEL, "main.js"), *arguments],
+            [node, *FLAGS_OF_NODE, os.path.join(KERNEL, "main.js"), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
