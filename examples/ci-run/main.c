@@ -78,7 +78,8 @@ static int read_sources(struct program *program) {
 /* By -l, or else by the file's suffix. */
 static const char *language_of(const struct options *options, const struct unit *unit) {
     static const char *const by_suffix[][2] = {{".js", "javascript"}, {".mjs", "javascript"}, {".cjs", "javascript"},
-                                               {".ts", "typescript"}, {".mts", "typescript"}, {".cts", "typescript"}};
+                                               {".ts", "typescript"}, {".mts", "typescript"}, {".cts", "typescript"},
+                                               {".sh", "bash"},       {".bash", "bash"}};
     const char *suffix = unit->kind == UNIT_FILE ? strrchr(unit->argument, '.') : NULL;
     if (options->language)
         return options->language;

@@ -26,7 +26,7 @@ struct row {
 static const struct row rows[] = {
     {"execute", "CODE", "run CODE and print the value of its last expression", UNIT_CODE, UNIT, 'e'},
     {"command", "COMMAND", "run a shell command", UNIT_COMMAND, UNIT, 'c'},
-    {"language", "NAME", "python (the default), javascript or typescript", AT(language), TEXT, 'l'},
+    {"language", "NAME", "python (the default), javascript, typescript or bash", AT(language), TEXT, 'l'},
     {"upload", "PATH", "put a file or folder into the workspace's uploads; archives are unpacked", AT(uploads), LIST,
      0},
     {"output", "NAME", "save this file to the workspace afterwards", AT(outputs), LIST, 0},

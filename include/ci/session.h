@@ -122,8 +122,8 @@ enum {
 /** Options of a run. Zero is the default of every field. Strings are copied. */
 typedef struct ci_run_options {
     size_t struct_size;   /**< sizeof(ci_run_options). */
-    const char *language; /**< Code only: "python", "javascript", "typescript"; NULL: "python". The last two need Node
-                                      where the session runs. */
+    const char *language; /**< Code only: "python", "javascript", "typescript", "bash"; NULL: "python". The second and
+                                      third need Node where the session runs, the last Bash. */
     const char *context;  /**< Code only: the kernel to run in, same characters as an id; NULL: the language's
                                       own. */
     const char *output_filename; /**< A file the run makes, saved to the workspace afterwards; NULL or "": none. */

@@ -23,6 +23,8 @@ endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/python DESTINATION ${helper_dir}/guest FILES_MATCHING PATTERN *.py)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/node DESTINATION ${helper_dir}/guest
         FILES_MATCHING PATTERN *.js PATTERN *.d.ts)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/bash DESTINATION ${helper_dir}/guest
+        FILES_MATCHING PATTERN *.py PATTERN *.bash)
 install(DIRECTORY ${CI_LIBEXEC}/guest/node/node_modules DESTINATION ${helper_dir}/guest/node OPTIONAL)
 install(FILES ${CI_LIBEXEC}/guest/node/typescript.cache DESTINATION ${helper_dir}/guest/node OPTIONAL)
 

@@ -30,6 +30,7 @@ static const struct {
     {"hash", CI_CAP_HASH},
     {"walk", CI_CAP_WALK},
     {"blocking", CI_CAP_BLOCKING},
+    {"bash", CI_CAP_BASH},
 };
 
 static const struct {

@@ -472,6 +472,7 @@ static ci_status check_language(const ci_session *session, const char *language,
         {"javascript", CI_CAP_JAVASCRIPT, "install Node 18 or later (nodejs) where the session's PATH finds it"},
         {"typescript", CI_CAP_TYPESCRIPT,
          "install Node 18 or later (nodejs) where the session's PATH finds it, and build libci with CI_TYPESCRIPT=ON"},
+        {"bash", CI_CAP_BASH, "install bash where the session's PATH finds it"},
     };
     const char *names[CII_ELEMENTS(languages)];
     char can[64] = "";
@@ -498,7 +499,7 @@ static ci_status check_language(const ci_session *session, const char *language,
     }
     ci_status status =
         cii_error_set(ret_error, CI_ERR_INVALID, "session",
-                      "language: \"%s\" is not allowed: one of python, javascript, typescript", language);
+                      "language: \"%s\" is not allowed: one of python, javascript, typescript, bash", language);
     const char *meant = cii_nearest(language, names, CII_ELEMENTS(names));
     if (meant)
         cii_error_hint(ret_error, "\"%s\" may be meant", meant);

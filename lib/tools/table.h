@@ -12,7 +12,7 @@
 #define CII_TOOLS_TABLE_H
 
 #define NO_CHOICES(C, S)
-#define LANGUAGES(C, S) C("python") S C("javascript") S C("typescript")
+#define LANGUAGES(C, S) C("python") S C("javascript") S C("typescript") S C("bash")
 #define OPERATIONS(C, S) C("read") S C("write") S C("list") S C("remove")
 
 // clang-format off

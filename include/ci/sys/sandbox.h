@@ -51,6 +51,7 @@ CI_BEGIN_DECLS
 #define CI_CAP_HASH (UINT64_C(1) << 21)             /**< walk() computes SHA-256. */
 #define CI_CAP_WALK (UINT64_C(1) << 22)             /**< walk() is there. */
 #define CI_CAP_BLOCKING (UINT64_C(1) << 23)         /**< Operations may block within start or process(). */
+#define CI_CAP_BASH (UINT64_C(1) << 24)             /**< Runs Bash. */
 
 /** What a session is to be. All fields are set, defaults filled in; strings live until open is done. */
 typedef struct ci_sandbox_request {

@@ -33,6 +33,11 @@
     }
 #define NODE_TYPESCRIPT "/opt/libci/guest/node/node_modules/typescript/package.json"
 #define NODE_MISSING "there is no node in the session's PATH: JavaScript and TypeScript need Node 18 or later"
+#define BASH                                                                 \
+    (const char *const[]) {                                                  \
+        "python3", "-I", "-S", "-B", "/opt/libci/guest/bash/kernel.py", NULL \
+    }
+#define BASH_MISSING "there is no python3 in the session's PATH: the Bash kernel needs it"
 #define OWNER(w, type, member) ((type *)(void *)((char *)(w)-offsetof(type, member)))
 
 /* Languages of one kernel share its variables. */
@@ -42,13 +47,14 @@ static const struct language {
     const char *const *program;
     const char *missing;   /* what a call is told when there is no such program */
     uint64_t capabilities; /* CI_CAP_ bits of a session that has it */
-    const char *file;      /* what it needs besides; NULL: nothing */
+    const char *needs;     /* besides: a file's path, or a program in PATH; NULL: nothing */
     const char *ready;     /* one more argument for a kernel that is kept ready for it; NULL: none */
 } languages[] = {
     {"python", "python", NULL, NULL, CI_CAP_PYTHON, NULL, NULL},
     {"javascript", "javascript", NODE, NODE_MISSING, CI_CAP_JAVASCRIPT, NULL, NULL},
     {"typescript", "javascript", NODE, NODE_MISSING, CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK, NODE_TYPESCRIPT,
      "--typescript"},
+    {"bash", "bash", BASH, BASH_MISSING, CI_CAP_BASH, "bash", NULL},
 };
 
 /* --- output -------------------------------------------------------------------------------------------------------- */
@@ -392,13 +398,19 @@ static char *find_program(const session_spec *spec, const char *name) {
     return NULL;
 }
 
+static bool has(const session_spec *spec, const char *what) {
+    if (what == NULL || *what == '/')
+        return what == NULL || access(what, R_OK) == 0;
+    _cleanup_free_ char *program = find_program(spec, what);
+    return program != NULL;
+}
+
 uint64_t kernel_languages(const session_spec *spec) {
     uint64_t found = 0;
     for (size_t i = 0; i < CII_ELEMENTS(languages); i++) {
         const struct language *language = &languages[i];
         _cleanup_free_ char *program = language->program != NULL ? find_program(spec, language->program[0]) : NULL;
-        if ((language->program == NULL || program != NULL) &&
-            (language->file == NULL || access(language->file, R_OK) == 0))
+        if ((language->program == NULL || program != NULL) && has(spec, language->needs))
             found |= language->capabilities;
     }
     return found;

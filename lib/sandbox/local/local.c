@@ -32,13 +32,13 @@ typedef struct local {
     void *log_user;
 } local;
 
-#define LANGUAGES (CI_CAP_PYTHON | CI_CAP_JAVASCRIPT | CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK)
+#define LANGUAGES (CI_CAP_PYTHON | CI_CAP_JAVASCRIPT | CI_CAP_TYPESCRIPT | CI_CAP_TYPECHECK | CI_CAP_BASH)
 
 /* Those whose kernels can be kept ready on wish. */
 static const struct {
     const char *name;
     uint64_t bit;
-} kept_languages[] = {{"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}};
+} kept_languages[] = {{"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}, {"bash", CI_CAP_BASH}};
 
 /* --- the supervisor --------------------------------------------------------------------------------------------------- */
 

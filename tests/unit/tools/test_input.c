@@ -159,9 +159,9 @@ static void refusals_name_the_field_what_was_given_and_what_is_allowed(void **st
          "context, clear_context, timeout"},
         {"execute_code", "{\"code\": \"\", \"language\": \"pyton\"}",
          "execute_code: language: \"pyton\" is not known; did you mean \"python\"? Allowed: python, javascript, "
-         "typescript"},
+         "typescript, bash"},
         {"execute_code", "{\"code\": \"\", \"language\": \"ruby\"}",
-         "execute_code: language: \"ruby\" is not known; allowed: python, javascript, typescript"},
+         "execute_code: language: \"ruby\" is not known; allowed: python, javascript, typescript, bash"},
         {"execute_code", "{\"code\": \"\", \"language\": {}}",
          "execute_code: language: a string is wanted, got object"},
         {"execute_code", "{\"code\": \"\", \"timeout\": 0}",
@@ -210,7 +210,7 @@ static void long_values_are_shortened_between_characters(void **state) {
     (void)state;
     assert_refused("execute_code", "{\"code\": \"\", \"language\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa€aaa\"}",
                    "execute_code: language: \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…\" is not known; allowed: python, "
-                   "javascript, typescript");
+                   "javascript, typescript, bash");
 }
 
 static void input_that_is_no_json_is_refused_with_line_and_column(void **state) {

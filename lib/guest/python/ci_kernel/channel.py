@@ -68,6 +68,9 @@ class Channel:
         self.shortages = 0  # of memory, since the last message was sent
         self._chunk = 1 << 18
 
+    def fileno(self):
+        return self._fd
+
     def close(self):
         close(self._fd)
 

@@ -1,0 +1,323 @@
+# The kernel's part inside the shell; all but `trap` and `display` is called __ci_…. kernel.py starts bash with a few
+# variables, this file, and a loop that runs one cell after the other at the top level:
+#
+#   __ci_proc      /proc/PID/fd of kernel.py, whose pipes and files are opened by name for each use: what a cell starts
+#                  inherits none of them
+#   __ci_fds       their numbers: report, wake, answer, request, errors, state
+#   __ci_pid       of this shell, which is not that of a subshell
+#   __ci_parse     a function that parses a text and runs nothing: `set -n` ends with it, by `local -`
+#
+# Reports are single strings, NUL-ended: R (a shell is up), E STATUS (the cell's end), S (a syntax error; the message is
+# in the file of errors), D PID FILE (display it).
+
+__ci_report() {
+    builtin printf '%s\0' "$1" >|"$__ci_proc/${__ci_fds[0]}"
+}
+
+# Without kernel.py there is nothing to live for.
+__ci_orphan() {
+    builtin trap - EXIT
+    builtin exit 0
+}
+
+# The cell has ended with status $1: says so and waits for the next, which it leaves in __ci_text. Returns the status.
+__ci_turn() {
+    __ci_status=$1 __ci_busy=0
+    __ci_calm
+    __ci_take_back
+    __ci_report "E $1" || __ci_orphan
+    __ci_wait
+    return "$__ci_status"
+}
+
+# The first turn of a shell: what was left of the one before it, if anything, has been read from the file of state.
+__ci_begin() {
+    builtin trap -- "$__ci_on_exit" EXIT
+    [[ -z $__ci_trap_ERR ]] || __ci_trap_failures
+    [[ -z $__ci_trap_RETURN ]] || builtin trap -- "$__ci_trap_RETURN" RETURN
+    __ci_take_back
+    __ci_report "R $__ci_busy $__ci_status $BASH_VERSION" || __ci_orphan
+    __ci_busy=0
+    builtin mapfile -t -n 1 __ci_cell <"$__ci_proc/${__ci_fds[2]}" || __ci_orphan
+    __ci_status=${__ci_cell[0]}
+    __ci_wait
+    return "$__ci_status"
+}
+
+__ci_wait() {
+    while :; do
+        builtin mapfile -n 1 __ci_cell <"$__ci_proc/${__ci_fds[1]}" || __ci_orphan
+        ((${#__ci_cell[@]})) || __ci_orphan
+        builtin mapfile -d '' __ci_cell <"$__ci_proc/${__ci_fds[3]}" || __ci_orphan
+        __ci_text=${__ci_cell[0]} __ci_streams=${__ci_cell[3]}
+        if __ci_check "${__ci_cell[1]}"; then
+            builtin break
+        fi
+        __ci_status=2
+        __ci_report S || __ci_orphan
+    done
+    builtin eval "${__ci_cell[2]}"
+    __ci_cell=()
+    __ci_busy=1
+    if [[ -n $__ci_streams$__ci_xtrace$__ci_trap_DEBUG ]]; then
+        __ci_text="__ci_resume; $__ci_text"
+    fi
+}
+
+# --- is it a program? ------------------------------------------------------------------------------------------------
+
+# By __ci_parse, which is among the variables, on line 1. $1 says whether to fork, because an error within a substitution
+# ends a shell, and whether the text is going to want extended patterns.
+__ci_check() {
+    if [[ $1 == *extglob* ]] && ! builtin shopt -q extglob; then
+        builtin shopt -s extglob
+        __ci_check "${1/extglob}"
+        set -- $?
+        builtin shopt -u extglob
+        return "$1"
+    fi
+    if [[ $1 == *fork* || -o posix ]]; then
+        (__ci_parse 2>|"$__ci_proc/${__ci_fds[4]}")
+    else
+        __ci_parse 2>|"$__ci_proc/${__ci_fds[4]}"
+    fi
+}
+
+# --- what would act in the kernel's own code -------------------------------------------------------------------------
+
+__ci_calm() {
+    if [[ $- == *x* ]]; then
+        builtin set +x
+        __ci_xtrace=1
+    fi
+    if [[ -n $__ci_trap_DEBUG ]]; then
+        builtin trap : DEBUG
+    fi
+}
+
+# Called by the cell's own text, where its redirections stay.
+__ci_resume() {
+    if [[ -n $__ci_streams ]]; then
+        exec 0</dev/null 1>|"$__ci_proc/1" 2>|"$__ci_proc/2"
+    fi
+    {
+        if [[ -n $__ci_trap_DEBUG ]]; then
+            builtin trap -- "$__ci_trap_DEBUG" DEBUG
+        fi
+        if [[ -n $__ci_xtrace ]]; then
+            __ci_xtrace=
+            builtin set -x
+        fi
+        [[ $- != *e* ]] || builtin return 0
+        builtin return "$__ci_status"
+    } >/dev/null 2>&1
+}
+
+# --- for one call only: environment and folder -----------------------------------------------------------------------
+
+__ci_lend() {
+    if [[ -v $1 || -n ${!1@a} ]]; then
+        __ci_old=$1
+        [[ ${!1@a} != *[aA]* ]] || __ci_old="$1[@]"
+        __ci_old=${!__ci_old@A}
+        [[ $__ci_old != "declare -"* ]] || __ci_old="builtin declare -g${__ci_old#declare -}"
+        __ci_undo="builtin unset -v $1; $__ci_old"$'\n'"$__ci_undo"
+    else
+        __ci_undo="builtin unset -v $1"$'\n'"$__ci_undo"
+    fi
+    builtin export "$1=$2"
+}
+
+__ci_go() {
+    __ci_undo+="builtin cd -- ${PWD@Q} || builtin cd -- ${2@Q}"$'\n'"OLDPWD=${OLDPWD@Q}"$'\n'
+    builtin cd -- "$1"
+}
+
+__ci_take_back() {
+    if [[ -n $__ci_undo ]]; then
+        builtin eval "$__ci_undo"
+        __ci_undo=
+    fi
+}
+
+# --- a shell that ends, and the one that takes its place -------------------------------------------------------------
+
+# What EXIT always does in this shell: `trap` keeps the user's own apart. The group is silent.
+__ci_on_exit='{ __ci_leave "$?" "$@" && :; } >/dev/null 2>&1; __ci_replace'
+
+__ci_leave() {
+    __ci_status=$1
+    shift
+    __ci_at_exit= __ci_text=
+    if ((__ci_busy)); then
+        __ci_at_exit=$__ci_trap_EXIT __ci_trap_EXIT=
+    fi
+    builtin trap -p >|"$__ci_proc/${__ci_fds[5]}" # first: what is trapped now is to be in the file
+    builtin trap : INT
+    __ci_calm
+    {
+        builtin printf 'builtin cd -- %q\n' "$PWD"
+        if [[ ${FUNCNAME[*]} == __ci_leave ]]; then
+            builtin declare -p
+            builtin printf 'builtin set --'
+            (($# == 0)) || builtin printf ' %q' "$@"
+            builtin printf '\n'
+        else
+            __ci_globals
+        fi
+        builtin alias -p
+        builtin umask -p
+        builtin shopt -p
+        # What functions contain was expanded when they were defined.
+        builtin printf 'builtin shopt -u expand_aliases\nbuiltin shopt -s extglob\n'
+        builtin set +o
+        builtin declare -f
+        builtin declare -F
+        builtin printf 'builtin '
+        builtin shopt -p expand_aliases
+        builtin printf 'builtin '
+        builtin shopt -p extglob
+        builtin printf '__ci_whole=1\n'
+    } >>"$__ci_proc/${__ci_fds[5]}"
+}
+
+# The shell ends within functions, whose variables hide others. What all see, then what is seen without the innermost,
+# and so on: the later counts. A `readonly` of a function must not become one of all.
+__ci_globals() {
+    (
+        builtin mapfile -t __ci_cell < <(builtin compgen -A variable)
+        set -- "${#FUNCNAME[@]}" "${__ci_cell[@]}" # no variable: they all go
+        while (($1 > 0)); do
+            builtin mapfile -t __ci_cell < <(builtin declare -p)
+            for __ci_line in "${__ci_cell[@]}"; do
+                if [[ $__ci_line =~ ^(declare -[a-zA-Z]*)r([a-zA-Z]* .*)$ ]]; then
+                    __ci_line=${BASH_REMATCH[1]}g${BASH_REMATCH[2]}
+                fi
+                builtin printf '%s\n' "$__ci_line"
+            done
+            builtin unset -v "${@:2}"
+            set -- "$(($1 - 1))" "${@:2}"
+        done
+    )
+}
+
+# The user's own trap, if there is one, then the same process once more, as a new shell. Descriptors and children stay.
+__ci_replace() {
+    if [[ -n $__ci_at_exit ]]; then
+        __ci_return "$__ci_status" && :
+        builtin eval "$__ci_at_exit"
+    fi
+    builtin trap - INT
+    builtin exec -c -a bash "$__ci_bash" --noprofile --norc -c "$__ci_main" bash
+}
+
+__ci_return() {
+    builtin return "$1"
+}
+
+# --- what a user sees ------------------------------------------------------------------------------------------------
+
+# Of a cell that fails, the `eval` fails as well, which is the kernel's.
+__ci_trap_failures() {
+    builtin trap -- 'case $BASH_COMMAND in "$__ci_run") ;; *)
+'"$__ci_trap_ERR"'
+;; esac' ERR
+}
+
+# EXIT is the kernel's, which runs the user's first; and what a function does to ERR, DEBUG and RETURN is undone at its
+# end where it takes a trap away, so there is one that does nothing.
+trap() {
+    {
+        builtin local -
+        builtin set +x
+    } 2>/dev/null
+    if [[ $BASHPID != "$__ci_pid" ]]; then
+        builtin trap "$@"
+        builtin return
+    fi
+    if (($# == 0)) || [[ $1 == -[lpP]* ]]; then
+        __ci_list_traps "$@"
+        builtin return
+    fi
+    [[ $1 != -- ]] || builtin shift
+    builtin local __ci_action=- __ci_name __ci_pseudo __ci_failed=0
+    __ci_pseudo=()
+    if (($# > 1)) && [[ $1 != +([0-9]) ]]; then
+        __ci_action=$1
+        builtin shift
+    fi
+    for __ci_name; do
+        case ${__ci_name^^} in
+        EXIT | SIGEXIT | 0)
+            __ci_trap_EXIT=$__ci_action
+            [[ -n $__ci_action ]] || __ci_trap_EXIT=:
+            [[ $__ci_action != - ]] || __ci_trap_EXIT=
+            ;;
+        ERR | SIGERR | DEBUG | SIGDEBUG | RETURN | SIGRETURN)
+            __ci_name=${__ci_name^^}
+            __ci_pseudo+=("${__ci_name#SIG}")
+            if [[ $__ci_action == - ]]; then
+                builtin printf -v "__ci_trap_${__ci_name#SIG}" ''
+            else
+                builtin printf -v "__ci_trap_${__ci_name#SIG}" '%s' "$__ci_action"
+            fi
+            ;;
+        *) builtin trap -- "$__ci_action" "$__ci_name" || __ci_failed=1 ;;
+        esac
+    done
+    if ((${#__ci_pseudo[@]} == 0)); then
+        builtin return "$__ci_failed"
+    fi
+    if [[ " ${__ci_pseudo[*]} " == *" ERR "* && -n $__ci_trap_ERR ]]; then
+        __ci_trap_failures
+        [[ ${#__ci_pseudo[@]} != 1 ]] || builtin return "$__ci_failed"
+        __ci_pseudo=("${__ci_pseudo[@]/#ERR/RETURN}")
+    fi
+    [[ $__ci_action != - ]] || __ci_action=:
+    builtin trap -- "$__ci_action" "${__ci_pseudo[@]}" # the last: DEBUG acts at once
+}
+
+__ci_list_traps() {
+    if [[ ${1-} == -l* ]]; then
+        builtin trap -l
+        builtin return
+    fi
+    [[ ${1-} != -p ]] || builtin shift
+    builtin local __ci_name __ci_kept
+    for __ci_name in EXIT DEBUG ERR RETURN; do
+        __ci_kept=__ci_trap_$__ci_name
+        if (($# == 0)) || [[ " ${*^^} " == *" $__ci_name "* ]]; then
+            [[ -z ${!__ci_kept} ]] || builtin printf 'trap -- %s %s\n' "${!__ci_kept@Q}" "$__ci_name"
+        fi
+    done
+    builtin trap - EXIT # not the kernel's
+    if (($# == 0)); then
+        builtin trap -p
+    else
+        for __ci_name; do
+            case ${__ci_name^^} in
+            EXIT | DEBUG | ERR | RETURN) ;;
+            *) builtin trap -p "$__ci_name" ;;
+            esac
+        done
+    fi
+    builtin trap -- "$__ci_on_exit" EXIT
+}
+
+# Shows files in the result: images, SVG, HTML, Markdown, LaTeX, JSON, Vega charts.
+display() {
+    builtin local __ci_file __ci_answer __ci_failed=0
+    if (($# == 0)); then
+        builtin printf 'usage: display FILE…\n' >&2
+        builtin return 2
+    fi
+    for __ci_file; do
+        builtin printf '%s\0' "D $BASHPID $__ci_file" >|"$__ci_proc/${__ci_fds[0]}" || builtin return
+        builtin mapfile -d '' -n 1 __ci_answer <"$__ci_proc/${__ci_fds[2]}"
+        if [[ -n ${__ci_answer[0]-} ]]; then
+            builtin printf 'display: %s: %s\n' "$__ci_file" "${__ci_answer[0]}" >&2
+            __ci_failed=1
+        fi
+    done
+    builtin return "$__ci_failed"
+}
