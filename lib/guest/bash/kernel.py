@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import time
+from stat import S_ISREG
 from types import ModuleType
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -39,7 +40,7 @@ __ci_main=$BASH_EXECUTION_STRING __ci_run={run}; \
 : "${{__ci_trap_DEBUG=}}" "${{__ci_trap_ERR=}}" "${{__ci_trap_RETURN=}}" "${{__ci_whole=}}"; \
 builtin shopt -s expand_aliases; \
 if [[ -s {proc}/{state} ]]; then builtin unset -v PATH OLDPWD; \
-{{ builtin . {proc}/{state} && :; }} >/dev/null 2>&1; [[ -n $__ci_whole ]] || builtin exit 1; __ci_whole=; fi; \
+{{ builtin mapfile -d '' __ci_cell <{proc}/{state}; builtin eval "${{__ci_cell[0]}}" && :; }} >/dev/null 2>&1; [[ -n $__ci_whole ]] || builtin exit 1; __ci_whole=; fi; \
 __ci_proc={proc} __ci_bash={bash} __ci_pid=$$ __ci_fds=({report} {wake} {answer} {request} {errors} {state}); \
 __ci_parse() {{ builtin local -; builtin eval "builtin set -n; $__ci_text"; }}; \
 builtin . {script}; {{ __ci_begin && :; }} >/dev/null 2>&1; \
@@ -90,7 +91,7 @@ class Shell:
             os.set_blocking(fd, False)
         self._bash = bash
         self._reports = b""
-        self._streams = [os.stat(fd) for fd in range(3)]
+        self._streams = [_identity(os.stat(fd)) for fd in range(3)]
         self._home = os.getcwd().encode()
         self._main = MAIN.format(
             run=shlex.quote(RUN), run_plain=RUN, proc="/proc/%d/fd" % os.getpid(), bash=shlex.quote(bash),
@@ -197,14 +198,22 @@ class Shell:
             pass
 
     def _streams_replaced(self):
-        for fd, own in enumerate(self._streams):
-            try:
-                found = os.stat("/proc/%d/fd/%d" % (self.pid, fd))
-            except OSError:
-                return True
-            if (found.st_dev, found.st_ino, found.st_rdev) != (own.st_dev, own.st_ino, own.st_rdev):
-                return True
-        return False
+        """Whether descriptors 0 to 2 are others than they were. While the shell waits, it has put 1 and 2 aside, as
+        copies that are closed by an exec."""
+        folder = "/proc/%d/fd" % self.pid
+        missing = list(self._streams)
+        try:
+            for name in sorted(os.listdir(folder), key=int):
+                found = _identity(os.stat("%s/%s" % (folder, name)))
+                if found in missing and (name == "0" or int(name) >= 10 and self._is_put_aside(name)):
+                    missing.remove(found)
+        except OSError:
+            pass
+        return bool(missing)
+
+    def _is_put_aside(self, name):
+        with open("/proc/%d/fdinfo/%s" % (self.pid, name)) as info:
+            return bool(int(info.read().split()[3], 8) & os.O_CLOEXEC)
 
     def _is_nowhere(self):
         """Its folder was deleted."""
@@ -212,6 +221,10 @@ class Shell:
             return os.stat("/proc/%d/cwd" % self.pid).st_nlink == 0
         except OSError:
             return False
+
+
+def _identity(stat):
+    return stat.st_dev, stat.st_ino, stat.st_rdev
 
 
 def _quote(data):
@@ -395,7 +408,10 @@ class Kernel:
     @staticmethod
     def _read(path):
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            if not S_ISREG(status.st_mode):
+                raise ValueError("this is no regular file")
+            size = status.st_size
             return file.read(wire.ITEM_MAX + 1), size
 
 

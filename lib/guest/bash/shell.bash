@@ -120,7 +120,7 @@ __ci_lend() {
         __ci_old=$1
         [[ ${!1@a} != *[aA]* ]] || __ci_old="$1[@]"
         __ci_old=${!__ci_old@A}
-        [[ $__ci_old != "declare -"* ]] || __ci_old="builtin declare -g${__ci_old#declare -}"
+        [[ $__ci_old != "declare -"* ]] || __ci_old="declare -g${__ci_old#declare -}"
         __ci_undo="builtin unset -v $1; $__ci_old"$'\n'"$__ci_undo"
     else
         __ci_undo="builtin unset -v $1"$'\n'"$__ci_undo"
@@ -217,9 +217,9 @@ __ci_return() {
 
 # --- what a user sees ------------------------------------------------------------------------------------------------
 
-# Of a cell that fails, the `eval` fails as well, which is the kernel's.
+# With a cell the `eval` fails as well, and what hands its status to the next.
 __ci_trap_failures() {
-    builtin trap -- 'case $BASH_COMMAND in "$__ci_run") ;; *)
+    builtin trap -- 'case $BASH_COMMAND in "$__ci_run" | "builtin return \"\$__ci_status\"") ;; *)
 '"$__ci_trap_ERR"'
 ;; esac' ERR
 }

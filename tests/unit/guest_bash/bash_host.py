@@ -1,0 +1,62 @@
+"""The host's end of a Bash kernel: as the Python kernel's, but that an interrupt goes to the processes of the call."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "guest_python"))
+
+import host  # noqa: E402
+from host import EXCEPTION, EXIT, OK, Lost, frames  # noqa: E402, F401
+
+KERNEL = os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "bash", "kernel.py"))
+RLIMIT_LOCKS = 10
+
+
+class Kernel(host.Kernel):
+    def send(self, text, cwd=None, env=(), call=None):
+        self.call = call if call is not None else os.getpid() * 1000 + id(self) % 1000  # a tag that is this kernel's
+        super().send(text, cwd, env, self.call)
+
+    def interrupt(self):
+        super().interrupt()
+        for pid in self.tagged():
+            os.kill(pid, signal.SIGINT)
+
+    def tagged(self):
+        """The processes of the call, as init finds them."""
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                if name.isdigit() and resource.prlimit(int(name), RLIMIT_LOCKS)[0] == self.call:
+                    found.append(int(name))
+            except (ProcessLookupError, PermissionError):
+                pass
+        return found
+
+
+def start_kernel(cwd, **environment):
+    processes = {}
+
+    def start(channel, out, err):
+        process = subprocess.Popen(
+            ["/usr/bin/python3", "-I", "-S", "-B", KERNEL],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            pass_fds=[3],
+            preexec_fn=lambda: os.dup2(channel, 3),  # where a session's init puts it
+            cwd=str(cwd),
+            env=dict(os.environ, **environment),
+        )
+        processes[process.pid] = process
+        return process.pid
+
+    def wait(pid):
+        status = processes[pid].wait(10)
+        return -status if status < 0 else status << 8
+
+    return Kernel(start, wait)

@@ -1,0 +1,135 @@
+"""exit, traps, interrupts, and shells that end for good."""
+
+import os
+import signal
+
+import pytest
+from bash_host import EXCEPTION, EXIT, OK, Lost
+from test_cells import out
+
+
+def test_an_exit_ends_the_cell_and_nothing_else(kernel, tmp_path):
+    (tmp_path / "folder").mkdir()
+    out(kernel, "alias greet='echo hello'")
+    out(kernel, "f() { greet; }; shopt -s nullglob; exec 5>file; pid=$$; set -- a 'b c'")
+    result = kernel.run("x=$'new\\nline'; declare -A m=([k]='v w'); declare -r R=1; cd folder; exit 3; echo no")
+    assert (result.outcome, result.exit_code, result.stdout, result.stderr) == (EXIT, 3, b"", b"")
+    said = out(kernel, 'echo "$?" "$x" "${m[k]}" "$R" "${PWD##*/}" "$2"; f; greet; echo no*; echo five >&5; cat ../file')
+    assert said == "3 new\nline v w 1 folder b c\nhello\nhello\n\nfive\n"
+    assert out(kernel, "[[ $pid == $$ ]] && declare -p R") == 'declare -r R="1"\n'
+    assert kernel.run("exit 0").outcome == OK
+    assert kernel.run("exit 300").exit_code == 44
+
+
+def test_environment_after_an_exit(make):
+    kernel = make(FROM_OUTSIDE="1", PLAIN="2")
+    out(kernel, "unset FROM_OUTSIDE; export NEW=3; export -n PLAIN; export -f trap; g() { echo g; }; export -f g")
+    kernel.run("exit 1")
+    assert out(kernel, "env | grep -E '^(FROM_OUTSIDE|NEW|PLAIN)'; echo $PLAIN; bash -c g") == "NEW=3\n2\ng\n"
+
+
+def test_locals_of_a_function_that_exits_hide_nothing(kernel):
+    out(kernel, "x=global; f() { local x=local; local -r only=1; g; }; g() { local x=inner; exit 2; }")
+    assert kernel.run("f").exit_code == 2
+    assert out(kernel, "echo $x; h() { local only=2; echo $only; }; h") == "global\n2\n"
+
+
+def test_the_users_exit_trap_runs_once(kernel):
+    result = kernel.run("trap 'echo bye $?' EXIT; x=1; exit 5")
+    assert (result.stdout, result.exit_code) == (b"bye 5\n", 5)
+    assert out(kernel, "echo $x; trap") == "1\n"
+    result = kernel.run("trap 'rc=$?; echo cleanup; exit $((rc + 1))' EXIT; y=2; set -e; false")
+    assert (result.stdout, result.exit_code) == (b"cleanup\n", 2)
+    assert out(kernel, "set +e; echo $y") == "2\n"
+    out(kernel, "trap 'echo later' EXIT")
+    assert out(kernel, "trap -p EXIT") == "trap -- 'echo later' EXIT\n"
+    assert kernel.run("exit 1").stdout == b"later\n"
+    out(kernel, "trap 'echo gone' EXIT; trap - EXIT")
+    assert kernel.run("exit 1").stdout == b""
+
+
+def test_traps_in_subshells_are_their_own(kernel):
+    assert out(kernel, "(trap 'echo sub' EXIT; exit 0); x=$(trap 'echo captured' 0); echo $x") == "sub\ncaptured\n"
+
+
+def test_other_traps(kernel):
+    out(kernel, "trap 'echo usr' USR1")
+    assert out(kernel, "kill -USR1 $$; true") == "usr\n"
+    kernel.run("exit 1")
+    assert out(kernel, "kill -USR1 $$; true; trap") == "usr\ntrap -- 'echo usr' SIGUSR1\n"
+    out(kernel, "trap - USR1; trap 'echo err' ERR")
+    assert kernel.run("false").stdout == b"err\n"
+    assert kernel.run("true").stdout == b""
+    kernel.run("exit 1")
+    assert kernel.run("false; true").stdout == b"err\n"
+    out(kernel, "trap - ERR")
+    assert kernel.run("false").stdout == b""
+    assert out(kernel, "trap 'echo \"> $BASH_COMMAND\"' DEBUG\n:") == "> :\n"
+    assert out(kernel, "echo a") == "> echo a\na\n"
+    assert out(kernel, "trap - DEBUG\n:") == "> trap - DEBUG\n"
+    assert out(kernel, ":") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "while :; do :; done",
+        "f() { local kept=2; while true; do ((i++)); done; }; f",
+        "sleep 1000",
+        "sleep 1000 | cat | cat",
+        "(sleep 1000; sleep 1000)",
+        "x=$(sleep 1000)",
+        "mkfifo fifo; read -r x <fifo",
+        "mkfifo fifo; exec 6<>fifo; read -r x <&6",
+        "sleep 1000 & wait",
+        "python3 -c 'import time; time.sleep(1000)'",
+        "set -e; sleep 1000",
+        "trap 'kept=3' EXIT; sleep 1000",
+    ],
+)
+def test_an_interrupt_ends_the_cell_and_keeps_the_state(kernel, text):
+    out(kernel, "kept=1")
+    result = kernel.run(text, interrupts=[0.3], timeout=20)
+    assert (result.outcome, result.error) == (EXCEPTION, "Interrupted"), result
+    assert result.stderr == b""
+    for pid in kernel.tagged():
+        os.kill(pid, signal.SIGKILL)
+    assert out(kernel, "set +e; echo $kept") == "1\n"
+
+
+def test_a_trap_of_the_users_takes_the_interrupt(kernel):
+    result = kernel.run("trap 'echo caught; stop=1' INT; until ((stop)); do :; done", interrupts=[0.3])
+    assert (result.outcome, result.stdout) == (OK, b"caught\n")
+
+
+def test_interrupts_between_cells_do_nothing(kernel):
+    out(kernel, "x=1")
+    for _ in range(20):
+        kernel.interrupt()
+        assert out(kernel, "echo $x") == "1\n"
+
+
+@pytest.mark.parametrize("text, status", [("kill -9 $$", 9), ("exec true", 0), ("exec sh -c 'exit 3'", 3 << 8)])
+def test_a_shell_that_ends_for_good_takes_the_kernel_with_it(kernel, text, status):
+    kernel.send(text)
+    with pytest.raises(Lost):
+        kernel._message(10)
+    assert kernel.status == status
+
+
+def test_the_end_of_the_channel_ends_shell_and_kernel(make):
+    for text in "true", "while :; do :; done":
+        kernel = make()
+        shell = int(out(kernel, "echo $$"))
+        kernel.send(text)
+        if text == "true":
+            kernel._message(10)
+        end = os.pidfd_open(shell)
+        assert kernel.end() == 0
+        assert signal.SIGKILL and _ends(end)
+
+
+def _ends(pidfd):
+    import select
+
+    return bool(select.select([pidfd], [], [], 10)[0])
