@@ -227,14 +227,8 @@ static int take_result(struct program *program, ci_call *call, const struct unit
     return program->terminal.end_status ? program->terminal.end_status : status;
 }
 
-/* Sets sys.argv as Python itself would, in a cell of its own, so that line numbers stay; no name is left behind. */
-static int set_arguments(struct program *program, const char *name) {
-    const struct options *options = program->options;
-    char *code = NULL;
-    size_t size;
-    FILE *out = open_memstream(&code, &size);
-    if (!out)
-        return STATUS_FAILED;
+/* Sets sys.argv as Python itself would; no name is left behind. */
+static void write_python_arguments(FILE *out, const struct options *options, const char *name) {
     fputs("__import__('sys').argv = [__import__('os').fsdecode(a) for a in [", out);
     for (size_t i = 0; i <= options->argument_count; i++) {
         fputs("b'", out);
@@ -243,9 +237,35 @@ static int set_arguments(struct program *program, const char *name) {
         fputs("', ", out);
     }
     fputs("]]", out);
+}
+
+/* Sets $1 and so on. */
+static void write_bash_arguments(FILE *out, const struct options *options) {
+    fputs("set --", out);
+    for (size_t i = 0; i < options->argument_count; i++) {
+        fputs(" '", out);
+        for (const char *c = options->arguments[i]; *c; c++)
+            fputs(*c == '\'' ? "'\\''" : (const char[]){*c, 0}, out);
+        fputs("'", out);
+    }
+}
+
+/* In a cell of its own, so that line numbers stay. */
+static int set_arguments(struct program *program, const char *language, const char *name) {
+    char *code = NULL;
+    size_t size;
+    FILE *out = open_memstream(&code, &size);
+    if (!out)
+        return STATUS_FAILED;
+    if (strcmp(language, "bash") == 0)
+        write_bash_arguments(out, program->options);
+    else
+        write_python_arguments(out, program->options, name);
+    ci_run_options run = CI_RUN_OPTIONS_INIT;
+    run.language = language;
     ci_error *error = NULL;
     ci_call *call = NULL;
-    if (fclose(out) == 0 && ci_execute_code_start(program->session, code, size, NULL, &call, &error) == CI_OK) {
+    if (fclose(out) == 0 && ci_execute_code_start(program->session, code, size, &run, &call, &error) == CI_OK) {
         terminal_wait(&program->terminal, call, 0);
         ci_result *result = NULL;
         ci_call_take_result(call, &result, &error);
@@ -272,8 +292,9 @@ static int run_unit(struct program *program, const struct unit *unit, const stru
     } else {
         int is_file = unit->kind == UNIT_FILE;
         run.language = language_of(options, unit);
-        int wants_arguments = (is_file || options->argument_count) && strcmp(run.language, "python") == 0;
-        int status = wants_arguments ? set_arguments(program, is_file ? unit->argument : "-c") : 0;
+        int wants_arguments = ((is_file || options->argument_count) && strcmp(run.language, "python") == 0) ||
+                              (options->argument_count && strcmp(run.language, "bash") == 0);
+        int status = wants_arguments ? set_arguments(program, run.language, is_file ? unit->argument : "-c") : 0;
         if (status)
             return status;
         ci_execute_code_start(program->session, is_file ? source->text : unit->argument,

@@ -219,12 +219,14 @@ void options_free(struct options *options) {
 }
 
 void options_help(void) {
-    puts("Runs Python and shell commands in a sandbox.\n\n"
-         "  ci-run [OPTION…] [FILE | -] [-- ARG…]\n"
-         "  ci-run [OPTION…] -e CODE -c COMMAND …\n"
-         "  ci-run [OPTION…] --calls FILE\n\n"
-         "FILE, -e and -c run in the order given, in one session that keeps variables and files; the first that fails\n"
-         "ends it. With none of them the program is read from standard input. ARG… become sys.argv[1:].\n");
+    puts(
+        "Runs Python, JavaScript, TypeScript, Bash and shell commands in a sandbox.\n\n"
+        "  ci-run [OPTION…] [FILE | -] [-- ARG…]\n"
+        "  ci-run [OPTION…] -e CODE -c COMMAND …\n"
+        "  ci-run [OPTION…] --calls FILE\n\n"
+        "FILE, -e and -c run in the order given, in one session that keeps variables and files; the first that fails\n"
+        "ends it. With none of them the program is read from standard input. ARG… become sys.argv[1:], in Bash $1 and on.\n"
+        "The language is that of FILE's suffix: .py; .js .mjs .cjs; .ts .mts .cts; .sh .bash; any other is Python.\n");
     for (int i = 0; i < ROW_COUNT; i++) {
         char left[40];
         const char *argument = rows[i].argument;

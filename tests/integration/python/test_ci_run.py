@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -39,6 +40,42 @@ def test_arguments_are_sys_argv_and_line_numbers_stay(ci_run: Run, tmp_path: Pat
     )
     assert b"ZeroDivisionError" in done.stderr and b"5" in done.stderr and b"1 / 0" in done.stderr
     assert done.returncode == 1
+
+
+def test_arguments_of_a_shell_script(ci_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "script.sh").write_text("printf '<%s>' \"$@\"; (exit 3)")
+    done = ci_run(tmp_path / "script.sh", "--", "-x", "a b", "it's $HOME\n")
+    assert (done.stdout, done.stderr, done.returncode) == (b"<-x><a b><it's $HOME\n>", b"", 3)
+
+
+NODE = shutil.which("node", path="/usr/local/bin:/usr/bin:/bin")
+TYPED = NODE and (BUILD / "libexec/libci/guest/node/typescript.stamp").exists()
+LANGUAGES = {
+    "python": ("print([1, 2] + [3])", "[1, 2, 3]\n"),
+    "javascript": ("console.log([1, 2].concat(3).length === 3 && typeof require)", "function\n"),
+    "typescript": ("const a: number = 4; console.log(a as unknown)", "4\n"),
+    "bash": ("[[ x == x ]] && a=(5 6) && echo ${a[1]}", "6\n"),
+}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "language"),
+    [(".py", "python"), (".txt", "python"), ("", "python"), (".sh", "bash"), (".bash", "bash")]
+    + [(suffix, "javascript") for suffix in (".js", ".mjs", ".cjs")]
+    + [(suffix, "typescript") for suffix in (".ts", ".mts", ".cts")],
+)
+def test_a_files_suffix_says_its_language(ci_run: Run, tmp_path: Path, suffix: str, language: str) -> None:
+    if not {"javascript": NODE, "typescript": TYPED}.get(language, True):
+        pytest.skip("no node" if not NODE else "built without TypeScript")
+    code, said = LANGUAGES[language]
+    (tmp_path / f"my.file{suffix}").write_text(code)
+    done = ci_run(tmp_path / f"my.file{suffix}")
+    assert (done.stdout.decode(), done.stderr, done.returncode) == (said, b"", 0)
+
+
+def test_a_language_that_is_named_counts_more_than_the_suffix(ci_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(LANGUAGES["bash"][0])
+    assert ci_run("-l", "bash", tmp_path / "script.py").stdout.decode() == LANGUAGES["bash"][1]
 
 
 def test_a_script_sees_no_name_it_did_not_import(ci_run: Run) -> None:
