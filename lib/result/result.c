@@ -13,7 +13,7 @@
 #define DEFAULT_STREAM_BYTES (1u << 20)
 #define DEFAULT_VALUE_BYTES (256u << 10)
 #define DEFAULT_ITEM_BYTES (32u << 20)
-#define DEFAULT_ITEM_COUNT 32u
+#define DEFAULT_ITEM_COUNT 64u
 #define MIME_TYPE_MAX 255u
 #define FAILURES_NAMED 3 /* in the message of a result whose files failed */
 

@@ -34,7 +34,7 @@ typedef struct cii_result_limits {
     uint64_t stream_bytes; /* of stdout, of stderr, of background: half from the head, half from the tail; 1 MiB */
     uint64_t value_bytes; /* of the last value, likewise; 256 KiB. Of one that the backend cut, the head is what came */
     uint64_t item_bytes;  /* of all rich items together; 32 MiB */
-    uint32_t item_count;  /* rich items; 32 */
+    uint32_t item_count;  /* rich items; 64 */
 } cii_result_limits;
 
 /* limits NULL: defaults. The outcome is ok until something else is set. */

@@ -23,7 +23,7 @@ const emit = process.emit.bind(process);
 const on = process.on.bind(process);
 const listenerCount = process.listenerCount.bind(process);
 
-const ITEMS_MAX = 32;
+const ITEMS_MAX = 64;
 const DIAGNOSTICS_MAX = 100;
 const DECLARED = /Identifier '(.+)' has already been declared/;
 const SHORTHANDS = [

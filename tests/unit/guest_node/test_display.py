@@ -55,8 +55,8 @@ def test_other_values_are_printed(kernel):
 
 
 def test_too_many_and_too_large_items_are_counted(kernel):
-    result = kernel.run("for (let i = 0; i < 40; i++) display.html('x')")
-    assert (len(result.items), result.dropped) == (32, 8)
+    result = kernel.run("for (let i = 0; i < 70; i++) display.html('x')")
+    assert (len(result.items), result.dropped) == (64, 6)
     assert kernel.run("display.html('x'.repeat(33 << 20))").dropped == 1
 
 
