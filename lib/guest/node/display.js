@@ -7,7 +7,8 @@ const { inspect, types } = require('util');
 const INSPECT = { depth: 4, maxArrayLength: 100, maxStringLength: 100000, breakLength: 100 };
 const JSON_NODES_MAX = 100000;
 const JSON_DEPTH_MAX = 100;
-const MIME = /^[a-z]+\/[\w.+-]+$/;
+const MIME = /^[a-z]+\/[\w.+-]{1,100}$/;
+const BINARY = /^(image\/(?!svg)|audio\/|video\/|application\/pdf$)/;
 const IMAGES = [
     ['image/png', [0x89, 0x50, 0x4e, 0x47]],
     ['image/jpeg', [0xff, 0xd8, 0xff]],
@@ -81,17 +82,26 @@ function bytesOf(data) {
         undefined;
 }
 
-/* An item's bytes or text; undefined when the data is of no use. Images of raw bytes come as base64 where they come as
- * text. */
+function isJson(text) {
+    try {
+        JSON.parse(text);
+        return true;
+    } catch {
+        return false;
+    }
+}
+
+/* An item's bytes or text; undefined when the data is of no use. Raw bytes come as base64 where they come as text, and
+ * JSON may come as text. */
 function encode(mime, data) {
     const bytes = bytesOf(data);
     if (bytes !== undefined)
         return bytes;
-    if (/^application\/(.+\+)?json$/.test(mime) && typeof data !== 'string')
-        return JSON.stringify(data);
+    if (/^application\/(.+\+)?json$/.test(mime))
+        return typeof data === 'string' && isJson(data) ? data : JSON.stringify(data);
     if (typeof data !== 'string')
         return undefined;
-    return mime.startsWith('image/') && mime !== 'image/svg+xml' ? Uint8Array.from(Buffer.from(data, 'base64')) : data;
+    return BINARY.test(mime) ? Uint8Array.from(Buffer.from(data, 'base64')) : data;
 }
 
 function isBundle(value) {
@@ -114,18 +124,25 @@ function ask(value) {
     return isBundle(bundle) ? bundle : undefined;
 }
 
+function encodeAll(bundle) {
+    return Object.entries(bundle).filter(([mime]) => mime !== 'text/plain')
+        .map(([mime, data]) => [mime, encode(mime, data)])
+        .filter(([, data]) => data !== undefined);
+}
+
 /* The forms of a cell's last value: [text, items]. */
 function forms(value) {
     let bundle;
+    let items = [];
     try {
         bundle = ask(value);
+        items = encodeAll(bundle ?? {});
     } catch {
         // shown as text
     }
-    const items = Object.entries(bundle ?? {}).filter(([mime]) => mime !== 'text/plain');
     const image = imageType(value);
     if (image !== undefined)
-        items.push([image, value]);
+        items.push([image, bytesOf(value)]);
     const json = bundle === undefined ? plainJson(value) : undefined;
     if (json !== undefined)
         items.push(['application/json', json]);
@@ -137,12 +154,12 @@ function forms(value) {
 function displayForms(value) {
     const bundle = ask(value) ?? (isBundle(value) ? value : undefined);
     if (bundle !== undefined) {
-        const items = Object.entries(bundle).filter(([mime]) => mime !== 'text/plain');
+        const items = encodeAll(bundle);
         return [items.length > 0 ? undefined : bundle['text/plain'], items];
     }
     const image = imageType(value);
     if (image !== undefined)
-        return [undefined, [[image, value]]];
+        return [undefined, [[image, bytesOf(value)]]];
     const json = plainJson(value);
     const schema = json !== undefined && typeof value.$schema === 'string' ? value.$schema : '';
     for (const [pattern, name] of SCHEMAS) {
@@ -153,4 +170,4 @@ function displayForms(value) {
     return [typeof value === 'string' ? value : show(value), json !== undefined ? [['application/json', json]] : []];
 }
 
-module.exports = { MIME, displayForms, encode, forms };
+module.exports = { MIME, displayForms, forms };

@@ -6,7 +6,7 @@ const path = require('path');
 const { MessageChannel, Worker } = require('worker_threads');
 const { Cells } = require('./cells.js');
 const { Channel, cut, reallyExit } = require('./channel.js');
-const { displayForms, encode, forms } = require('./display.js');
+const { displayForms, forms } = require('./display.js');
 const { Evaluator } = require('./evaluate.js');
 const { Failures } = require('./failure.js');
 const { Guard } = require('./guard.js');
@@ -346,8 +346,7 @@ class Kernel {
             return;
         let found;
         const done = this._guarded(remote, (value) => {
-            const [text, items] = forms(value);
-            found = [text, encodeAll(items)];
+            found = forms(value);
         });
         if (!done) {
             if (cell.exit === undefined)
@@ -375,12 +374,11 @@ class Kernel {
     _display(values) {
         for (const value of values) {
             const [text, items] = displayForms(value);
-            const encoded = encodeAll(items);
             this._guard.hold();
             if (text !== undefined)
                 this._streams.print(`${text}\n`);
             if (this._cell !== null)
-                this._sendItems(this._cell, encoded);
+                this._sendItems(this._cell, items);
             this._guard.release();
         }
     }
@@ -392,9 +390,6 @@ class Kernel {
         Object.defineProperty(users, 'display', { value: display, writable: true, configurable: true });
     }
 }
-
-const encodeAll = (items) => items.map(([mime, data]) => [mime, encode(mime, data)])
-    .filter(([, data]) => data !== undefined);
 
 /* It has not run: no place but that of the text, and no stack. */
 const isCompileError = (details) => details.scriptId !== undefined && details.stackTrace === undefined &&

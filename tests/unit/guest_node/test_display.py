@@ -23,6 +23,10 @@ def test_items_stand_in_order_with_output(kernel):
         ("display.svg('<svg/>')", "image/svg+xml", b"<svg/>"),
         ("display.markdown('# é')", "text/markdown", "# é".encode()),
         ("display.json({ a: [1] })", "application/json", b'{"a":[1]}'),
+        ("display.json('[1, 2]')", "application/json", b"[1, 2]"),
+        ("display.json('no json')", "application/json", b'"no json"'),
+        ("display.json({ a: NaN })", "application/json", b'{"a":null}'),
+        ("display({ 'application/pdf': Buffer.from('pdf').toString('base64') })", "application/pdf", b"pdf"),
         (
             "display({ 'application/vnd.plotly.v1+json': { data: [] } })",
             "application/vnd.plotly.v1+json",
@@ -72,3 +76,11 @@ def test_display_between_cells_sends_nothing(kernel):
 def test_a_display_that_fails_is_the_cells_own_failure(kernel):
     result = kernel.run("display({ [Symbol.for('Jupyter.display')]() { throw new Error('mine') } })")
     assert (result.outcome, result.message) == (EXCEPTION, "mine")
+
+
+@pytest.mark.parametrize("data", ["{ a: 5n }", "(() => { const o = {}; o.o = o; return o })()"])
+def test_a_value_that_json_cannot_say_is_text(kernel, data):
+    result = kernel.run(
+        "({ [Symbol.for('Jupyter.display')]: () => ({ 'application/json': %s, 'text/plain': 'said' }) })" % data
+    )
+    assert (result.outcome, result.value, result.items) == (OK, "said", [])
