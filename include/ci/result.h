@@ -93,7 +93,12 @@ typedef struct ci_file_info {
     { sizeof(ci_file_info), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** A rich item of a result (an image, an HTML table). `ci_item item = CI_ITEM_INIT;` before the call; pointers live as
- * long as the result. */
+ * long as the result.
+ *
+ * An object in several forms is several items, one after the other at one place, pictures first. A chart of matplotlib
+ * is "image/png" and "application/vnd.ci.chart+json": its type, titles, axes and series, to be read rather than seen. A
+ * table of pandas is "text/html" and "application/vnd.dataresource+json" (a Frictionless Tabular Data Resource): its
+ * fields and first rows. lib/guest/python/README.md has both schemas. */
 typedef struct ci_item {
     size_t struct_size;     /**< sizeof(ci_item) of the caller. */
     const char *mime_type;  /**< As in "image/png". */

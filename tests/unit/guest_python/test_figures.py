@@ -1,10 +1,13 @@
 """matplotlib: figures come back as PNG, once, in order, and closed."""
 
+import json
+
 import pytest
 from host import EXCEPTION, OK
 
 pytest.importorskip("matplotlib")
 
+CHART = "application/vnd.ci.chart+json"
 PNG = b"\x89PNG\r\n\x1a\n"
 PLOT = "import matplotlib.pyplot as plt\n"
 
@@ -17,8 +20,9 @@ def kernel(request, make):
 def images(result):
     assert result.outcome == OK, result.traceback
     assert result.stderr == b""
-    assert all(mime == "image/png" and data.startswith(PNG) for mime, data, _ in result.items)
-    return [at for _, _, at in result.items]
+    assert [mime for mime, _, _ in result.items] == ["image/png", CHART] * (len(result.items) // 2)
+    assert all(data.startswith(PNG) for _, data, _ in result.items[::2])
+    return [at for _, _, at in result.items[::2]]
 
 
 def size(png):
@@ -43,7 +47,7 @@ def test_figures_come_in_the_order_of_their_numbers(kernel):
     result = kernel.run(
         PLOT + "for n, w in ((3, 3), (1, 1), (2, 2)): plt.figure(n, figsize=(w * 2, 2)); plt.plot([1])\nplt.figure(1);"
     )
-    widths = [size(data)[0] for _, data, _ in result.items]
+    widths = [size(data)[0] for _, data, _ in result.items[::2]]
     assert widths == sorted(widths) and len(widths) == 3
 
 
@@ -98,7 +102,7 @@ def test_a_reloaded_pyplot(kernel):
 
 def test_figures_of_a_cell_that_failed_come(kernel):
     result = kernel.run(PLOT + "plt.plot([1])\n1 / 0")
-    assert (result.error, len(result.items)) == ("ZeroDivisionError", 1)
+    assert (result.error, len(result.items)) == ("ZeroDivisionError", 2)
     result = kernel.run("plt.plot([1])\nraise SystemExit")
     assert len(images(result)) == 1
 
@@ -120,7 +124,7 @@ def test_figures_whose_drawing_was_interrupted_never_come(kernel):
 def test_a_figure_that_cannot_be_drawn_is_an_exception(kernel):
     result = kernel.run(PLOT + "plt.title('$\\\\nonsense$')\nplt.figure()\nplt.plot([1])\n5")
     assert (result.outcome, result.error) == (EXCEPTION, "ValueError")
-    assert len(result.items) == 1
+    assert [mime for mime, _, _ in result.items] == ["image/png", CHART]
     assert images(kernel.run("1")) == []
     result = kernel.run("plt.title('$\\\\nonsense$')\nplt.show()\nprint('not reached')")
     assert (result.error, result.stdout, result.items) == ("ValueError", b"", [])
@@ -133,14 +137,47 @@ def test_a_figure_made_without_pyplot_is_shown_as_a_value(kernel):
     assert len(images(result)) == 1 and result.value.startswith("<Figure size")
 
 
-def test_more_than_32_figures(kernel):
-    result = kernel.run(
-        PLOT + "plt.rcParams['figure.max_open_warning'] = 0\n"
-        "for i in range(35): plt.figure(figsize=(1, 1)); plt.plot([1])",
-        timeout=120,
-    )
-    assert (len(result.items), result.dropped) == (32, 3)
+def test_of_many_figures_the_pictures_come_first_of_all(kernel):
+    kernel.run(PLOT + "plt.rcParams['figure.max_open_warning'] = 0")
+    many = "for i in range(%d): plt.figure(figsize=(0.5, 0.5)); plt.gca().set_axis_off()\nprint('x')"
+    result = kernel.run(many % 40, timeout=120)
+    assert [mime for mime, _, _ in result.items] == ["image/png", CHART] * 16 + ["image/png"] * 24
+    assert result.dropped == 24
+    result = kernel.run(many % 50, timeout=120)
+    assert (len(result.items), result.dropped) == (64, 36)
     assert images(kernel.run("plt.get_fignums()")) == []
+
+
+def test_a_figure_shown_and_asked_for_in_one_cell_comes_once(kernel):
+    result = kernel.run(PLOT + "fig, ax = plt.subplots()\nax.plot([1])\nplt.show()\nfig")
+    assert len(images(result)) == 1 and result.value.startswith("<Figure size")
+    assert len(images(kernel.run("fig"))) == 1  # it is asked for once more
+    assert images(kernel.run("1")) == []
+    assert images(kernel.run("print('a')\ndisplay(fig)\nprint('b')\ndisplay(fig)\nprint('c')")) == [2]
+
+
+def test_a_figure_that_was_changed_comes_again(kernel):
+    result = kernel.run(
+        PLOT + "fig, ax = plt.subplots()\nax.plot([1, 2])\ndisplay(fig)\nprint('a')\nax.set_title('new')"
+    )
+    assert images(result) == [0, 2]
+    assert [json.loads(data)["axes"][0]["title"] for _, data, _ in result.items[1::2]] == [None, "new"]
+    result = kernel.run("ax.set_title('newer')\nfig")
+    assert len(images(result)) == 1 and b"newer" in result.items[1][1]
+    result = kernel.run(
+        "fig, ax = plt.subplots()\nax.plot([1])\ndisplay(fig)\nprint('a')\nfig.savefig('f.png', dpi=50)"
+    )
+    assert images(result) == [0]
+
+
+def test_figures_made_in_threads_come(kernel):
+    result = kernel.run(
+        PLOT
+        + "import threading\ndef draw(n): plt.figure(n).gca().plot([n])\n"
+        "ts = [threading.Thread(target=draw, args=[n]) for n in (1, 2)]\n"
+        "for t in ts:\n    t.start(); t.join()\nprint('made')"
+    )
+    assert images(result) == [5, 5]
 
 
 def test_in_a_child_nothing_is_shown(kernel):

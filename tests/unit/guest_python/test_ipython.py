@@ -127,13 +127,6 @@ def test_display_prints_what_has_only_text(ipython):
     assert (result.stdout, result.items) == (b"5\n'x'\n[1]\n", [])
 
 
-def test_display_of_a_table_prints_it_too(ipython):
-    pytest.importorskip("pandas")
-    result = ipython.run("import pandas as pd\ndisplay(pd.DataFrame({'a': [1]}))")
-    assert result.stdout == b"   a\n0  1\n"
-    assert [mime for mime, _, _ in result.items] == ["text/html"]
-
-
 def test_publish_display_data(ipython):
     result = ipython.run(
         "from IPython.display import publish_display_data\n"

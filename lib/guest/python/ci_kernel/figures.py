@@ -1,16 +1,19 @@
-"""matplotlib's figures as PNG items. matplotlib is never imported here: this waits until the code does so.
+"""matplotlib's figures as items: each a picture, and the data of its chart. matplotlib is never imported here: this
+waits until the code does so.
 
 `pyplot.show()` and `Figure.show()` are replaced when pyplot is imported, whatever the backend; what is still open at
-the end of a cell is collected then. A figure comes once, and is closed when it has come.
+the end of a cell is collected then. A figure comes once, and is closed when it has come; one that has changed since it
+came, and is open, comes again.
 """
 
 from .private import BUILTINS as __builtins__  # noqa: F401
 
 import sys
 from functools import update_wrapper
-from importlib.machinery import PathFinder
 from io import BytesIO
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
+
+from .rich import CHART
 
 _PYPLOT = "matplotlib.pyplot"
 
@@ -20,42 +23,30 @@ def is_figure(value):
     return module is not None and isinstance(value, module.Figure)
 
 
+def _data(figure):
+    """The chart as data, or None."""
+    try:
+        from .charts import chart  # takes time, which plain code shall not pay for
+    except Exception:  # no memory, no descriptor; or code has changed how things are imported
+        return None
+    return chart(figure)
+
+
 class Figures:
-    def __init__(self, publish):
+    def __init__(self, publish, watcher):
         self._publish = publish
-        self._delivered = WeakSet()
-        if _PYPLOT in sys.modules:
-            self._install(sys.modules[_PYPLOT])
+        self._delivered = WeakKeyDictionary()  # figure: (the cell, a digest of the picture)
+        self._cell = 0
+        watcher.add(_PYPLOT, self._install)
 
-    def watch(self):
-        """Called before each cell: sees to it that an import of pyplot is noticed."""
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
+    def begin(self):
+        """A cell is about to run."""
+        self._cell += 1
 
-    def find_spec(self, name, path=None, target=None):
-        """The import system's question. The answer is what it would find without us, with a loader that tells us."""
-        if name != _PYPLOT:
-            return None
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is None or spec.loader is None:
-            return None
-        loader = spec.loader
-        execute = loader.exec_module
-
-        def exec_module(module):
-            del loader.exec_module
-            execute(module)
-            self._install(module)
-
-        loader.exec_module = exec_module
-        return spec
-
-    def render(self, figure):
-        """A figure as PNG; it then counts as delivered."""
-        out = BytesIO()
-        figure.savefig(out, format="png", dpi=figure.dpi, bbox_inches="tight")
-        self._delivered.add(figure)
-        return out.getvalue()
+    def bundle(self, figure):
+        """What is shown of a figure that was asked for; it then counts as delivered. Nothing when this very picture has
+        come in this cell."""
+        return self._new(figure, ever=False)
 
     def show_all(self):
         """Delivers the figures that are open, in the order of their numbers, and closes them. One that cannot be drawn
@@ -82,17 +73,43 @@ class Figures:
         return pyplot if pyplot is not None and pyplot._pylab_helpers.Gcf.figs else None
 
     def _deliver(self, figure):
-        if figure in self._delivered or len(figure.get_children()) < 2:  # there is nothing but the background
+        if len(figure.get_children()) < 2:  # there is nothing but the background
             return
-        self._publish({"image/png": self.render(figure)})
+        if figure in self._delivered and not figure.stale:
+            return
+        bundle = self._new(figure, ever=True)
+        if bundle:
+            self._publish(bundle)
+
+    def _new(self, figure, ever):
+        """The figure's forms, or none when the same picture has come already: in this cell, or ever."""
+        picture = self._draw(figure)
+        digest = hash(picture)
+        cell, known = self._delivered.get(figure, (None, None))
+        self._delivered[figure] = self._cell, digest
+        if digest == known and (ever or cell == self._cell):
+            return {}
+        bundle = {"image/png": picture}
+        data = _data(figure)
+        if data is not None:
+            bundle[CHART] = data
+        return bundle
+
+    @staticmethod
+    def _draw(figure):
+        out = BytesIO()
+        figure.savefig(out, format="png", dpi=figure.dpi, bbox_inches="tight")
+        figure.stale = False  # until it is changed, and not by having been drawn
+        return out.getvalue()
 
     def _install(self, pyplot):
         def show(*args, **kwargs):
             self.show_all()
 
         def show_figure(figure, warn=True):
-            self._delivered.discard(figure)
-            self._deliver(figure)
+            bundle = self.bundle(figure)
+            if bundle and len(figure.get_children()) > 1:
+                self._publish(bundle)
             manager = getattr(figure.canvas, "manager", None)
             if manager is not None and pyplot.fignum_exists(manager.num):
                 pyplot.close(manager.num)

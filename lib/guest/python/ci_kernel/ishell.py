@@ -22,10 +22,9 @@ from traitlets.config import Config
 
 from .failure import describe
 from .figures import is_figure
+from .libraries import extras
 from .plain import Plain, safe_repr
-from .rich import VALUE_TYPES
 
-_INCLUDED = VALUE_TYPES + ("text/plain",)
 # Objects of exactly these types have nothing but text, unless somebody registers more for them.
 _TEXT_ONLY = {int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset}
 
@@ -37,25 +36,39 @@ class _NoProfile(ProfileDir):
 
 
 class _Publisher(DisplayPublisher):
-    def publish(self, data, metadata=None, source=None, **kwargs):
-        self.shell.publish_bundle(data)
+    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
+        """There is no screen on which a thing could be changed: of its updates the last one is shown, when the cell
+        ends."""
+        name = (transient or {}).get("display_id")
+        if update and name is not None:
+            self.shell.updates[name] = data
+        else:
+            self.shell.updates.pop(name, None)
+            self.shell.publish_bundle(data)
 
     def clear_output(self, wait=False):
-        """There is no screen to be cleared."""
+        """Nor can it be cleared."""
 
 
 class _Formatter(DisplayFormatter):
     def format(self, obj, include=None, exclude=None):
-        if is_figure(obj):
-            return {"image/png": self.parent.render_figure(obj), "text/plain": repr(obj)}, {}
-        return super().format(obj, include=include, exclude=exclude)
+        figure = is_figure(obj)
+        more = self.parent.figure_bundle(obj) if figure else extras(obj)
+        if figure or "text/plain" in more:  # IPython has nothing to add
+            return ({"text/plain": repr(obj), **more} if more else {}), {}
+        bundle, metadata = super().format(obj, include=include, exclude=exclude)
+        for mime in more:
+            if (not include or mime in include) and (not exclude or mime not in exclude):
+                bundle[mime] = more[mime]
+        return bundle, metadata
 
 
 class Shell(InteractiveShell):
     """The shell; a process has one."""
 
-    publish_bundle = staticmethod(lambda bundle: None)  # both set when a kernel runs
-    render_figure = staticmethod(lambda figure: None)
+    publish_bundle = staticmethod(lambda bundle: None)  # these are set when a kernel runs
+    figure_bundle = staticmethod(lambda figure: {})
+    updates = None
     trapped = None  # where a list, exceptions of formatters are put there instead of being shown
     failure = None  # the exception of code that a magic has run
 
@@ -143,10 +156,11 @@ class IPythonFrontEnd(Plain):
         self.outputs = self.shell.history_manager.output_hist
         self._warm_up()
 
-    def attach(self, items, render_figure):
-        super().attach(items, render_figure)
+    def attach(self, items, figure_bundle):
+        super().attach(items, figure_bundle)
         self.shell.publish_bundle = items.publish
-        self.shell.render_figure = render_figure
+        self.shell.figure_bundle = figure_bundle
+        self.shell.updates = self.updates
 
     def publish(self, bundle):
         self.shell.display_pub.publish(bundle)  # which `%%capture` replaces
@@ -207,16 +221,16 @@ class IPythonFrontEnd(Plain):
                 text = formatter.formatters["text/plain"](value)
                 bundle = {} if text is None else {"text/plain": text}
             else:
-                bundle, _ = formatter.format(value, include=_INCLUDED)
+                bundle, _ = formatter.format(value)
         finally:
             shell.trapped = None
-        if "text/plain" not in bundle and trapped:
+        if "text/plain" not in bundle and (trapped or is_figure(value)):
             bundle["text/plain"] = safe_repr(value)
         return bundle
 
     def _has_more(self, cls):
         formatters = self.shell.display_formatter.formatters
-        return any(cls in formatters[mime].type_printers for mime in VALUE_TYPES)
+        return any(cls in formatter.type_printers for mime, formatter in formatters.items() if mime != "text/plain")
 
     def _warm_up(self):
         """Does once, before a fork, what is slow the first time."""

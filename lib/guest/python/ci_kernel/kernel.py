@@ -19,7 +19,7 @@ from .failure import describe, describe_simply, name_of
 from .interrupts import Interrupts
 from .loop import EventLoop, awaits
 from .plain import Plain
-from .rich import VALUE_TYPES, Items, to_bytes
+from .rich import Items, to_bytes
 from .source import Compiler
 from .streams import Streams
 
@@ -149,13 +149,13 @@ class Kernel:
         self._preloaded, self._not_preloaded = prepared.loaded, prepared.failed
         self._essentials = prepared.essentials
         self._front_end = prepared.front_end
-        self._figures = prepared.figures
+        self._figures, self._watcher = prepared.figures, prepared.watcher
         self._namespace = vars(prepared.main)
         self._channel = wire.Channel(channel_fd)
         self._interrupts = Interrupts(self._channel)
         self._streams = Streams()
         self._items = Items(self._channel, self._interrupts, self._streams.flush)
-        self._front_end.attach(self._items, self._figures.render)
+        self._front_end.attach(self._items, self._figures.bundle)
         self._compiler = Compiler(self._namespace, self._front_end)
         self._loop = EventLoop()
         self._surroundings = Surroundings()
@@ -213,7 +213,8 @@ class Kernel:
         self._interrupts.install()
         self._essentials.restore()
         self._streams.restore()
-        self._figures.watch()
+        self._watcher.watch()
+        self._figures.begin()
         self._count += 1
         result = Result()
         self._items.begin()
@@ -253,6 +254,8 @@ class Kernel:
             # What was being drawn is unfinished, and there may be no time left.
             self._guarded(self._figures.discard_all)
         else:
+            if self._front_end.updates:
+                self._guarded(self._front_end.publish_updates)
             trouble = self._guarded(self._figures.show_all)
             if issubclass(type(trouble), KeyboardInterrupt):
                 self._guarded(self._figures.discard_all)
@@ -335,9 +338,7 @@ class Kernel:
         text = bundle.get("text/plain")
         if text is not None:
             result.value(text if isinstance(text, str) else repr(text))
-        for mime in VALUE_TYPES:
-            if bundle.get(mime) is not None:
-                self._items.send(mime, bundle[mime])
+        self._items.send_all(bundle)
 
     def _finish(self):
         self._tell_front_end(self._front_end.end)

@@ -2,8 +2,11 @@
 
 from .private import BUILTINS as __builtins__  # noqa: F401
 
+import builtins
+
 from .failure import name_of, text_of
 from .figures import is_figure
+from .libraries import extras
 from .rich import representations
 
 
@@ -24,16 +27,32 @@ class Plain:
 
     def __init__(self):
         self.outputs = {}  # Out
-        self._items = self._render_figure = None
+        self._items = self._figure_bundle = None
+        self.updates = {}  # what is displayed anew at the end of the cell, by name
+        builtins.display = self.display
 
-    def attach(self, items, render_figure):
+    def attach(self, items, figure_bundle):
         """Connects it with the kernel that runs."""
         self._items = items
-        self._render_figure = render_figure
+        self._figure_bundle = figure_bundle
 
     def publish(self, bundle):
         """Displays an object given by its representations."""
         self._items.publish(bundle)
+
+    def publish_updates(self):
+        """Displays the last state of what has been updated."""
+        updates = list(self.updates.values())
+        self.updates.clear()
+        for bundle in updates:
+            self.publish(bundle)
+
+    def display(self, *values, **options):
+        """Shows values with all their forms. What IPython's has for options is taken and left."""
+        for value in values:
+            bundle = self.bundle(value)
+            if bundle.keys() - {"text/plain"} or not is_figure(value):
+                self.publish(bundle)
 
     def transform(self, source):
         """Python for a text that is none, or None."""
@@ -55,6 +74,8 @@ class Plain:
 
     def bundle(self, value):
         """A value's representations by MIME type."""
-        bundle = {"image/png": self._render_figure(value)} if is_figure(value) else representations(value)
-        bundle["text/plain"] = safe_repr(value)
-        return bundle
+        figure = is_figure(value)
+        bundle = self._figure_bundle(value) if figure else extras(value)
+        if not figure and "text/plain" not in bundle:
+            bundle = {**representations(value), **bundle}
+        return {"text/plain": safe_repr(value), **bundle}

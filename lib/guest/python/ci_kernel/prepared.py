@@ -5,13 +5,16 @@ references, is to copy it page by page.
 from .private import BUILTINS as __builtins__  # noqa: F401
 
 import builtins
+import sys
 import warnings
 from types import ModuleType
 from typing import Dict, List, Optional
 
 from .figures import Figures
+from .libraries import Shows
 from .plain import Plain
 from .private import Essentials
+from .watch import Watcher
 
 
 class Prepared:
@@ -21,6 +24,7 @@ class Prepared:
         self.front_end: Optional[Plain] = None
         self.essentials: Optional[Essentials] = None
         self.figures: Optional[Figures] = None
+        self.watcher = Watcher()
         self.loaded: List[str] = []
         self.failed: Dict[str, str] = {}  # modules that were to be loaded too, and why they are not
 
@@ -37,5 +41,10 @@ class Prepared:
 
     def finish(self) -> None:
         """Remembers how things are, when everything has been imported."""
-        self.figures = Figures(self.front_end.publish)
+        self.figures = Figures(self.front_end.publish, self.watcher)
+        Shows(self.front_end.publish, self.watcher)
+        if "matplotlib.pyplot" in sys.modules:
+            from . import charts  # noqa: F401
+        if "pandas" in sys.modules:
+            from . import tables  # noqa: F401
         self.essentials = Essentials(self.main)
