@@ -345,7 +345,7 @@ def test_ipythons_conveniences_work(session: libci.Session) -> None:
 def test_a_figure_that_is_shown_comes_back_once(session: libci.Session) -> None:
     result = session.run_code("import matplotlib.pyplot as plt\nplt.plot([1, 3, 2]);\nplt.show()\nprint('after')")
     assert result.ok, result.traceback
-    assert [item.mime_type for item in result.items] == ["image/png"]
+    assert [item.mime_type for item in result.items] == ["image/png", "application/vnd.ci.chart+json"]
     assert result.items[0].data.startswith(b"\x89PNG\r\n\x1a\n") and len(result.items[0].data) > 3000
     assert session.run_code("print('no figure')").items == []
 
@@ -354,7 +354,7 @@ def test_a_figure_left_open_comes_back_once(session: libci.Session) -> None:
     result = session.run_code(
         "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.bar([1, 2], [3, 4])\nplt.savefig('f.png')"
     )
-    assert [item.mime_type for item in result.items] == ["image/png"], result.traceback
+    assert [item.mime_type for item in result.items] == ["image/png", "application/vnd.ci.chart+json"], result.traceback
     assert session.run_code("1").items == []
     assert session.read_file("f.png").startswith(b"\x89PNG")
     assert (
@@ -577,7 +577,7 @@ def test_rich_items_are_streamed_too(session: libci.Session) -> None:
         "import matplotlib.pyplot as plt\nplt.plot([1, 2]);\nplt.show()",
         on_output=lambda stream, data: seen.append((stream, data)),
     )
-    assert [stream for stream, _ in seen] == ["image/png"]
+    assert [stream for stream, _ in seen] == ["image/png", "application/vnd.ci.chart+json"]
 
 
 def test_an_exception_in_the_callback_interrupts_and_is_raised(session: libci.Session) -> None:

@@ -96,7 +96,7 @@ def test_a_line_says_all_there_is_of_it(axes):
             [[1, 3, 0, 2, 2, 3.5], [2, 4, 1, 3, 2, 4.5]],
         ),
         (
-            "plt.boxplot([[1, 2, 3, 4, 50], [2, 3, 4]], labels=['u', 'v'])",
+            "plt.boxplot([[1, 2, 3, 4, 50], [2, 3, 4]]); plt.xticks([1, 2], ['u', 'v'])",
             "box",
             ["at", "low", "q1", "median", "q3", "high"],
             [["u", 1, 2, 3, 4, 4], ["v", 2, 2.5, 3, 3.5, 4]],

@@ -108,8 +108,8 @@ def test_what_is_no_mime_type_is_not_sent(kernel, mime):
 
 def test_a_data_frame_is_text_html_and_data(kernel):
     pytest.importorskip("pandas")
-    result = kernel.run("import pandas as pd\npd.DataFrame({'a': [1, 2], 'b': ['x', None]})")
-    assert (result.outcome, result.value) == (OK, "   a     b\n0  1     x\n1  2  None")
+    result = kernel.run("import pandas as pd\npd.DataFrame({'a': [1, 2], 'b': [0.5, None]})")
+    assert (result.outcome, result.value) == (OK, "   a    b\n0  1  0.5\n1  2  NaN")
     assert [mime for mime, _, _ in result.items] == ["text/html", TABLE]
     assert b"<table" in result.items[0][1]
     assert data(result, TABLE) == {
@@ -117,10 +117,10 @@ def test_a_data_frame_is_text_html_and_data(kernel):
         "schema": {
             "fields": [
                 {"name": "a", "type": "integer", "dtype": "int64"},
-                {"name": "b", "type": "any", "dtype": "object"},
+                {"name": "b", "type": "number", "dtype": "float64"},
             ]
         },
-        "data": [{"a": 1, "b": "x"}, {"a": 2, "b": None}],
+        "data": [{"a": 1, "b": 0.5}, {"a": 2, "b": None}],
         "totalRows": 2,
         "totalColumns": 2,
     }
@@ -139,7 +139,7 @@ def test_the_types_of_a_tables_columns(plain):
         "pd.DataFrame({'f': [1.5, float('inf')], 'b': [True, False], 'd': pd.to_datetime(['2020-01-01', None]),"
         " 't': pd.to_timedelta([1, 2], 's'), 'c': pd.Categorical(['x', 'y']), 'i': pd.array([1, None], 'Int64'),"
         " 's': pd.array(['x', None], 'string'), 'o': [decimal.Decimal('1.1'), {1}],"
-        " 'z': pd.to_datetime(['2020-01-01 10:00', '2020-01-02']).tz_localize('Europe/Berlin')})"
+        " 'z': pd.to_datetime(['2020-01-01 10:00', '2020-01-02 10:00']).tz_localize('Europe/Berlin')})"
     )
     found = data(result, TABLE)
     assert {field["name"]: field["type"] for field in found["schema"]["fields"]} == {
