@@ -46,7 +46,7 @@ typedef struct ci_sandbox_local_options {
     void *log_user;         /**< Given to log. */
     const char *kernels;    /**< Languages by comma whose kernels are started when a session is made, not when code
                                       first asks for them: "javascript", "typescript" (the same kernel, its type
-                                      checker too); NULL: none but Python's, which always is. One that has not what
+                                      checker too), "bash"; NULL: Python's, which always is. One that has not what
                                       it needs is left out with a warning. What a kernel costs, every session pays
                                       from its own limits, the one kept ready in advance as well: Node 55 MiB and
                                       8 threads, with the checker 175 MiB and 9. */

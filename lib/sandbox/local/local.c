@@ -38,7 +38,10 @@ typedef struct local {
 static const struct {
     const char *name;
     uint64_t bit;
-} kept_languages[] = {{"javascript", CI_CAP_JAVASCRIPT}, {"typescript", CI_CAP_TYPESCRIPT}, {"bash", CI_CAP_BASH}};
+} kept_languages[] = {{"python", CI_CAP_PYTHON}, /* always is */
+                      {"javascript", CI_CAP_JAVASCRIPT},
+                      {"typescript", CI_CAP_TYPESCRIPT},
+                      {"bash", CI_CAP_BASH}};
 
 /* --- the supervisor --------------------------------------------------------------------------------------------------- */
 
@@ -492,7 +495,8 @@ static ci_status parse_kernels(const char *text, uint64_t *ret_kernels, ci_error
             *ret_kernels |= kept_languages[i].bit;
         else if (length > 0)
             return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN,
-                                 "kernels: \"%.*s\" is not allowed: javascript, typescript, by comma", (int)length, at);
+                                 "kernels: \"%.*s\" is not allowed: python, javascript, typescript, bash, by comma",
+                                 (int)length, at);
         at += size;
     }
     return CI_OK;
