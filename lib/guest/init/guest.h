@@ -162,6 +162,7 @@ struct kernel {
     uint64_t oom_before;  /* when it was started */
     uint64_t peak_before; /* memory that init had had then */
     bool used;            /* this process has run code */
+    bool killed;          /* it is about to end, with its job */
     bool removed;         /* gone for those who look for it; freed by kernels_sweep() */
     bool lost;            /* variables were lost and no result has said so yet */
     bool ack_wanted;      /* an item waits for its acknowledgement until the connection has taken it */

@@ -190,6 +190,8 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
         if (k->ack_wanted && !job_congested(k->job))
             kernel_acknowledge(k);
     } else if (type == CII_WIRE_DONE && k->state == KERNEL_RUNNING) {
+        if (k->killed) /* its answer came too late: the job is over when the process has been reaped, with its state */
+            return 0;
         job *j = k->job;
         drain_streams(k);
         job_over(k);
@@ -333,8 +335,9 @@ void kernel_interrupt(kernel *k, job *j) {
 void kernel_kill(kernel *k, job *j) {
     if (withdraw(k, j) || k->job != j || k->pid <= 0)
         return;
+    k->killed = true;
+    kill(k->pid, SIGKILL); /* first: or it finds a child ended that it waits for, and says that the cell is over */
     tag_kill(j->tag, k->pid);
-    kill(k->pid, SIGKILL);
 }
 
 /* Somebody stopped the kernel. Before it has read its request it was not its cell that did so: then it goes on. */
@@ -640,6 +643,7 @@ void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
     if (k->used) /* or there were no variables */
         k->lost = j == NULL && !must_end(k);
     k->used = false;
+    k->killed = false;
     k->ack_wanted = false;
     k->listens = false;
     k->warming = false;
