@@ -159,6 +159,7 @@ struct kernel {
     bool wanted;          /* to be started as soon as nothing else is */
     bool warming;         /* runs code, but is not as fast yet as it will be */
     int64_t settles_ms;   /* an interrupt may still be on its way until then: no new job; 0: none is */
+    int64_t repeats_ms;   /* when the interrupt is to be repeated to the cell's programs; 0: never */
     uint64_t oom_before;  /* when it was started */
     uint64_t peak_before; /* memory that init had had then */
     bool used;            /* this process has run code */
@@ -228,6 +229,7 @@ void kernel_interrupt(kernel *k, job *j);
 void kernel_kill(kernel *k, job *j);
 void kernel_acknowledge(kernel *k);
 void kernel_settle(kernel *k);
+void kernel_interrupt_programs(kernel *k);
 
 /* command.c */
 void command_start(job *j);

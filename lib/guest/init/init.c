@@ -606,9 +606,11 @@ static int next_timeout(const guest *g) {
             int64_t left = CII_MAX(j->ends_ms - now, 0);
             timeout = timeout < 0 ? left : CII_MIN(timeout, left);
         }
-    for (const kernel *k = g->kernels; k != NULL; k = k->next)
-        if (k->settles_ms != 0)
-            timeout = timeout < 0 ? 1 : CII_MIN(timeout, 1);
+    for (const kernel *k = g->kernels; k != NULL; k = k->next) {
+        int64_t left = k->settles_ms != 0 ? 1 : CII_MAX(k->repeats_ms - now, 0);
+        if (k->settles_ms != 0 || k->repeats_ms != 0)
+            timeout = timeout < 0 ? left : CII_MIN(timeout, left);
+    }
     return (int)timeout;
 }
 
@@ -624,9 +626,12 @@ void guest_serve(guest *g) {
         for (job *j = g->jobs; j != NULL; j = j->next)
             if (j->state == JOB_ENDING)
                 command_tick(j);
-        for (kernel *k = g->kernels; k != NULL; k = k->next)
+        for (kernel *k = g->kernels; k != NULL; k = k->next) {
             if (k->settles_ms != 0)
                 kernel_settle(k);
+            if (k->repeats_ms != 0)
+                kernel_interrupt_programs(k);
+        }
         sweep(g);
     }
 }

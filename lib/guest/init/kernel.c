@@ -24,6 +24,7 @@
 #define KERNELS_MAX 32
 #define MEMORY_LOST 71 /* a kernel's exit status when it has no memory left to answer with */
 #define SETTLE_MS 200  /* code may have blocked the signal: then nothing is on its way */
+#define REPEAT_MS 250  /* how often programs of a cell are told of its interrupt */
 #define CHANNEL_FD 3
 #define HEAP_LIMIT "--max-old-space-size=" /* gets the session's memory, in MiB */
 #define NODE                                                                                       \
@@ -102,6 +103,7 @@ static void job_over(kernel *k) {
     job *j = k->job;
     k->job = NULL;
     k->state = KERNEL_IDLE;
+    k->repeats_ms = 0;
     for (int i = 0; i < 2; i++)
         stream_pause(k->streams[i], false);
     if (j->interrupted) {
@@ -329,7 +331,17 @@ void kernel_interrupt(kernel *k, job *j) {
         kill(k->pid, SIGINT);
     }
     tag_signal(j->tag, k->pid, SIGINT);
+    k->repeats_ms = k->listens ? cii_clock_ms() + REPEAT_MS : 0;
     kill(k->pid, SIGCONT); /* it may have stopped itself */
+}
+
+/* A program that started just as the interrupt came may not have heard of it, and one that a shell was starting may have
+ * run the shell's handler; a kernel without a handler of its own would wait for it. */
+void kernel_interrupt_programs(kernel *k) {
+    if (cii_clock_ms() < k->repeats_ms)
+        return;
+    tag_signal(k->job->tag, k->pid, SIGINT);
+    k->repeats_ms = cii_clock_ms() + REPEAT_MS;
 }
 
 void kernel_kill(kernel *k, job *j) {
@@ -647,7 +659,7 @@ void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
     k->ack_wanted = false;
     k->listens = false;
     k->warming = false;
-    k->settles_ms = 0;
+    k->settles_ms = k->repeats_ms = 0;
     free(k->info);
     k->info = NULL;
     if (j == NULL && starting && !must_end(k)) /* it never came up: who waits is told, and the next call tries again */
