@@ -65,6 +65,9 @@ class Streams {
                 if (stream[name] !== this._methods[at][name])
                     stream[name] = this._methods[at][name];
         }
+        for (const [name, method] of this._consoleMethods)
+            if (Reflect.getOwnPropertyDescriptor(this._console, name)?.value !== method.value)
+                Reflect.defineProperty(this._console, name, method);
         this._publish();
     }
 
@@ -121,6 +124,8 @@ class Streams {
         this._publish();
         this._console = new Console({ stdout: this._streams[0], stderr: this._streams[1] });
         this._console.Console = Console;
+        this._consoleMethods = Object.entries(Object.getOwnPropertyDescriptors(this._console))
+            .filter(([, { value }]) => typeof value === 'function');
         this._publishConsole();
     }
 
