@@ -331,12 +331,13 @@ void kernel_interrupt(kernel *k, job *j) {
         kill(k->pid, SIGINT);
     }
     tag_signal(j->tag, k->pid, SIGINT);
-    k->repeats_ms = k->listens ? cii_clock_ms() + REPEAT_MS : 0;
+    k->repeats_ms = k->program != NULL ? cii_clock_ms() + REPEAT_MS : 0;
     kill(k->pid, SIGCONT); /* it may have stopped itself */
 }
 
 /* A program that started just as the interrupt came may not have heard of it, and one that a shell was starting may have
- * run the shell's handler; a kernel without a handler of its own would wait for it. */
+ * run the shell's handler. Node and Bash would wait for it; in Python the code decides, and may start programs to clean
+ * up. */
 void kernel_interrupt_programs(kernel *k) {
     if (cii_clock_ms() < k->repeats_ms)
         return;
