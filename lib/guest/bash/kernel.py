@@ -59,6 +59,13 @@ def find_bash():
     return None
 
 
+def _of_unix(text):
+    """Without an editor's mark; with plain line ends where all are those of Windows, which bash takes for letters."""
+    text = text[3:] if text.startswith(b"\xef\xbb\xbf") else text
+    whole = text.count(b"\r\n") == text.count(b"\n") > 0
+    return text.replace(b"\r\n", b"\n") if whole else text
+
+
 class Request:
     """What EXEC says."""
 
@@ -66,7 +73,7 @@ class Request:
         self.text, self.cwd, self.call, self.environment = b"", None, None, []
         for key, data in fields:
             if key == wire.TEXT:
-                self.text = data
+                self.text = _of_unix(data)
             elif key == wire.CWD:
                 self.cwd = data
             elif key == wire.CALL:
