@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import Optional
 
 from conftest import BUILD
@@ -25,7 +26,8 @@ LATE = "until [ -e go ]; do sleep 0.02; done; echo late; touch done"
 
 @dataclass(frozen=True)
 class Failure:
-    """How a cell that fails ends: code, and what its result says. `place` is what the traceback says of where."""
+    """How a cell that fails ends: code, and what its result says. `place` is in the traceback or, where there is none, in
+    what the cell printed to standard error."""
 
     code: str
     name: str
@@ -55,7 +57,8 @@ class Language:
     comment: str
     # Output.
     say: Callable[[str], str]  # a text of letters and a newline to standard output
-    complain: Callable[[str], str]  # the same to standard error
+    begin_line: Callable[[str], str]  # the same without the newline
+    complain: Callable[[str], str]  # a text and a newline to standard error
     all_bytes: str  # 0 to 255 to standard output, 255 to 0 to standard error, no newline
     flood: str
     close_output: tuple[str, ...]  # standard output and error are gone, or lead elsewhere
@@ -66,8 +69,9 @@ class Language:
     exit: Callable[[int], str]
     exit_in_function: Callable[[int], str]
     die: Callable[[int], str]  # the kernel kills itself by a signal
+    deadly: tuple[int, ...]  # signals that it does not survive
     exhaust: str  # takes memory without end
-    nul: str  # a NUL where none may be
+    no_memory: tuple[str, ...]  # names of errors that say there is none left
     # Time.
     loop: str
     sleep: str  # a minute, within the kernel
@@ -108,6 +112,7 @@ _PYTHON = Language(
     awaited="import asyncio\nprint(await asyncio.sleep(0.01, 'awaited'))",
     comment="# nothing",
     say=lambda text: f"print({text!r})",
+    begin_line=lambda text: f"print({text!r}, end='')",
     complain=lambda text: f"import sys\nprint({text!r}, file=sys.stderr)",
     all_bytes="import sys\nsys.stdout.buffer.write(bytes(range(256)))\n"
     "sys.stderr.buffer.write(bytes(range(255, -1, -1)));",
@@ -129,8 +134,9 @@ _PYTHON = Language(
     exit=lambda status: f"import sys; sys.exit({status})",
     exit_in_function=lambda status: f"def leave():\n    raise SystemExit({status})\nleave()",
     die=lambda signal: f"import os; os.kill(os.getpid(), {signal})",
+    deadly=(9, 11),
     exhaust="taken = []\nwhile True: taken.append(bytearray(16 << 20))",
-    nul="print('ran')\n\0",
+    no_memory=("MemoryError",),
     loop="while True: pass",
     sleep="import time; time.sleep(60)",
     stubborn="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on', flush=True)\nwhile True: pass",
@@ -179,6 +185,7 @@ _JAVASCRIPT = Language(
     awaited="console.log(await new Promise(done => setTimeout(done, 10, 'awaited')))",
     comment="// nothing",
     say=lambda text: f"console.log({_js(text)})",
+    begin_line=lambda text: f"process.stdout.write({_js(text)})",
     complain=lambda text: f"console.error({_js(text)})",
     all_bytes="process.stdout.write(Buffer.from(Array.from({ length: 256 }, (_, i) => i)))\n"
     "process.stderr.write(Buffer.from(Array.from({ length: 256 }, (_, i) => 255 - i)))",
@@ -202,8 +209,9 @@ _JAVASCRIPT = Language(
     exit=lambda status: f"process.exit({status})",
     exit_in_function=lambda status: f"function leave() {{\n    process.exit({status})\n}}\nleave()",
     die=lambda signal: f"process.kill(process.pid, {signal})",
+    deadly=(9, 11),
     exhaust="let taken = [Buffer.alloc(0)]\nfor (;;) taken.push(Buffer.alloc(16 << 20, 1))",
-    nul="console.log('ran')\n\0",
+    no_memory=("RangeError",),
     loop="for (;;);",
     sleep="await new Promise(done => setTimeout(done, 60000))",
     stubborn="require('child_process').execSync(\"trap '' INT; echo on; while :; do sleep 1; done\","
@@ -252,4 +260,66 @@ _TYPESCRIPT = replace(
     ),
 )
 
-LANGUAGES = [_PYTHON, _JAVASCRIPT, _TYPESCRIPT]
+
+def _octal(values: range) -> str:
+    return "".join(f"\\{value:03o}" for value in values)
+
+
+_BASH = Language(
+    name="bash",
+    missing=None,
+    slow_start=False,
+    suffixes=(".sh",),
+    interpreter="bash -c :",
+    define=lambda name, number: f"{name}={number}",
+    show=lambda name: f'echo "${{{name}}}"',
+    again=(
+        ("again=1", "echo $again"),
+        ("again() { echo 2; }", "again"),
+        ("again=(3 4)", "echo ${again[1]}"),
+        ("declare -i again=2+3", "echo $again"),
+    ),
+    function=("double() {\n    echo $((2 * $1))\n}", "double 21"),
+    value=None,
+    text_value=None,
+    no_value=("number=5", "echo -n ''", "true"),
+    unicode="grüße() { echo 'héllo ☃ 𝄞'; }\ngrüße",
+    awaited=None,
+    comment="# nothing",
+    say=lambda text: f"echo {quote(text)}",
+    begin_line=lambda text: f"printf %s {quote(text)}",
+    complain=lambda text: f"echo {quote(text)} >&2",
+    all_bytes=f"printf '{_octal(range(256))}'\nprintf '{_octal(range(255, -1, -1))}' >&2",
+    flood=f"printf -v line '%*s' {_LINE - 1} ''; line=${{line// /x}}\necho head\n"
+    f"for ((i = 0; i < {_ROUNDS}; i++)); do echo $line; done\nprintf %s ${{line:0:{_REST}}}\necho tail",
+    close_output=("exec >&- 2>&-", "exec >/dev/null 2>&1"),
+    item="printf '<b>' >item.html; display item.html",
+    failures=(
+        Failure("\n\necho ${nothing:?went wrong}", "Exit", "", "line 3: nothing: went wrong", Outcome.EXIT, 127),
+        Failure("\n\nno_such_command", "Exit", "", "line 3: no_such_command: command not found", Outcome.EXIT, 127),
+        Failure("\n\nbash -c 'kill -9 $$'", "Exit", "", "line 3: ", Outcome.EXIT, 137),
+    ),
+    syntax=Failure("echo ran\nif then", "SyntaxError", "syntax error near unexpected token `then'", "line 2: "),
+    exit=lambda status: f"exit {status}",
+    exit_in_function=lambda status: f"leave() {{\n    exit {status}\n}}\nleave",
+    die=lambda signal: f"kill -{signal} $$",
+    deadly=(9,),
+    exhaust="taken=x; while :; do taken+=$taken; done",
+    no_memory=(),
+    loop="while :; do :; done",
+    sleep="exec {pipe}<> <(:)\nread -rt 60 -u $pipe",
+    stubborn="trap '' INT\necho on\nwhile :; do :; done",
+    wait_for=lambda path: f"until [ -e {quote(path)} ]; do sleep 0.02; done",
+    late=f"({LATE}) &",
+    child=lambda command: f"bash -c {quote(command)}",
+    start=lambda command: f"bash -c {quote(command)} &",
+    pid="echo $$",
+    write=lambda path, text: f"printf %s {quote(text)} >{quote(path)}",
+    read=lambda path: f"cat {quote(path)}",
+    environment=lambda name: f"echo ${{{name}-unset}}",
+    folder="pwd",
+    enter=lambda path: f"cd {quote(path)}",
+    stdin="wc -c",
+)
+
+LANGUAGES = [_PYTHON, _JAVASCRIPT, _TYPESCRIPT, _BASH]
