@@ -27,6 +27,7 @@ from display import mime_of  # noqa: E402
 OK, EXCEPTION, EXIT = 0, 1, 2
 
 CHANNEL_FD = 3
+NO_MEMORY = 2  # how bash ends, its trap of EXIT unheard, when an allocation fails
 RLIMIT_LOCKS = 10  # its soft limit is the tag of a call's processes (../README.md)
 UNTAGGED = resource.RLIM_INFINITY
 ITEMS_MAX = 32
@@ -440,7 +441,8 @@ def _die(status):
         except OSError:
             pass  # SIGKILL
         os.kill(os.getpid(), number)
-    os._exit(os.WEXITSTATUS(status))
+    code = os.WEXITSTATUS(status)
+    os._exit(wire.MEMORY_LOST if code == NO_MEMORY else code)
 
 
 if __name__ == "__main__":
