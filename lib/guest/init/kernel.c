@@ -24,7 +24,10 @@
 #define KERNELS_MAX 32
 #define MEMORY_LOST 71 /* a kernel's exit status when it has no memory left to answer with */
 #define SETTLE_MS 200  /* code may have blocked the signal: then nothing is on its way */
-#define REPEAT_MS 250  /* how often programs of a cell are told of its interrupt */
+/* A kernel that listens hears of an interrupt this long before the programs of its cell: when it finds ended what it waits
+ * for, its code must not go on. Node, ended just as the cell is over, is hit in code of its own and aborts. */
+#define AHEAD_MS 50
+#define REPEAT_MS 250 /* how often programs of a cell are told of its interrupt */
 #define CHANNEL_FD 3
 #define HEAP_LIMIT "--max-old-space-size=" /* gets the session's memory, in MiB */
 #define NODE                                                                                       \
@@ -324,14 +327,15 @@ static bool withdraw(kernel *k, job *j) {
 void kernel_interrupt(kernel *k, job *j) {
     if (withdraw(k, j) || k->job != j || k->pid <= 0)
         return;
-    if (k->listens) { /* first: or it finds a child ended that it waits for, and the cell is over before it comes */
+    if (k->listens) {
         cii_wire_frame(&k->out, CII_WIRE_INTERRUPT, 0, NULL, 0);
         channel_flush(k);
+        k->repeats_ms = cii_clock_ms() + AHEAD_MS;
     } else {
         kill(k->pid, SIGINT);
+        tag_signal(j->tag, k->pid, SIGINT);
+        k->repeats_ms = k->program != NULL ? cii_clock_ms() + REPEAT_MS : 0;
     }
-    tag_signal(j->tag, k->pid, SIGINT);
-    k->repeats_ms = k->program != NULL ? cii_clock_ms() + REPEAT_MS : 0;
     kill(k->pid, SIGCONT); /* it may have stopped itself */
 }
 
