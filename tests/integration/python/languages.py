@@ -47,7 +47,7 @@ class Language:
     # Names and values.
     define: Callable[[str, int], str]  # a name at the top level
     show: Callable[[str], str]  # prints what the name stands for
-    again: tuple[tuple[str, str], ...]  # declarations of the name `again`; code that prints its text
+    again: tuple[tuple[str, str, str], ...]  # declares the name `again`; code that uses it; what that prints
     function: tuple[str, str]  # defines a function; prints what it makes of 21, which is 42
     value: Optional[tuple[str, str]]  # a cell with a value, and its text
     text_value: Optional[Callable[[str], tuple[str, str]]]  # the same, of a text of letters
@@ -99,10 +99,10 @@ _PYTHON = Language(
     define=lambda name, number: f"{name} = {number}",
     show=lambda name: f"print({name})",
     again=(
-        ("again = 1", "print(again)"),
-        ("def again(): return 2", "print(again())"),
-        ("class again: number = 3", "print(again.number)"),
-        ("import math as again", "print(again.floor(4.5))"),
+        ("again = 1", "print(again)", "1"),
+        ("def again(): return 2", "print(again())", "2"),
+        ("class again: number = 3", "print(again.number)", "3"),
+        ("import math as again", "print(again.floor(4.5))", "4"),
     ),
     function=("def double(number):\n    return 2 * number", "print(double(21))"),
     value=("1 + 1\n[1, 'a'] * 2", "[1, 'a', 1, 'a']"),
@@ -170,12 +170,12 @@ _JAVASCRIPT = Language(
     define=lambda name, number: f"const {name} = {number}",
     show=lambda name: f"console.log({name})",
     again=(
-        ("const again = 1", "console.log(again)"),
-        ("let again = 2", "console.log(again)"),
-        ("function again() { return 3 }", "console.log(again())"),
-        ("class again { static number = 4 }", "console.log(again.number)"),
-        ("const { again } = { again: 5 }", "console.log(again)"),
-        ("import again from 'path'", "console.log(again.sep)"),
+        ("const again = 1", "console.log(again)", "1"),
+        ("let again = 2", "console.log(again)", "2"),
+        ("function again() { return 3 }", "console.log(again())", "3"),
+        ("class again { static number = 4 }", "console.log(again.number)", "4"),
+        ("const { again } = { again: 5 }", "console.log(again)", "5"),
+        ("import again from 'path'", "console.log(again.sep)", "/"),
     ),
     function=("function double(number) {\n    return 2 * number\n}", "console.log(double(21))"),
     value=("1 + 1\n;[1, 'a'].concat([2])", "[ 1, 'a', 2 ]"),
@@ -274,10 +274,10 @@ _BASH = Language(
     define=lambda name, number: f"{name}={number}",
     show=lambda name: f'echo "${{{name}}}"',
     again=(
-        ("again=1", "echo $again"),
-        ("again() { echo 2; }", "again"),
-        ("again=(3 4)", "echo ${again[1]}"),
-        ("declare -i again=2+3", "echo $again"),
+        ("again=1", "echo $again", "1"),
+        ("again() { echo 2; }", "again", "2"),
+        ("again=(3 4)", "echo ${again[1]}", "4"),
+        ("declare -i again=2+3", "echo $again", "5"),
     ),
     function=("double() {\n    echo $((2 * $1))\n}", "double 21"),
     value=None,

@@ -89,14 +89,14 @@ def until(session: libci.Session, condition: str) -> None:
     assert session.run_command(f"until {condition}; do sleep 0.02; done", timeout=20).ok, condition
 
 
-def interrupt_once_on(call: libci._session.Call, seen: threading.Event) -> threading.Thread:
-    """From another thread, when the code has begun."""
+def once(seen: threading.Event, action: Callable[[], object]) -> threading.Thread:
+    """Does something from another thread, when the code has said that it runs."""
 
-    def interrupt() -> None:
+    def wait_and_act() -> None:
         assert seen.wait(20)
-        call.interrupt()
+        action()
 
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=wait_and_act)
     thread.start()
     return thread
 
@@ -115,10 +115,10 @@ def test_names_and_functions_persist(run: Run, lang: Language) -> None:
 def test_names_may_be_declared_again_in_any_way(run: Run, lang: Language) -> None:
     printed(run(lang.define("again", 0)))
     for declarations in (lang.again, lang.again[::-1]):
-        for declare, show in declarations:
+        for declare, use, text in declarations:
             printed(run(declare))
-            first = printed(run(show))
-            assert first != "" and printed(run(f"{declare}\n{show}")) == first, declare
+            assert printed(run(use)) == f"{text}\n"
+            assert printed(run(f"{declare}\n{use}")) == f"{text}\n"
 
 
 @having("value")
@@ -212,13 +212,7 @@ def test_what_the_cell_and_its_children_print_keeps_its_order(run: Run, lang: La
 def test_output_comes_while_the_cell_runs(run: Run, lang: Language, session: libci.Session) -> None:
     seen = threading.Event()
     code = f"{lang.complain('waiting')}\n{lang.wait_for('go')}\n{lang.say('gone on')}"
-
-    def go() -> None:
-        assert seen.wait(20)
-        session.write_file("go", "")
-
-    thread = threading.Thread(target=go)
-    thread.start()
+    thread = once(seen, lambda: session.write_file("go", ""))
     result = run(code, on_output=lambda stream, data: seen.set())
     thread.join()
     assert (printed(result), result.stderr) == ("gone on\n", "waiting\n")
@@ -356,6 +350,7 @@ def test_memory_beyond_the_limit_is_told_and_the_next_cell_runs(open_session: Op
     printed(run(lang.say("begun")))
     result = run(lang.exhaust)
     assert result.outcome is Outcome.MEMORY_LIMIT or result.error_name in lang.no_memory, result.error_message
+    assert result.state_lost == (result.outcome is Outcome.MEMORY_LIMIT)
     assert printed(run(lang.say("next"))) == "next\n"
 
 
@@ -407,7 +402,7 @@ def test_an_interrupt_from_another_thread_keeps_the_state(
     for endless in (lang.loop, lang.sleep, lang.child("sleep 60"), late_child):
         seen = threading.Event()
         call = start(f"{lang.say('on')}\n{endless}\n{lang.say('after')}", on_output=lambda stream, data: seen.set())
-        thread = interrupt_once_on(call, seen)
+        thread = once(seen, call.interrupt)
         result = call.result()
         thread.join()
         assert (result.outcome, result.exit_code, result.state_lost) == (Outcome.INTERRUPTED, 130, False), endless
