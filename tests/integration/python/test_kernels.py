@@ -76,7 +76,7 @@ def test_typescript_that_is_kept_ready_has_its_types_loaded() -> None:
 def test_it_stays_so_after_a_restart() -> None:
     with libci.Sandbox(kernels="typescript") as sandbox, libci.Session(sandbox=sandbox, timeout=120) as session:
         assert session.run_code("const a = 1", language="typescript").ok
-        session.restart("javascript")
+        session.clear_context("javascript")
         assert "--typescript" in arguments(session)
         assert session.run_code("const a = 'x'; a", language="typescript").value == "'x'"
 
@@ -117,7 +117,7 @@ def test_its_limits_are_the_sessions(tmp_path: Path) -> None:
 
 
 def test_what_is_no_kernel_is_refused() -> None:
-    with pytest.raises(libci.Invalid, match='kernels: "ruby" is not allowed: javascript, typescript'):
+    with pytest.raises(libci.Invalid, match='kernels: "ruby" is not allowed: python, javascript'):
         libci.Sandbox(kernels="javascript, ruby")
 
 

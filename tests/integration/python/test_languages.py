@@ -510,7 +510,7 @@ def test_contexts_run_beside_each_other(
 @starts_kernels
 def test_a_restart_loses_names_and_keeps_files(run: Run, lang: Language, session: libci.Session) -> None:
     printed(run(lang.define("kept", 15) + "\n" + lang.write("kept.txt", "here")))
-    session.restart(lang.name)
+    session.clear_context(lang.name)
     assert "15" not in run(lang.show("kept")).stdout
     assert printed(run(lang.read("kept.txt"))) == "here"
 

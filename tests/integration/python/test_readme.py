@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import BUILD, SOURCE
 
+TYPESCRIPT = 1 << 5  # CI_CAP_TYPESCRIPT
 README = (SOURCE / "README.md").read_text()
 
 
@@ -41,6 +42,17 @@ def test_the_python_programs_run(name: str, tmp_path: Path) -> None:
         (tmp_path / "program.py").write_text(prelude + program)
         done = run(["/usr/bin/python3", "-B", "program.py"], tmp_path, PYTHONPATH=f"{SOURCE}/bindings/python")
         assert done.returncode == 0 and done.stdout, done.stderr
+
+
+def test_the_cells_give_what_the_table_says(session: libci.Session) -> None:
+    rows = re.findall(r"^\| (\w+) \| `(.+)` \| `(.+)` \| `(.+)` \|$", README, re.M)
+    assert [row[0] for row in rows] == ["python", "javascript", "typescript", "bash"]
+    for language, cell, following, gives in rows:
+        if language.endswith("script") and not session.capabilities & TYPESCRIPT:
+            continue
+        session.run_code(cell, language=language)
+        result = session.run_code(following, language=language)
+        assert gives in (result.value, (result.traceback or "").strip(), result.stdout.strip()), language
 
 
 def test_every_ci_run_line_is_accepted(tmp_path: Path) -> None:
