@@ -172,12 +172,15 @@ def test_a_figure_that_was_changed_comes_again(kernel):
 
 def test_figures_made_in_threads_come(kernel):
     result = kernel.run(
-        PLOT
-        + "import threading\ndef draw(n): plt.figure(n).gca().plot([n])\n"
+        PLOT + "import threading\ndef draw(n): plt.figure(n).gca().plot([n])\n"
         "ts = [threading.Thread(target=draw, args=[n]) for n in (1, 2)]\n"
         "for t in ts:\n    t.start(); t.join()\nprint('made')"
     )
     assert images(result) == [5, 5]
+    result = kernel.run(
+        "def show():\n    plt.plot([1])\n    plt.show()\nt = threading.Thread(target=show)\nt.start(); t.join()"
+    )
+    assert images(result) == [0]
 
 
 def test_in_a_child_nothing_is_shown(kernel):

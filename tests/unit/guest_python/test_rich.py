@@ -10,7 +10,7 @@ ALL = """
 class All:
     def __repr__(self): return 'all'
     def _repr_png_(self): return b'png'
-    def _repr_jpeg_(self): return 'anBn'  # as base64
+    def _repr_jpeg_(self): return b'jpg'
     def _repr_svg_(self): return '<svg/>'
     def _repr_pdf_(self): return b'pdf'
     def _repr_html_(self): return '<b>', {'with': 'metadata'}
@@ -22,7 +22,6 @@ class All:
 """
 ALL_ITEMS = [
     ("image/png", b"png"),
-    ("image/jpeg", b"jpg"),
     ("image/svg+xml", b"<svg/>"),
     ("text/html", b"<b>"),
     ("text/markdown", b"*m*"),
@@ -54,6 +53,11 @@ def test_every_form_comes_of_a_value_and_of_what_is_displayed(kernel):
     assert (result.stdout, result.value) == (b"a\nb\n", None)
 
 
+def test_a_jpeg_comes_where_there_is_no_png(kernel):
+    kernel.run(ALL + "class J(All):\n    def _repr_png_(self): return None\n    def _repr_jpeg_(self): return 'anBn'\n")
+    assert kernel.run("J()").items[0] == ("image/jpeg", b"jpg", 0)
+
+
 def test_several_things_displayed_at_once_keep_their_order(kernel):
     kernel.run("class H:\n    def __init__(self, s): self.s = s\n    def _repr_html_(self): return self.s")
     result = kernel.run("display(1, H('one'), 'two', H('three'))")
@@ -64,7 +68,7 @@ def test_several_things_displayed_at_once_keep_their_order(kernel):
 def test_a_form_that_fails_leaves_the_others(kernel):
     kernel.run(ALL)
     text = "class Half(All):\n    def %s: raise ValueError('no')\nHalf()"
-    for broken, gone in (("_repr_png_(self)", 1), ("_repr_json_(self)", 1), ("_repr_mimebundle_(self, **k)", 3)):
+    for broken, gone in (("_repr_svg_(self)", 1), ("_repr_json_(self)", 1), ("_repr_mimebundle_(self, **k)", 3)):
         result = kernel.run(text % broken)
         assert (result.outcome, result.value, len(result.items)) == (OK, "all", len(ALL_ITEMS) - gone)
 
@@ -89,7 +93,8 @@ def test_json_of_things_within_themselves_or_of_arrays(kernel):
     pytest.importorskip("numpy")
     kernel.run(
         "class J:\n    def __init__(self, d): self.d = d\n"
-        "    def _repr_mimebundle_(self, **k): return {'a/x+json': self.d, 'application/json': self.d}\nloop = []; loop.append(loop)"
+        "    def _repr_mimebundle_(self, **k): return {'a/x+json': self.d, 'application/json': self.d}\n"
+        "loop = []; loop.append(loop)"
     )
     result = kernel.run("J(loop)")
     assert (result.outcome, result.stderr) == (OK, b"")

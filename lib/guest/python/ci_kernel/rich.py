@@ -115,8 +115,11 @@ def _ask(value, name, **arguments):
 
 
 def rich(bundle):
-    """The MIME types of an object's forms beside the text, in order."""
+    """The MIME types of an object's forms beside the text, in order. One picture of each comes: what is a PNG is often a
+    JPEG as well."""
     types = [mime for mime in bundle if isinstance(mime, str) and bundle[mime] is not None and mime != "text/plain"]
+    if "image/png" in types and "image/jpeg" in types:
+        types.remove("image/jpeg")
     return sorted(filter(_is_mime, types), key=lambda mime: _ORDER.index(mime) if mime in _ORDER else len(_ORDER))
 
 
