@@ -1,6 +1,7 @@
 """Rich items: what display() sends, and where in the output they come."""
 
 import json
+import select
 
 import pytest
 from node_host import EXCEPTION, OK
@@ -65,10 +66,8 @@ def test_too_many_and_too_large_items_are_counted(kernel):
 
 
 def test_display_between_cells_sends_nothing(kernel):
-    import time
-
     kernel.run("setTimeout(() => { display.html('x'); display('late') }, 5)")
-    time.sleep(0.2)
+    assert select.select(kernel.outputs[:1], [], [], 30)[0]
     result = kernel.run("1")
     assert (result.items, result.background[0]) == ([], b"late\n")
 

@@ -214,6 +214,8 @@ def test_points_and_series_are_bounded(axes):
     found = axes("plt.bar(np.arange(2000), np.arange(2000), 0.5)")
     assert (found["series"][0]["total"], len(found["series"][0]["points"])) == (2000, 1000)
     assert len(axes("plt.plot([1]); plt.title('i' * 2000, fontsize=1)")["title"]) == 500
+    (series,) = axes("plt.rcParams['xtick.labelsize'] = 0.1\nplt.bar(['i' * 9000], [1]); plt.rcdefaults()")["series"]
+    assert series["points"] == [["i" * 500, 1]]
 
 
 def test_what_is_not_known_is_counted(axes):

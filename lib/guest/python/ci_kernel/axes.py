@@ -72,7 +72,7 @@ class Axis:
         frequency = getattr(axis, "freq", None)
         if name == "StrCategoryConverter":
             self.kind = "category"
-            self._names = {position: str(name) for name, position in axis.units._mapping.items()}
+            self._names = {position: str(name)[:TEXT_MAX] for name, position in axis.units._mapping.items()}
         elif name == "PeriodConverter" and frequency is not None:
             self.kind, self._convert = "date", partial(_periods, frequency)
         elif name == "TimeConverter":
@@ -86,7 +86,7 @@ class Axis:
         fixed = type(formatter).__name__ == "FixedFormatter" or isinstance(getattr(formatter, "func", None), partial)
         if not fixed:
             return
-        labels = [label.get_text() for label in self._axis.get_majorticklabels()]
+        labels = [label.get_text()[:TEXT_MAX] for label in self._axis.get_majorticklabels()]
         names = {number(at): label for at, label in zip(self._axis.get_majorticklocs(), labels) if label.strip()}
         names.pop(None, None)
         self._names, self._by_hand = names, True
@@ -126,13 +126,13 @@ class Axis:
         axis = self._axis
         found = {"label": text(axis.get_label().get_text()), "kind": self.kind, "scale": axis.get_scale()}
         if self.kind == "category":
-            found["categories"] = [name[:TEXT_MAX] for name in list(self._names.values())[:NAMES_MAX]]
+            found["categories"] = list(self._names.values())[:NAMES_MAX]
         else:
             import numpy
 
             found["limits"] = self._limits(numpy.asarray(axis.get_view_interval(), float))
         if self._by_hand:
-            found["ticks"] = [[at, name[:TEXT_MAX]] for at, name in list(self._names.items())[:NAMES_MAX]]
+            found["ticks"] = [[at, name] for at, name in list(self._names.items())[:NAMES_MAX]]
         return found
 
     def _limits(self, limits):
