@@ -24,7 +24,7 @@ typedef struct fake_log {
     _Atomic int interrupts;
     _Atomic int kills;
     _Atomic int shutdown_waits; /* as long as it is set */
-    char order[256]; /* first letters of the texts, as run() got them */
+    char order[256];            /* first letters of the texts, as run() got them */
 } fake_log;
 
 ci_sandbox *fake_sandbox(unsigned flags, fake_log *log);
