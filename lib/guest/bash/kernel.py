@@ -33,7 +33,8 @@ UNTAGGED = resource.RLIM_INFINITY
 ITEMS_MAX = 32
 REPORT_MAX = 1 << 16
 
-# Line numbers in messages are counted from the line that runs the cell: the first.
+# Line numbers in messages are counted from the line that runs the cell: the first. The inner loop is for a cell that says
+# `break` or `continue` outside of its own.
 RUN = 'builtin eval "$__ci_text"'
 MAIN = """\
 __ci_main=$BASH_EXECUTION_STRING __ci_run={run}; \
@@ -45,7 +46,7 @@ if [[ -s {proc}/{state} ]]; then builtin unset -v PATH OLDPWD; \
 __ci_proc={proc} __ci_bash={bash} __ci_pid=$$ __ci_fds=({report} {wake} {answer} {request} {errors} {state}); \
 __ci_parse() {{ builtin local -; builtin eval "builtin set -n; $__ci_text"; }}; \
 builtin . {script}; {{ __ci_begin && :; }} >/dev/null 2>&1; \
-for ((;;)); do {run_plain}; {{ __ci_turn "$?" && :; }} >/dev/null 2>&1; done"""
+for ((;;)); do for __ci_cell in once; do {run_plain}; done; {{ __ci_turn "$?" && :; }} >/dev/null 2>&1; done"""
 
 NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\Z")
 SUBSTITUTES = re.compile(rb"[$<>]\(|\$\{[ \t\n|]")
@@ -327,14 +328,13 @@ class Kernel:
         return None
 
     def _run(self, request):
+        # The tag comes first: of an interrupt, which this process gets before the others, one of the two is told.
         self._shell.tag(wire.number(request.call) if request.call is not None else UNTAGGED)
         self._result = None
         if self._interrupted:
             self._result = _exception(*_INTERRUPTED)
         else:
             self._shell.begin(request)
-            if self._interrupted:  # the tag may have come too late for the signal
-                os.kill(self._shell.pid, signal.SIGINT)
         while self._result is None:
             if self._channel in self._attend(self._channel):  # nothing comes now but the end
                 os.kill(self._shell.pid, signal.SIGKILL)

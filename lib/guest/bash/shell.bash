@@ -146,6 +146,10 @@ __ci_take_back() {
 __ci_on_exit='{ __ci_leave "$?" "$@" && :; } >/dev/null 2>&1; __ci_replace'
 
 __ci_leave() {
+    if [[ $BASHPID != "$__ci_pid" ]]; then # a child that was hit before it had given up the trap
+        builtin trap - EXIT
+        builtin exit "$1"
+    fi
     __ci_status=$1
     shift
     __ci_at_exit= __ci_text=
@@ -153,7 +157,7 @@ __ci_leave() {
         __ci_at_exit=$__ci_trap_EXIT __ci_trap_EXIT=
     fi
     builtin trap -p >|"$__ci_proc/${__ci_fds[5]}" # first: what is trapped now is to be in the file
-    builtin trap : INT
+    builtin trap '' INT # also in children
     __ci_calm
     {
         builtin printf 'builtin cd -- %q\n' "$PWD"
@@ -203,11 +207,11 @@ __ci_globals() {
 
 # The user's own trap, if there is one, then the same process once more, as a new shell. Descriptors and children stay.
 __ci_replace() {
+    builtin trap - INT
     if [[ -n $__ci_at_exit ]]; then
         __ci_return "$__ci_status" && :
         builtin eval "$__ci_at_exit"
     fi
-    builtin trap - INT
     builtin exec -c -a bash "$__ci_bash" --noprofile --norc -c "$__ci_main" bash
 }
 

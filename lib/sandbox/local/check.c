@@ -96,7 +96,7 @@ static void add_parts(report *r, const char *text) {
         {"numpy", "data", "install the package python3-numpy"},
         {"pandas", "data", "install the package python3-pandas"},
         {"node", "JavaScript (not used by this release)", "install the package nodejs"},
-        {"bash", "the shell (sh is used without it)", "install the package bash"},
+        {"bash", "Bash, and the shell (sh is used without it)", "install the package bash"},
     };
     for (size_t i = 0; i < CII_ELEMENTS(parts); i++) {
         const char *value = "no";

@@ -24,7 +24,10 @@ class Kernel(host.Kernel):
     def interrupt(self):
         super().interrupt()
         for pid in self.tagged():
-            os.kill(pid, signal.SIGINT)
+            try:
+                os.kill(pid, signal.SIGINT)
+            except ProcessLookupError:
+                pass
 
     def tagged(self):
         """The processes of the call, as init finds them."""

@@ -88,6 +88,13 @@ def test_a_large_text_and_large_output(kernel):
     assert len(out(kernel, "for i in 1 2 3 4; do printf %s $x; done")) == 4 << 20
 
 
+def test_break_and_continue_outside_a_loop_end_the_cell(kernel):
+    out(kernel, "x=1")
+    for text in "break", "continue", "break 9":
+        assert out(kernel, "echo a; " + text) == "a\n"
+        assert out(kernel, "echo $x; for i in 1 2; do continue; done; while :; do break; done") == "1\n"
+
+
 def test_standard_input_is_empty(kernel):
     assert out(kernel, "cat; read x || echo end") == "end\n"
 
