@@ -38,7 +38,7 @@ REPORT_MAX = 1 << 16
 RUN = 'builtin eval "$__ci_text"'
 MAIN = """\
 __ci_main=$BASH_EXECUTION_STRING __ci_run={run}; \
-: "${{__ci_busy=0}}" "${{__ci_status=0}}" "${{__ci_xtrace=}}" "${{__ci_undo=}}" "${{__ci_trap_EXIT=}}"; \
+: "${{__ci_shell=0}}" "${{__ci_busy=0}}" "${{__ci_status=0}}" "${{__ci_xtrace=}}" "${{__ci_undo=}}" "${{__ci_trap_EXIT=}}"; \
 : "${{__ci_trap_DEBUG=}}" "${{__ci_trap_ERR=}}" "${{__ci_trap_RETURN=}}" "${{__ci_whole=}}"; \
 builtin shopt -s expand_aliases; \
 if [[ -s {proc}/{state} ]]; then builtin unset -v PATH OLDPWD; \
@@ -96,10 +96,11 @@ class Shell:
         self._wake_out, self._wake = os.pipe()
         self._answer_out, self._answer = os.pipe()
         self._request, self._errors, self._state = (os.memfd_create(name) for name in ("cell", "errors", "state"))
-        for fd in (self._report, self._wake_out, self._answer_out):
+        for fd in (self._report, self._answer_out):
             os.set_blocking(fd, False)
         self._bash = bash
         self._reports = b""
+        self._number = 0  # of the shell, which counts itself
         self._streams = [_identity(os.stat(fd)) for fd in range(3)]
         self._home = os.getcwd().encode()
         self._main = MAIN.format(
@@ -135,7 +136,7 @@ class Shell:
             raise Lost()
         return whole
 
-    def begin(self, request):
+    def begin(self, request, cell):
         """Gives the shell a cell."""
         before = []
         for name, value in request.environment:
@@ -151,15 +152,12 @@ class Shell:
         replaced = b"1" if self._streams_replaced() else b""
         for fd in (1, 2):
             os.set_blocking(fd, True)  # a child may have changed the pipe that it shares
-        self._fill(self._request, b"\0".join((request.text, how, b"\n".join(before), replaced, b"")))
-        os.write(self._wake, b"\n")
+        self._fill(self._request, b"\0".join((request.text, how, b"\n".join(before), replaced, b"%d" % cell, b"")))
+        self.wake()
 
-    def withdraw(self):
-        """Takes back a cell that the shell may not have seen, for it has just been replaced."""
-        self._drain(self._wake_out)
-
-    def wake_again(self):
-        os.write(self._wake, b"\n")
+    def wake(self, number=0):
+        """A shell that has been replaced meanwhile does not see it, nor does its successor."""
+        os.write(self._wake, b"%d\0%d\0" % (self._number, number))
 
     def answer(self, text):
         os.write(self._answer, text[:1000].replace(b"\0", b"?") + b"\0")
@@ -168,11 +166,11 @@ class Shell:
         """Nobody waits for one: who did has been interrupted."""
         self._drain(self._answer_out)
 
-    def welcome(self, status):
-        """A shell is up, and has read what the last one left."""
-        os.ftruncate(self._state, 0)
-        self._drain(self._answer_out)
-        os.write(self._answer, b"%d\n" % status)
+    def welcome(self, number, status):
+        """A shell is up. status: what it shall find in `$?`."""
+        self._number = number
+        self.forget_answers()
+        self.wake(status)
 
     def syntax_error(self):
         """What bash says of the text: without the place in its own code."""
@@ -271,6 +269,7 @@ class Kernel:
         self._version = None
         self._result = None
         self._ended = None  # exit status of a shell whose successor is not up yet
+        self._cell = 0  # number of the last
         self._items = self._dropped = 0
 
     def _on_interrupt(self, _number, _frame):
@@ -334,7 +333,8 @@ class Kernel:
         if self._interrupted:
             self._result = _exception(*_INTERRUPTED)
         else:
-            self._shell.begin(request)
+            self._cell += 1
+            self._shell.begin(request, self._cell)
         while self._result is None:
             if self._channel in self._attend(self._channel):  # nothing comes now but the end
                 os.kill(self._shell.pid, signal.SIGKILL)
@@ -365,30 +365,33 @@ class Kernel:
             self._result = _exit(status)
 
     def _on_report(self, report):
-        kind, *words = report.split(b" ", 2)
+        kind, _, rest = report.partition(b" ")
         waiting = self._running and self._result is None
-        if kind == b"E" and len(words) == 1 and waiting:
+        if kind == b"D":
+            pid, _, path = rest.partition(b" ")
+            self._shell.answer(self._display(_integer(pid), path, waiting))
+            return
+        *numbers, version = rest.split(b" ") if kind == b"R" else (*rest.split(b" "), b"")
+        numbers = [_integer(word) for word in numbers]
+        if kind == b"R" and len(numbers) == 3:
+            self._version = version.decode("ascii", "replace").replace('"', "")
+            self._on_start(*numbers, waiting)
+        elif kind == b"E" and len(numbers) == 2 and waiting and numbers[0] == self._cell:
             self._shell.forget_answers()
-            self._conclude(_integer(words[0]), False)
-        elif kind == b"S" and waiting:
+            self._conclude(numbers[1], False)
+        elif kind == b"S" and waiting and numbers[0] == self._cell:
             self._result = _syntax_error(self._shell.syntax_error())
-        elif kind == b"R" and len(words) == 2:
-            self._on_start(words[0] == b"1", words[1].split(b" ", 1), waiting)
-        elif kind == b"D" and len(words) == 2:
-            self._shell.answer(self._display(words[0], words[1], waiting))
 
-    def _on_start(self, was_busy, words, waiting):
-        """A shell is up, the first or one that has taken another's place. It waits to be answered."""
-        self._version = words[-1].decode("ascii", "replace").replace('"', "")
-        status, self._ended = self._ended, None
-        if status is None:
-            status = _integer(words[0])
-        self._shell.withdraw()
-        if waiting and (was_busy or self._interrupted):
+    def _on_start(self, shell, cell, status, waiting):
+        """A shell is up, the first or one that has taken another's place, which ended within a cell or within none. It
+        waits to be answered."""
+        if self._ended is not None:
+            status, self._ended = self._ended, None
+        if waiting and (cell == self._cell or self._interrupted):
             self._conclude(status, True)
-        self._shell.welcome(status)
+        self._shell.welcome(shell, status)
         if waiting and self._result is None:  # a late interrupt has hit the shell before the cell began
-            self._shell.wake_again()
+            self._shell.wake()
 
     # --- display -------------------------------------------------------------------------------------------------
 
@@ -397,7 +400,7 @@ class Kernel:
         if not running:
             return b"no cell runs that would show it"
         try:
-            data, size = self._read(os.path.join(b"/proc/%d/cwd" % _integer(pid), path))
+            data, size = self._read(os.path.join(b"/proc/%d/cwd" % pid, path))
         except (OSError, ValueError) as error:
             return (getattr(error, "strerror", None) or str(error)).encode()
         mime = mime_of(path, data)

@@ -7,8 +7,9 @@
 #   __ci_pid       of this shell, which is not that of a subshell
 #   __ci_parse     a function that parses a text and runs nothing: `set -n` ends with it, by `local -`
 #
-# Reports are single strings, NUL-ended: R (a shell is up), E STATUS (the cell's end), S (a syntax error; the message is
-# in the file of errors), D PID FILE (display it).
+# Reports are single strings, NUL-ended: R SHELL CELL STATUS VERSION (a shell is up, the one before ended within that
+# cell), E CELL STATUS (the cell's end), S CELL (a syntax error; the message is in the file of errors), D PID FILE
+# (display it). Shells and cells have numbers, so that what crosses on its way is not taken for something else.
 
 __ci_report() {
     builtin printf '%s\0' "$1" >|"$__ci_proc/${__ci_fds[0]}"
@@ -22,10 +23,11 @@ __ci_orphan() {
 
 # The cell has ended with status $1: says so and waits for the next, which it leaves in __ci_text. Returns the status.
 __ci_turn() {
-    __ci_status=$1 __ci_busy=0
+    __ci_status=$1
     __ci_calm
     __ci_take_back
-    __ci_report "E $1" || __ci_orphan
+    __ci_report "E $__ci_busy $1" || __ci_orphan
+    __ci_busy=0
     __ci_wait
     return "$__ci_status"
 }
@@ -36,29 +38,39 @@ __ci_begin() {
     [[ -z $__ci_trap_ERR ]] || __ci_trap_failures
     [[ -z $__ci_trap_RETURN ]] || builtin trap -- "$__ci_trap_RETURN" RETURN
     __ci_take_back
-    __ci_report "R $__ci_busy $__ci_status $BASH_VERSION" || __ci_orphan
+    builtin printf '' >|"$__ci_proc/${__ci_fds[5]}" || __ci_orphan
+    ((++__ci_shell))
+    __ci_report "R $__ci_shell $__ci_busy $__ci_status $BASH_VERSION" || __ci_orphan
     __ci_busy=0
-    builtin mapfile -t -n 1 __ci_cell <"$__ci_proc/${__ci_fds[2]}" || __ci_orphan
-    __ci_status=${__ci_cell[0]}
+    __ci_listen
+    __ci_status=${__ci_cell[1]}
     __ci_wait
     return "$__ci_status"
 }
 
+# Waits for a word to this shell: its number, a second number, NUL each.
+__ci_listen() {
+    while :; do
+        builtin mapfile -d '' -n 2 __ci_cell <"$__ci_proc/${__ci_fds[1]}" || __ci_orphan
+        ((${#__ci_cell[@]})) || __ci_orphan
+        [[ ${__ci_cell[0]} != "$__ci_shell" ]] || builtin return 0
+    done
+}
+
 __ci_wait() {
     while :; do
-        builtin mapfile -n 1 __ci_cell <"$__ci_proc/${__ci_fds[1]}" || __ci_orphan
-        ((${#__ci_cell[@]})) || __ci_orphan
+        __ci_listen
         builtin mapfile -d '' __ci_cell <"$__ci_proc/${__ci_fds[3]}" || __ci_orphan
         __ci_text=${__ci_cell[0]} __ci_streams=${__ci_cell[3]}
         if __ci_check "${__ci_cell[1]}"; then
             builtin break
         fi
         __ci_status=2
-        __ci_report S || __ci_orphan
+        __ci_report "S ${__ci_cell[4]}" || __ci_orphan
     done
     builtin eval "${__ci_cell[2]}"
+    __ci_busy=${__ci_cell[4]}
     __ci_cell=()
-    __ci_busy=1
     if [[ -n $__ci_streams$__ci_xtrace$__ci_trap_DEBUG ]]; then
         __ci_text="__ci_resume; $__ci_text"
     fi
