@@ -12,7 +12,7 @@
 # (display it). Shells and cells have numbers, so that what crosses on its way is not taken for something else.
 
 __ci_report() {
-    builtin printf '%s\0' "$1" >|"$__ci_proc/${__ci_fds[0]}"
+    builtin printf '\0%s\0' "$1" >|"$__ci_proc/${__ci_fds[0]}" # one of its own, whatever got in before
 }
 
 # Without kernel.py there is nothing to live for.
@@ -23,7 +23,7 @@ __ci_orphan() {
 
 # The cell has ended with status $1: says so and waits for the next, which it leaves in __ci_text. Returns the status.
 __ci_turn() {
-    __ci_status=$1
+    __ci_status=$1 __ci_inside=
     __ci_calm
     __ci_take_back
     __ci_report "E $__ci_busy $1" || __ci_orphan
@@ -43,17 +43,17 @@ __ci_begin() {
     __ci_report "R $__ci_shell $__ci_busy $__ci_status $BASH_VERSION" || __ci_orphan
     __ci_busy=0
     __ci_listen
-    __ci_status=${__ci_cell[1]}
+    __ci_status=${__ci_cell[0]#* }
     __ci_wait
     return "$__ci_status"
 }
 
-# Waits for a word to this shell: its number, a second number, NUL each.
+# Waits for a word to this shell: its number, a space, a second number, NUL. An interrupt may have cut the first short.
 __ci_listen() {
     while :; do
-        builtin mapfile -d '' -n 2 __ci_cell <"$__ci_proc/${__ci_fds[1]}" || __ci_orphan
+        builtin mapfile -d '' -n 1 __ci_cell <"$__ci_proc/${__ci_fds[1]}" || __ci_orphan
         ((${#__ci_cell[@]})) || __ci_orphan
-        [[ ${__ci_cell[0]} != "$__ci_shell" ]] || builtin return 0
+        [[ ${__ci_cell[0]} != "$__ci_shell "* ]] || builtin return 0
     done
 }
 
@@ -69,7 +69,7 @@ __ci_wait() {
         __ci_report "S ${__ci_cell[4]}" || __ci_orphan
     done
     builtin eval "${__ci_cell[2]}"
-    __ci_busy=${__ci_cell[4]}
+    __ci_busy=${__ci_cell[4]} __ci_inside=1
     __ci_cell=()
     if [[ -n $__ci_streams$__ci_xtrace$__ci_trap_DEBUG ]]; then
         __ci_text="__ci_resume; $__ci_text"
@@ -162,12 +162,14 @@ __ci_leave() {
         builtin trap - EXIT
         builtin exit "$1"
     fi
+    builtin echo # what the interrupted command had in its buffer goes here, to nobody
     __ci_status=$1
     shift
     __ci_at_exit= __ci_text=
-    if ((__ci_busy)); then
+    if [[ -n $__ci_inside ]]; then
         __ci_at_exit=$__ci_trap_EXIT __ci_trap_EXIT=
     fi
+    __ci_inside=
     builtin trap -p >|"$__ci_proc/${__ci_fds[5]}" # first: what is trapped now is to be in the file
     builtin trap '' INT # also in children
     __ci_calm
@@ -328,7 +330,7 @@ display() {
         builtin return 2
     fi
     for __ci_file; do
-        builtin printf '%s\0' "D $BASHPID $__ci_file" >|"$__ci_proc/${__ci_fds[0]}" || builtin return
+        __ci_report "D $BASHPID $__ci_file" || builtin return
         builtin mapfile -d '' -n 1 __ci_answer <"$__ci_proc/${__ci_fds[2]}"
         if [[ -n ${__ci_answer[0]-} ]]; then
             builtin printf 'display: %s: %s\n' "$__ci_file" "${__ci_answer[0]}" >&2
