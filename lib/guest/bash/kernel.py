@@ -39,7 +39,7 @@ RUN = 'builtin eval "$__ci_text"'
 MAIN = """\
 __ci_main=$BASH_EXECUTION_STRING __ci_run={run}; \
 : "${{__ci_shell=0}}" "${{__ci_busy=0}}" "${{__ci_status=0}}" "${{__ci_xtrace=}}" "${{__ci_undo=}}" "${{__ci_trap_EXIT=}}"; \
-: "${{__ci_trap_DEBUG=}}" "${{__ci_trap_ERR=}}" "${{__ci_trap_RETURN=}}" "${{__ci_whole=}}" "${{__ci_inside=}}"; \
+: "${{__ci_trap_INT=}}" "${{__ci_trap_DEBUG=}}" "${{__ci_trap_ERR=}}" "${{__ci_trap_RETURN=}}" "${{__ci_whole=}}" "${{__ci_inside=}}"; \
 builtin shopt -s expand_aliases; \
 if [[ -s {proc}/{state} ]]; then builtin unset -v PATH OLDPWD; \
 {{ builtin mapfile -d '' __ci_cell <{proc}/{state}; builtin eval "${{__ci_cell[0]}}" && :; }} >/dev/null 2>&1; [[ -n $__ci_whole ]] || builtin exit 1; __ci_whole=; fi; \
@@ -270,6 +270,7 @@ class Kernel:
         self._result = None
         self._ended = None  # exit status of a shell whose successor is not up yet
         self._cell = 0  # number of the last
+        self._request = None
         self._items = self._dropped = 0
 
     def _on_interrupt(self, _number, _frame):
@@ -334,6 +335,7 @@ class Kernel:
             self._result = _exception(*_INTERRUPTED)
         else:
             self._cell += 1
+            self._request = request
             self._shell.begin(request, self._cell)
         while self._result is None:
             if self._channel in self._attend(self._channel):  # nothing comes now but the end
@@ -391,7 +393,7 @@ class Kernel:
             self._conclude(status, True)
         self._shell.welcome(shell, status)
         if waiting and self._result is None:  # a late interrupt has hit the shell before the cell began
-            self._shell.wake()
+            self._shell.begin(self._request, self._cell)
 
     # --- display -------------------------------------------------------------------------------------------------
 

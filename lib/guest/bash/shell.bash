@@ -154,26 +154,26 @@ __ci_take_back() {
 
 # --- a shell that ends, and the one that takes its place -------------------------------------------------------------
 
-# What EXIT always does in this shell: `trap` keeps the user's own apart. The group is silent.
-__ci_on_exit='{ __ci_leave "$?" "$@" && :; } >/dev/null 2>&1; __ci_replace'
+# What EXIT always does in this shell: `trap` keeps the user's own apart. The group is silent. From its beginning on
+# interrupts are ignored, also in children: one more would end the shell, with what it knows.
+__ci_on_exit='{ __ci_status=$?; builtin trap "" INT; __ci_leave "$@" && :; } >/dev/null 2>&1; __ci_replace'
 
 __ci_leave() {
     if [[ $BASHPID != "$__ci_pid" ]]; then # a child that was hit before it had given up the trap
         builtin trap - EXIT
-        builtin exit "$1"
+        builtin exit "$__ci_status"
     fi
     builtin echo # what the interrupted command had in its buffer goes here, to nobody
-    __ci_status=$1
-    shift
     __ci_at_exit= __ci_text=
     if [[ -n $__ci_inside ]]; then
         __ci_at_exit=$__ci_trap_EXIT __ci_trap_EXIT=
     fi
     __ci_inside=
-    builtin trap -p >|"$__ci_proc/${__ci_fds[5]}" # first: what is trapped now is to be in the file
-    builtin trap '' INT # also in children
+    builtin trap - EXIT # or the next shell would leave before it knows all
     __ci_calm
     {
+        builtin trap -p
+        builtin printf '%s\n' "builtin trap ${__ci_trap_INT:--} INT"
         builtin printf 'builtin cd -- %q\n' "$PWD"
         if [[ ${FUNCNAME[*]} == __ci_leave ]]; then
             builtin declare -p
@@ -196,7 +196,7 @@ __ci_leave() {
         builtin printf 'builtin '
         builtin shopt -p extglob
         builtin printf '__ci_whole=1\n'
-    } >>"$__ci_proc/${__ci_fds[5]}"
+    } >|"$__ci_proc/${__ci_fds[5]}"
 }
 
 # The shell ends within functions, whose variables hide others. What all see, then what is seen without the innermost,
@@ -270,6 +270,11 @@ trap() {
             __ci_trap_EXIT=$__ci_action
             [[ -n $__ci_action ]] || __ci_trap_EXIT=:
             [[ $__ci_action != - ]] || __ci_trap_EXIT=
+            ;;
+        INT | SIGINT | 2)
+            __ci_trap_INT="-- ${__ci_action@Q}"
+            [[ $__ci_action != - ]] || __ci_trap_INT=
+            builtin trap -- "$__ci_action" INT
             ;;
         ERR | SIGERR | DEBUG | SIGDEBUG | RETURN | SIGRETURN)
             __ci_name=${__ci_name^^}

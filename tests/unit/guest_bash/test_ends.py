@@ -100,6 +100,10 @@ def test_an_interrupt_ends_the_cell_and_keeps_the_state(kernel, text):
 def test_a_trap_of_the_users_takes_the_interrupt(kernel):
     result = kernel.run("trap 'echo caught; stop=1' INT; until ((stop)); do :; done", interrupts=[0.3])
     assert (result.outcome, result.stdout) == (OK, b"caught\n")
+    kernel.run("exit 1")
+    assert out(kernel, "trap; kill -INT $$; true") == "trap -- 'echo caught; stop=1' SIGINT\ncaught\n"
+    kernel.run("trap - INT; exit 1")
+    assert out(kernel, "trap") == ""
 
 
 def test_interrupts_between_cells_do_nothing(kernel):
@@ -112,8 +116,8 @@ def test_interrupts_between_cells_do_nothing(kernel):
 def test_interrupts_that_come_at_any_moment(kernel):
     out(kernel, "kept=1; a=(1 2); f() { local kept=2; sleep 0.004; }")
     texts = ["for i in 1 2 3; do echo $i; done", "f", "y=$(echo a | cat)", "trap 'echo bye' EXIT; sleep 0.003", "exit 0"]
-    for i in range(200):
-        result = kernel.run(texts[i % len(texts)], interrupts=[0.00006 * i])
+    for i in range(100):
+        result = kernel.run(texts[i % len(texts)], interrupts=[0.00012 * i])
         assert result.stderr == b""
         assert out(kernel, 'echo $kept ${a[1]} "$(ls / | grep -c tmp)"', timeout=10) == "1 2 1\n"
 
