@@ -30,7 +30,7 @@ CHANNEL_FD = 3
 NO_MEMORY = 2  # how bash ends, its trap of EXIT unheard, when an allocation fails
 RLIMIT_LOCKS = 10  # its soft limit is the tag of a call's processes (../README.md)
 UNTAGGED = resource.RLIM_INFINITY
-ITEMS_MAX = 32
+ITEMS_MAX = 64
 REPORT_MAX = 1 << 16
 
 # Line numbers in messages are counted from the line that runs the cell: the first. The inner loop is for a cell that says

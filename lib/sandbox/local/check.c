@@ -95,7 +95,7 @@ static void add_parts(report *r, const char *text) {
         {"matplotlib", "charts", "install the package python3-matplotlib"},
         {"numpy", "data", "install the package python3-numpy"},
         {"pandas", "data", "install the package python3-pandas"},
-        {"node", "JavaScript (not used by this release)", "install the package nodejs"},
+        {"node", "JavaScript, TypeScript", "install Node 18 or later (the package nodejs)"},
         {"bash", "Bash, and the shell (sh is used without it)", "install the package bash"},
     };
     for (size_t i = 0; i < CII_ELEMENTS(parts); i++) {
