@@ -1,6 +1,7 @@
-/* When the main thread may be hit by an interrupt: while a user's code runs, never in the kernel's own. The reader,
- * which asks for termination, first moves the shared state from ARMED to HIT; hold() moves it from ARMED to HELD. So
- * one of the two sees the other, and a termination that was asked for just as the code ended is absorbed here. */
+/* When the main thread may be hit by an interrupt: while a user's code runs, never in the kernel's own. The reader, which
+ * asks for termination, first moves the shared state from ARMED, or from HIT when once was not enough, to ASKING, and then
+ * to HIT; hold() moves it from ARMED or HIT to HELD. So one of the two sees the other, and a termination that was asked
+ * for just as the code ended is absorbed here. */
 'use strict';
 
 const wire = require('./wire.js');
@@ -16,19 +17,20 @@ class Guard {
 
     /* The kernel's code begins. It may have been called by a user's code, as display() is. */
     hold() {
-        const before = Atomics.compareExchange(this._shared, wire.STATE, wire.ARMED, wire.HELD);
-        if (before !== wire.HIT)
-            return before === wire.ARMED;
-        // Asked for, it comes with the next loop, if it has not come already.
-        Atomics.wait(this._shared, wire.ASKED, 0, ASK_MS);
-        this._session.post('Runtime.evaluate', { expression: 'for(;;);', timeout: ABSORB_MS }, () => {});
-        Atomics.store(this._shared, wire.STATE, wire.HELD);
-        return true;
-    }
-
-    /* The same where the termination is known to have arrived, if there was one. */
-    holdAfterTermination() {
-        Atomics.store(this._shared, wire.STATE, wire.HELD);
+        for (;;) {
+            const before = Atomics.load(this._shared, wire.STATE);
+            if (before === wire.HELD)
+                return;
+            if (before === wire.ASKING) {
+                Atomics.wait(this._shared, wire.STATE, wire.ASKING, ASK_MS);
+                continue;
+            }
+            if (Atomics.compareExchange(this._shared, wire.STATE, before, wire.HELD) !== before)
+                continue;
+            if (before === wire.HIT) // it comes with the next loop, if it has not come already
+                this._session.post('Runtime.evaluate', { expression: 'for(;;);', timeout: ABSORB_MS }, () => {});
+            return;
+        }
     }
 
     /* A user's code begins, or nothing. */
@@ -40,7 +42,6 @@ class Guard {
     terminate() {
         if (Atomics.compareExchange(this._shared, wire.STATE, wire.ARMED, wire.HIT) === wire.ARMED)
             this._session.post('Runtime.terminateExecution');
-        Atomics.store(this._shared, wire.ASKED, 1);
         for (;;);
     }
 }

@@ -19,9 +19,14 @@ const wire = require('./wire.js');
 
 const hrtime = process.hrtime.bigint.bind(process.hrtime);
 const setCapture = process.setUncaughtExceptionCaptureCallback.bind(process);
+const define = Object.defineProperty;
 const emit = process.emit.bind(process);
 const on = process.on.bind(process);
 const listenerCount = process.listenerCount.bind(process);
+
+const promiseMethods = users.Promise.prototype;
+const promiseThen = promiseMethods.then;
+const NEEDS_THEN = parseInt(process.versions.node, 10) < 20; // its inspector calls what a cell may have put there
 
 const ITEMS_MAX = 64;
 const DIAGNOSTICS_MAX = 100;
@@ -109,6 +114,12 @@ class Kernel {
         if (listenerCount('SIGINT') === 0)
             on('SIGINT', () => {});
         try {
+            if (NEEDS_THEN)
+                define(promiseMethods, 'then', { value: promiseThen, writable: true, configurable: true });
+        } catch {
+            // a cell has made it final
+        }
+        try {
             setCapture(null);
             setCapture((error) => this._onUncaught(error));
         } catch {
@@ -122,7 +133,7 @@ class Kernel {
         if (cell !== null) {
             cell.exit = Number(code ?? process.exitCode ?? 0) & 0xff;
             setImmediate(() => {
-                this._guard.holdAfterTermination();
+                this._guard.hold();
                 this._finish(cell);
                 this._guard.release();
             });
@@ -166,13 +177,13 @@ class Kernel {
             if (message.kind === 'exec')
                 this._begin(message);
             else if (message.kind === 'interrupt')
-                this._interrupt(message.number);
+                this._interrupt(message);
             else
                 this._ready();
         });
     }
 
-    _interrupt(number) {
+    _interrupt({ number, ask }) {
         const cell = this._cell;
         if (cell !== null && cell.request.number === number) {
             cell.result = { outcome: wire.EXCEPTION, ...INTERRUPTED };
@@ -180,7 +191,7 @@ class Kernel {
         } else if (Atomics.load(this._shared, wire.ENDED) < number) {
             this._skipped = number;
         }
-        Atomics.store(this._shared, wire.SEEN, number);
+        Atomics.store(this._shared, wire.SEEN, ask);
         Atomics.notify(this._shared, wire.SEEN);
     }
 
@@ -288,10 +299,7 @@ class Kernel {
         const source = `${this._cells.source(cell.number)}\n//# sourceURL=<cell_${cell.number}>`;
         this._guard.release();
         this._evaluator.run(source, (answer) => {
-            if (answer.terminated)
-                this._guard.holdAfterTermination();
-            else
-                this._guard.hold();
+            this._guard.hold();
             // Not at once: what was rejected and not handled is known after this turn of the event loop.
             setImmediate(() => this._turn(() => cell.over || this._conclude(cell, answer, conflict)));
             this._guard.release();
@@ -326,10 +334,7 @@ class Kernel {
     _guarded(remote, action) {
         this._guard.release();
         const done = this._evaluator.visit(remote, action);
-        if (done)
-            this._guard.hold();
-        else
-            this._guard.holdAfterTermination();
+        this._guard.hold();
         return done;
     }
 

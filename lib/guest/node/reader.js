@@ -16,7 +16,10 @@ let sent = 0; // requests given to the main thread
 const tell = (message) => port.postMessage(JSON.stringify(message));
 
 const HEARD_MS = 10; // a main thread that only waits answers within this
-const TRIES = 10;
+const PATIENT_MS = 50; // or within this, when the machine is busy
+const TRIES = 12;
+const IMPATIENT_TRIES = 6;
+let asks = 0; // words about interrupts given to the main thread
 
 /* The main thread may be in the middle of a user's endless loop: then only a signal ends the process. */
 function end(status) {
@@ -94,28 +97,53 @@ function request(payload) {
     return found;
 }
 
-const isOver = () => Atomics.load(shared, wire.ENDED) === sent || Atomics.load(shared, wire.SEEN) === sent;
+const hasEnded = () => Atomics.load(shared, wire.ENDED) === sent;
+
+/* Whether the main thread takes a word about the interrupt in time. */
+function isHeard(milliseconds) {
+    tell({ kind: 'interrupt', number: sent, ask: ++asks });
+    const end = Date.now() + milliseconds;
+    for (;;) {
+        const seen = Atomics.load(shared, wire.SEEN);
+        const left = end - Date.now();
+        if (seen === asks || left <= 0)
+            return seen === asks;
+        Atomics.wait(shared, wire.SEEN, seen, left);
+    }
+}
+
+/* See guard.js. */
+function terminate(session) {
+    for (const state of [wire.ARMED, wire.HIT])
+        if (Atomics.compareExchange(shared, wire.STATE, state, wire.ASKING) === state) {
+            session.post('Runtime.terminateExecution');
+            Atomics.store(shared, wire.STATE, wire.HIT);
+            Atomics.notify(shared, wire.STATE);
+            return;
+        }
+}
 
 /* A main thread that waits takes the message and is done. One that does not is busy: if with a user's code, that is
- * terminated, after which it comes to the message; if with the kernel's, that ends soon. Since the channel is read by
- * this thread alone, an interrupt is dealt with before the next request is heard of. */
+ * terminated, after which it comes to the message; if with the kernel's, that ends soon. It has come to rest when it has
+ * heard two in a row: a chain of process.nextTick() goes on after the first. Since the channel is read by this thread
+ * alone, an interrupt is dealt with before the next request is heard of. */
 function interrupt() {
     let session = null;
-    for (let i = 0; i < TRIES && !isOver(); i++) {
-        tell({ kind: 'interrupt', number: sent });
-        Atomics.wait(shared, wire.SEEN, Atomics.load(shared, wire.SEEN), HEARD_MS);
-        Atomics.store(shared, wire.ASKED, 0);
-        if (isOver() || Atomics.compareExchange(shared, wire.STATE, wire.ARMED, wire.HIT) !== wire.ARMED)
+    for (let i = 0, heard = 0; i < TRIES && heard < 2; i++) {
+        if (session === null && hasEnded()) // by itself: what may run now is not to be hit
+            return;
+        if (isHeard(i < IMPATIENT_TRIES ? HEARD_MS : PATIENT_MS)) {
+            heard++;
             continue;
-        session = session || new Session();
-        try {
-            session.connectToMainThread();
-        } catch {
-            // connected by an earlier try
         }
-        session.post('Runtime.terminateExecution');
-        Atomics.store(shared, wire.ASKED, 1);
-        Atomics.notify(shared, wire.ASKED);
+        heard = 0;
+        if (session === null && hasEnded())
+            return;
+        if (session === null) {
+            session = new Session();
+            session.connectToMainThread();
+        }
+        terminate(session);
     }
     if (session !== null)
         session.disconnect();

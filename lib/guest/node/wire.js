@@ -54,13 +54,13 @@ module.exports = {
     STATE: 0, // of the main thread, see below
     ACKS: 1, // ITEM_ACKs that have come
     ENDED: 2, // number of the last request that has been answered
-    SEEN: 3, // number of the last interrupt that the main thread has seen
+    SEEN: 3, // number of the reader's last word about an interrupt that the main thread has seen
     ENDING: 4, // the main thread has been told to end, and does
-    ASKED: 5, // 1: the termination that HIT announces has been asked for
-    SHARED_SIZE: 6,
+    SHARED_SIZE: 5,
 
     // What an interrupt may do to the main thread now.
     ARMED: 0, // a user's code runs, or nothing
     HELD: 1, // the kernel's code runs: not to be hit
     HIT: 2, // termination was asked for and has not been absorbed
+    ASKING: 3, // it is just being asked for
 };

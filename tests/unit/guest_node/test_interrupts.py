@@ -41,6 +41,14 @@ def test_code_that_is_interrupted(kernel, text):
     assert kernel.value("kept + mine") == "3"
 
 
+def test_what_is_awaited_for_ever_may_become_garbage(kernel):
+    kernel.run("require('v8').setFlagsFromString('--expose-gc'); collect = require('vm').runInNewContext('gc')")
+    text = "kept = 1; setInterval(() => { collect(); console.log('collected') }, 10); await new Promise(() => {})"
+    result = kernel.run(text, interrupts=[0.5], timeout=20)
+    assert (result.outcome, result.error) == (EXCEPTION, "Interrupted") and b"collected" in result.stdout
+    assert kernel.value("collect(); kept") == "1"
+
+
 def test_an_interrupt_between_cells_does_nothing(kernel):
     kernel.interrupt()
     assert kernel.value("let s = 0; for (let i = 0; i < 1e6; i++) s += i; s") == "499999500000"
