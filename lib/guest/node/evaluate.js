@@ -11,7 +11,6 @@ class Evaluator {
     constructor() {
         this.session = new Session();
         this.session.connect();
-        this._unsettled = new Set(); // see run()
         this._hook = undefined; // what the inspector calls with a value that it only knows by number
         const name = '__ci_hook';
         users[name] = (value) => this._hook(value);
@@ -24,11 +23,10 @@ class Evaluator {
     /* Calls back with {terminated}, {value} (a remote object) or {thrown, details}; never when the code is interrupted
      * after its first await.
      *
-     * The promise of the code itself, which is the first that it makes, is held until it is settled: one that is collected
+     * The promise of the code itself, which is the first that it makes, is held by what waits for it: one that is collected
      * as garbage makes the inspector call back in the middle of that, which is fatal to Node 22. */
     run(text, callback) {
         let own;
-        let isOver = false;
         const stop = promiseHooks.onInit((promise) => {
             own = promise;
             stop();
@@ -41,8 +39,7 @@ class Evaluator {
             objectGroup: GROUP,
         };
         this.session.post('Runtime.evaluate', parameters, (error, answer) => {
-            isOver = true;
-            this._unsettled.delete(own);
+            own = undefined;
             if (error)
                 callback({ terminated: true });
             else if (answer.exceptionDetails !== undefined)
@@ -51,8 +48,6 @@ class Evaluator {
                 callback({ value: answer.result });
         });
         stop();
-        if (own !== undefined && !isOver)
-            this._unsettled.add(own);
     }
 
     /* Calls the function with what a remote object stands for; it may run a user's code. Whether it came to its end. */
