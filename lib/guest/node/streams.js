@@ -56,7 +56,9 @@ class Streams {
         for (const at of [0, 1]) {
             this._restoreDescriptor(at);
             const stream = this._streams[at];
-            if (stream.writableEnded || stream.destroyed || stream.errored || !stream.writable) {
+            // What has anything left to write was interrupted as it wrote: it would wait for the end of that for ever.
+            if (stream.writableEnded || stream.destroyed || stream.errored || !stream.writable ||
+                stream.writableLength > 0 || stream.writableCorked > 0) {
                 this._streams[at] = makeStream(at + 1);
                 this._makeConsole();
                 continue;

@@ -196,6 +196,8 @@ _JAVASCRIPT = Language(
         "process.stdout.end(); process.stderr.destroy()",
         "console.log = console.error = () => {}",
         "process.stdout.write = process.stderr.write = () => true",
+        "process.stdout._write = () => {}; process.stdout.write('in the middle of it')",
+        "process.stdout.cork()",
     ),
     item="display.html('<b>')",
     failures=(
