@@ -292,8 +292,8 @@ _BASH = Language(
     begin_line=lambda text: f"printf %s {quote(text)}",
     complain=lambda text: f"echo {quote(text)} >&2",
     all_bytes=f"printf '{_octal(range(256))}'\nprintf '{_octal(range(255, -1, -1))}' >&2",
-    flood=f"printf -v line '%*s' {_LINE - 1} ''; line=${{line// /x}}\necho head\n"
-    f"for ((i = 0; i < {_ROUNDS}; i++)); do echo $line; done\nprintf %s ${{line:0:{_REST}}}\necho tail",
+    flood=f"line=$(head -c {_LINE - 1} /dev/zero | tr '\\0' x)\necho head\n"
+    f'for ((i = 0; i < {_ROUNDS}; i++)); do echo "$line"; done\nprintf %s "${{line:0:{_REST}}}"\necho tail',
     close_output=("exec >&- 2>&-", "exec >/dev/null 2>&1"),
     item="printf '<b>' >item.html; display item.html",
     failures=(
@@ -306,7 +306,7 @@ _BASH = Language(
     exit_in_function=lambda status: f"leave() {{\n    exit {status}\n}}\nleave",
     die=lambda signal: f"kill -{signal} $$",
     deadly=(9,),
-    exhaust="taken=x; while :; do taken+=$taken; done",
+    exhaust="for name in {a..z}; do printf -v $name %300000000s; done",
     no_memory=(),
     loop="while :; do :; done",
     sleep="exec {pipe}<> <(:)\nread -rt 60 -u $pipe",
