@@ -15,13 +15,20 @@ KERNEL = os.environ.get(
     "CI_TEST_NODE_KERNEL", os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "node"))
 )
 FLAGS_OF_NODE = ["--no-force-async-hooks-checks", "--experimental-import-meta-resolve"]
-INTERRUPT, LANGUAGE, FLAGS, DIAGNOSTICS = 33, 2, 6, 42
+INTERRUPT, LANGUAGE, FLAGS, DIAGNOSTICS, WARM = 33, 2, 6, 42, 19
 TYPE_ERROR = 8
 NO_TYPECHECK = 1 << 3
 
 
 class Kernel(host.Kernel):
     language, flags = "javascript", 0
+
+    def _message(self, *arguments, **options):
+        """WARM may come at any time."""
+        while True:
+            message = super()._message(*arguments, **options)
+            if message is None or message[0] != WARM:
+                return message
 
     def interrupt(self):
         self.socket.sendall(frames(INTERRUPT, []))
