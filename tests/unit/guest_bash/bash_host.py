@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -11,6 +10,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "guest_python"))
 
 import host  # noqa: E402
 from host import EXCEPTION, EXIT, OK, Lost, frames  # noqa: E402, F401
+from program import start_program  # noqa: E402
 
 KERNEL = os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "bash", "kernel.py"))
 RLIMIT_LOCKS = 10
@@ -42,24 +42,4 @@ class Kernel(host.Kernel):
 
 
 def start_kernel(cwd, **environment):
-    processes = {}
-
-    def start(channel, out, err):
-        process = subprocess.Popen(
-            ["/usr/bin/python3", "-I", "-S", "-B", KERNEL],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            pass_fds=[3],
-            preexec_fn=lambda: os.dup2(channel, 3),  # where a session's init puts it
-            cwd=str(cwd),
-            env=dict(os.environ, **environment),
-        )
-        processes[process.pid] = process
-        return process.pid
-
-    def wait(pid):
-        status = processes[pid].wait(10)
-        return -status if status < 0 else status << 8
-
-    return Kernel(start, wait)
+    return start_program(Kernel, ["/usr/bin/python3", "-I", "-S", "-B", KERNEL], cwd, environment)

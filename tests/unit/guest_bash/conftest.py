@@ -1,8 +1,6 @@
 """Kernels for the tests."""
 
-import os
 import sys
-import threading
 
 import pytest
 
@@ -10,25 +8,19 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 sys.dont_write_bytecode = True
 
 from bash_host import start_kernel  # noqa: E402
+from program import ended_kernels  # noqa: E402
 
 
 @pytest.fixture
 def make(tmp_path):
-    """Starts kernels; they are ended with the test, also one that hangs."""
-    kernels = []
+    """Starts kernels."""
+    with ended_kernels() as kernels:
 
-    def start(cwd=None, **environment):
-        kernel = start_kernel(cwd or tmp_path, HOME=str(tmp_path), **environment)
-        kernels.append(kernel)
-        return kernel
+        def start(cwd=None, **environment):
+            kernels.append(start_kernel(cwd or tmp_path, HOME=str(tmp_path), **environment))
+            return kernels[-1]
 
-    yield start
-    for kernel in kernels:
-        if kernel.status is None:
-            killer = threading.Timer(5, os.kill, [kernel.pid, 9])
-            killer.start()
-            kernel.end()
-            killer.cancel()
+        yield start
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import threading
 
 import pytest
 
@@ -11,27 +10,21 @@ sys.path.insert(0, __file__.rpartition("/")[0])
 sys.dont_write_bytecode = True
 
 from node_host import KERNEL, start_kernel  # noqa: E402
+from program import ended_kernels  # noqa: E402
 
 
 @pytest.fixture
 def make(tmp_path):
-    """Starts kernels; they are ended with the test, also one that hangs."""
+    """Starts kernels."""
     if shutil.which("node") is None:
         pytest.skip("there is no node")
-    kernels = []
+    with ended_kernels() as kernels:
 
-    def start(*arguments, cwd=None, **environment):
-        kernel = start_kernel(cwd or tmp_path, *arguments, HOME=str(tmp_path), **environment)
-        kernels.append(kernel)
-        return kernel
+        def start(*arguments, cwd=None, **environment):
+            kernels.append(start_kernel(cwd or tmp_path, *arguments, HOME=str(tmp_path), **environment))
+            return kernels[-1]
 
-    yield start
-    for kernel in kernels:
-        if kernel.status is None:
-            killer = threading.Timer(5, os.kill, [kernel.pid, 9])
-            killer.start()
-            kernel.end()
-            killer.cancel()
+        yield start
 
 
 @pytest.fixture

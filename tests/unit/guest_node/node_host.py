@@ -2,7 +2,6 @@
 
 import os
 import struct
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -10,6 +9,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "guest_python"))
 
 import host  # noqa: E402
 from host import EXCEPTION, EXIT, OK, Lost, frames  # noqa: E402, F401
+from program import start_program  # noqa: E402
 
 KERNEL = os.environ.get(
     "CI_TEST_NODE_KERNEL", os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "node"))
@@ -51,24 +51,5 @@ class Kernel(host.Kernel):
 
 
 def start_kernel(cwd, *arguments, node="node", **environment):
-    processes = {}
-
-    def start(channel, out, err):
-        process = subprocess.Popen(
-            [node, *FLAGS_OF_NODE, os.path.join(KERNEL, "main.js"), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            pass_fds=[3],
-            preexec_fn=lambda: os.dup2(channel, 3),  # where a session's init puts it
-            cwd=str(cwd),
-            env=dict(os.environ, **environment),
-        )
-        processes[process.pid] = process
-        return process.pid
-
-    def wait(pid):
-        status = processes[pid].wait(10)
-        return -status if status < 0 else status << 8
-
-    return Kernel(start, wait)
+    command = [node, *FLAGS_OF_NODE, os.path.join(KERNEL, "main.js"), *arguments]
+    return start_program(Kernel, command, cwd, environment)
