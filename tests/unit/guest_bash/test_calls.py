@@ -87,8 +87,8 @@ def test_what_cannot_be_displayed_is_told(kernel, tmp_path):
 
 def test_too_many_items_are_counted(kernel, tmp_path):
     (tmp_path / "p").write_bytes(PNG)
-    result = kernel.run("for i in {1..40}; do display p; done")
-    assert (len(result.items), result.dropped) == (32, 8)
+    result = kernel.run("for i in {1..70}; do display p; done")
+    assert (len(result.items), result.dropped) == (64, 6)
 
 
 @pytest.mark.parametrize("report", ["E 5", "S", "R 1 2 x", "D 1 /etc", "D", "E", "X y z", "E 99999999999999999999"])
