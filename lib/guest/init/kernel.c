@@ -642,6 +642,18 @@ static void describe_end(done_info *info, const kernel *k, const job *j, int wai
     }
 }
 
+/* Of a kernel that did not come up the first line it printed says more than how it ended. */
+static void describe_start(const kernel *k, int wait_status, char *text, size_t size) {
+    const cii_buf *said = &k->background.bytes;
+    size_t length = 0;
+    while (length < said->size && said->data[length] != '\n')
+        length++;
+    if (!WIFEXITED(wait_status) || length == 0)
+        return;
+    snprintf(text, size, "the interpreter ended itself with status %d before it could run code: %.*s",
+             WEXITSTATUS(wait_status), (int)CII_MIN(length, size), said->data);
+}
+
 void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
     bool starting = k->state == KERNEL_STARTING, used = k->used;
     job *j = k->job;
@@ -670,7 +682,7 @@ void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
     if (j == NULL && starting && !must_end(k)) /* it never came up: who waits is told, and the next call tries again */
         j = dequeue(k);
     if (j != NULL) {
-        char text[160];
+        char text[320];
         done_info info = {0};
         if (starting) /* it may have been killed before the job came */
             j->oom_before = CII_MIN(j->oom_before, k->oom_before);
@@ -682,8 +694,10 @@ void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
                                .message = k->queue->kind == CI_RUN_KIND_CLEAR
                                               ? "the context was cleared meanwhile; variables are lost"
                                               : "the context was removed meanwhile; variables are lost"};
-        if (starting)
+        if (starting) {
             info.name = "KernelStart";
+            describe_start(k, wait_status, text, sizeof text);
+        }
         if (j->interrupted)
             tag_kill(j->tag, 0);
         job_done(j, &info);

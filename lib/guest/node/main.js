@@ -6,6 +6,11 @@
  * objects of their own, which no cell can replace. */
 'use strict';
 
+if (parseInt(process.versions.node, 10) < 18) { // in words that an old one understands
+    process.stderr.write('JavaScript and TypeScript need Node 18 or later; this is ' + process.version + '\n');
+    process.exit(1);
+}
+
 const fs = require('fs');
 const path = require('path');
 const vm = require('vm');

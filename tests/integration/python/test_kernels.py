@@ -95,14 +95,16 @@ def test_a_kernel_that_ends_before_it_was_used_is_started_on_use() -> None:
 def test_a_kernel_that_cannot_start_is_not_tried_again_and_again(tmp_path: Path) -> None:
     node = tmp_path / "node_modules/.bin/node"  # in a session's PATH before the system's
     node.parent.mkdir(parents=True)
-    node.write_text("#!/bin/sh\necho >> /workspace/starts\nexit 1\n")
+    node.write_text("#!/bin/sh\necho >> /workspace/starts\necho too old >&2\nexit 1\n")
     node.chmod(0o755)
     starts = tmp_path / "starts"
     with libci.Sandbox(kernels="javascript") as sandbox:
         with libci.Session(sandbox=sandbox, timeout=60, host_dir=tmp_path) as session:
             until(lambda: starts.exists() and not kernels(session)["javascript"]["running"])
             assert session.run_code("1").value == "1"
-            assert session.run_code("1", language="javascript").error_name == "KernelStart"
+            result = session.run_code("1", language="javascript")
+            assert result.error_name == "KernelStart"
+            assert result.error_message.endswith("ended itself with status 1 before it could run code: too old")
             assert session.run_code("1").value == "1"
             assert starts.read_text() == "\n\n"
 
