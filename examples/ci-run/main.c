@@ -239,6 +239,18 @@ static void write_python_arguments(FILE *out, const struct options *options, con
     fputs("]]", out);
 }
 
+/* Sets process.argv as Node itself would. */
+static void write_node_arguments(FILE *out, const struct options *options, const char *name) {
+    fputs("process.argv.splice(1, Infinity, ...[", out);
+    for (size_t i = 0; i <= options->argument_count; i++) {
+        fputs("'", out);
+        for (const char *c = i ? options->arguments[i - 1] : name; *c; c++)
+            fprintf(out, "%02x", (unsigned char)*c);
+        fputs("', ", out);
+    }
+    fputs("].map((text) => Buffer.from(text, 'hex').toString()))", out);
+}
+
 /* Sets $1 and so on. */
 static void write_bash_arguments(FILE *out, const struct options *options) {
     fputs("set --", out);
@@ -250,6 +262,10 @@ static void write_bash_arguments(FILE *out, const struct options *options) {
     }
 }
 
+static int is_node(const char *language) {
+    return strcmp(language, "javascript") == 0 || strcmp(language, "typescript") == 0;
+}
+
 /* In a cell of its own, so that line numbers stay. */
 static int set_arguments(struct program *program, const char *language, const char *name) {
     char *code = NULL;
@@ -257,12 +273,14 @@ static int set_arguments(struct program *program, const char *language, const ch
     FILE *out = open_memstream(&code, &size);
     if (!out)
         return STATUS_FAILED;
-    if (strcmp(language, "bash") == 0)
+    ci_run_options run = CI_RUN_OPTIONS_INIT;
+    run.language = is_node(language) ? "javascript" : language;
+    if (is_node(language))
+        write_node_arguments(out, program->options, name);
+    else if (strcmp(language, "bash") == 0)
         write_bash_arguments(out, program->options);
     else
         write_python_arguments(out, program->options, name);
-    ci_run_options run = CI_RUN_OPTIONS_INIT;
-    run.language = language;
     ci_error *error = NULL;
     ci_call *call = NULL;
     if (fclose(out) == 0 && ci_execute_code_start(program->session, code, size, &run, &call, &error) == CI_OK) {
@@ -292,8 +310,8 @@ static int run_unit(struct program *program, const struct unit *unit, const stru
     } else {
         int is_file = unit->kind == UNIT_FILE;
         run.language = language_of(options, unit);
-        int wants_arguments = ((is_file || options->argument_count) && strcmp(run.language, "python") == 0) ||
-                              (options->argument_count && strcmp(run.language, "bash") == 0);
+        int knows_its_name = strcmp(run.language, "python") == 0 || is_node(run.language);
+        int wants_arguments = (is_file && knows_its_name) || options->argument_count;
         int status = wants_arguments ? set_arguments(program, run.language, is_file ? unit->argument : "-c") : 0;
         if (status)
             return status;

@@ -225,7 +225,7 @@ void options_help(void) {
         "  ci-run [OPTION…] -e CODE -c COMMAND …\n"
         "  ci-run [OPTION…] --calls FILE\n\n"
         "FILE, -e and -c run in the order given, in one session that keeps variables and files; the first that fails\n"
-        "ends it. With none of them the program is read from standard input. ARG… become sys.argv[1:], in Bash $1 and on.\n"
+        "ends it. With none of them the program is read from standard input. ARG… become sys.argv[1:], process.argv.slice(2), $1.\n"
         "The language is that of FILE's suffix: .py; .js .mjs .cjs; .ts .mts .cts; .sh .bash; any other is Python.\n");
     for (int i = 0; i < ROW_COUNT; i++) {
         char left[40];

@@ -48,6 +48,16 @@ def test_arguments_of_a_shell_script(ci_run: Run, tmp_path: Path) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (b"<-x><a b><it's $HOME\n>", b"", 3)
 
 
+@pytest.mark.skipif(shutil.which("node", path="/usr/local/bin:/usr/bin:/bin") is None, reason="no node")
+def test_arguments_of_a_script_of_node(ci_run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "script.js"
+    script.write_text("\nconsole.log(JSON.stringify(process.argv.slice(1))); null.x")
+    done = ci_run(script, "--", "-x", "a b", "é'\"\\\n")
+    assert json.loads(done.stdout) == [str(script), "-x", "a b", "é'\"\\\n"]
+    assert b":2:" in done.stderr and done.returncode == 1
+    assert json.loads(ci_run(script).stdout) == [str(script)]
+
+
 NODE = shutil.which("node", path="/usr/local/bin:/usr/bin:/bin")
 TYPED = NODE and (BUILD / "libexec/libci/guest/node/typescript.stamp").exists()
 LANGUAGES = {
