@@ -3,13 +3,14 @@
  * @brief Calls in progress: the form of every long operation that never blocks.
  *
  * Opening, runs, tasks, contexts, file operations, pushes, the workspace and tools: each such `ci_x()` has a companion
- * `ci_x_start()` that returns a ::ci_call at once. (What only blocks: ci_session_info(), for a round trip at most;
- * ci_sandbox_local_new() and ci_sandbox_local_check().) A host with an event loop polls ci_call_fd() for reading, runs
+ * `ci_x_start()` that returns a ::ci_call at once. (What only blocks: ci_session_info() and ci_context_list(), for a round
+ * trip at most; ci_sandbox_local_new() and ci_sandbox_local_check().) A host with an event loop polls ci_call_fd() for reading, runs
  * ci_call_process() whenever it is ready, and takes the outcome with one of the `ci_call_take_` functions once
  * ci_call_process() said #CI_CALL_DONE:
  *
  *     ci_call *call = NULL;
- *     ci_execute_code_start(session, &options, &call, &error);
+ *     if (ci_execute_code_start(session, code, SIZE_MAX, NULL, &call, &error) != CI_OK)
+ *         return;
  *     while (ci_call_process(call) == CI_CALL_RUNNING)
  *         poll(&(struct pollfd){.fd = ci_call_fd(call), .events = POLLIN}, 1, -1);
  *     ci_call_take_result(call, &result, &error);
@@ -82,7 +83,7 @@ CI_API ci_status ci_call_set_timeout(ci_call *call, int64_t timeout_ms);
 /**
  * @brief Interrupts the code or command that the call runs, as Ctrl-C does; what was defined before is kept whenever
  * the code can be interrupted at all, and after the grace time of the session it is killed. The call then ends with
- * outcome #CI_OUTCOME_INTERRUPTED. What runs neither code nor command ends at once: with a result of what was done and
+ * outcome #CI_OUTCOME_INTERRUPTED, or as well as the code did that caught the interrupt. What runs neither code nor command ends at once: with a result of what was done and
  * that outcome where it has one to give (file operations, pushes), else with #CI_ERR_CANCELLED. An interrupt that comes
  * as the call ends hits no later call. From any thread; does not block.
  * @param call the call.

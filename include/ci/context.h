@@ -3,8 +3,9 @@
  * @brief Contexts: the kernels of a session, each with variables of its own on the same files.
  *
  * Every language has a context without a name, which is used unless ::ci_run_options names another; JavaScript and
- * TypeScript share theirs, and those of equal names. A context begins with the first call that names it. At most 32 live
- * at a time in a local sandbox, each a process of the session, within its limits.
+ * TypeScript share theirs, and those of equal names. Python's own is there from opening, as are those of
+ * ci_sandbox_local_options::kernels; any other begins with the first call that names it. Each is a process of the session,
+ * within its limits. A session of a local sandbox has 32 at most; code for one more gets #CI_OUTCOME_REFUSED.
  */
 #ifndef CI_CONTEXT_H
 #define CI_CONTEXT_H
@@ -15,7 +16,7 @@ CI_BEGIN_DECLS
 
 /** A context. Strings live until the callback returns. */
 typedef struct ci_context_info {
-    size_t struct_size;   /**< sizeof(ci_context_info) of the library. */
+    size_t struct_size;   /**< sizeof(ci_context_info) of who fills it: for a host, of the library. */
     const char *language; /**< "python", …; "javascript" also stands for TypeScript, which shares its variables. */
     const char *context;  /**< Its name; "" for the language's own. */
     int32_t running;      /**< 1 while a call runs there, else 0. */
@@ -39,14 +40,15 @@ CI_API ci_status ci_context_list(ci_session *session, ci_context_cb context, voi
 
 /**
  * @brief Ends a context's kernel and starts a new one: its variables are lost, files stay. A call that runs there ends
- * with outcome #CI_OUTCOME_LOST. Blocks until the new kernel answers. #CI_RUN_CLEAR_CONTEXT does it in its turn, before
+ * with outcome #CI_OUTCOME_LOST; one that waits for its turn finds the new kernel. Where there is no such context it is
+ * made. Blocks until the new kernel answers. #CI_RUN_CLEAR_CONTEXT does it in its turn, before
  * code that is to find nothing.
  * @param session the session.
  * @param language as in ::ci_run_options; NULL: "python".
  * @param context as in ::ci_run_options; NULL: the language's own.
  * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_INVALID, #CI_ERR_NOTSUP, #CI_ERR_TIMEOUT, #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED,
- * #CI_ERR_NOMEM, #CI_ERR_IO.
+ * @return #CI_OK; #CI_ERR_INVALID, #CI_ERR_NOTSUP, #CI_ERR_LIMIT (there are too many), #CI_ERR_TIMEOUT,
+ * #CI_ERR_CANCELLED (it was interrupted), #CI_ERR_CLOSED, #CI_ERR_LOST, #CI_ERR_FORKED, #CI_ERR_NOMEM, #CI_ERR_IO.
  * @since 0.1
  */
 CI_API ci_status ci_context_clear(ci_session *session, const char *language, const char *context, ci_error **ret_error);

@@ -7,7 +7,8 @@
  * with their size; a NUL follows them that the size does not count. No function here blocks.
  *
  * The JSON form (ci_result_json()) is AgentCore's CodeInterpreterResult, which is also the CallToolResult of the Model
- * Context Protocol (revision 2025-06-18): `{"content": […], "structuredContent": {…}, "isError": false}`.
+ * Context Protocol (revision 2025-06-18): `{"content": […], "structuredContent": {…}, "isError": false}`; what is in it
+ * lib/result/README.md says.
  */
 #ifndef CI_RESULT_H
 #define CI_RESULT_H
@@ -26,7 +27,7 @@ enum {
     CI_OUTCOME_INTERRUPTED = 5,  /**< The host interrupted it. */
     CI_OUTCOME_MEMORY_LIMIT = 6, /**< It was killed at the session's memory limit. */
     CI_OUTCOME_LOST = 7,         /**< The kernel is gone without a word. */
-    CI_OUTCOME_TYPE_ERROR = 8,   /**< TypeScript's check failed; the code did not run. */
+    CI_OUTCOME_TYPE_ERROR = 8,   /**< TypeScript's check found an error of type or syntax; the code did not run. */
     CI_OUTCOME_FAILED = 9,       /**< A file could not be read, saved or pushed; what worked is still reported. */
     CI_OUTCOME_REFUSED = 10      /**< Bad input or an unknown tool; nothing was done. */
 };
@@ -95,7 +96,8 @@ typedef struct ci_file_info {
 /** A rich item of a result (an image, an HTML table). `ci_item item = CI_ITEM_INIT;` before the call; pointers live as
  * long as the result.
  *
- * An object in several forms is several items, one after the other at one place, pictures first. A chart of matplotlib
+ * An object in several forms is several items, one after the other with one stdout_offset, pictures first: an item that
+ * is a picture begins another object. A chart of matplotlib
  * is "image/png" and "application/vnd.ci.chart+json": its type, titles, axes and series, to be read rather than seen. A
  * table of pandas is "text/html" and "application/vnd.dataresource+json" (a Frictionless Tabular Data Resource): its
  * fields and first rows. lib/guest/python/README.md has both schemas. */

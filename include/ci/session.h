@@ -10,10 +10,9 @@
  * start; commands, other contexts, file operations, interrupt and close run beside them, from any thread. **Deadlines**
  * cover the whole call, waiting for its turn included: at the deadline the code is interrupted; after the grace time it
  * and what it started is killed; the call returns within a second after that whatever the code does, with outcome
- * #CI_OUTCOME_TIMEOUT. ci_session_options::timeout_ms holds for file operations, pushes, transfers and the workspace
- * too; those that have no result end with #CI_ERR_TIMEOUT, as what is done to tasks
- * and contexts does after a minute.
- * ci_call_set_timeout() gives one call of any kind another deadline. **Forks**: after a fork(2) of the host the child
+ * #CI_OUTCOME_TIMEOUT, unless the code caught the interrupt and ended well. ci_session_options::timeout_ms holds for file
+ * operations, pushes, transfers and the workspace too; those that have no result end with #CI_ERR_TIMEOUT, as what is
+ * done to tasks and contexts does after a minute. ci_call_set_timeout() gives one call of any kind another deadline. **Forks**: after a fork(2) of the host the child
  * gets #CI_ERR_FORKED from every handle.
  */
 #ifndef CI_SESSION_H
@@ -115,7 +114,7 @@ enum {
     CI_RUN_SPILL_OUTPUT = 1 << 1, /**< Write the whole of a truncated stream to a file in the sandbox root, listed under
                                         #CI_FILES_MAIN. */
     CI_RUN_BACKGROUND = 1 << 2,   /**< Commands only: return at once with a task (ci_result_task_id()). */
-    CI_RUN_NO_TYPECHECK = 1 << 3, /**< TypeScript only: run without checking. */
+    CI_RUN_NO_TYPECHECK = 1 << 3, /**< TypeScript only: types are not checked; syntax is. */
     CI_RUN_CLEAR_CONTEXT = 1 << 4 /**< Code only: first clear the context, as ci_context_clear() does. */
 };
 
@@ -307,13 +306,15 @@ CI_API const char *ci_session_id(const ci_session *session);
 CI_API uint64_t ci_session_capabilities(const ci_session *session);
 
 /**
- * @brief All about the session as JSON: id, backend, root, network and what it means, limits and by what each is kept,
- * interpreter and what its kernels had imported, workspace and whether its storage blocks, capabilities. Blocks for a
- * round trip at most.
+ * @brief All about the session as JSON: `{"id", "backend", "root", "network": {"mode", "meaning"}, "limits":
+ * {"memoryBytes", "processes", "workspaceBytes", "workspaceInodes": {"value", "kept"}}, "workspace": {"storage",
+ * "where", "blocking", "uploadsPrefix", "outputPrefix"} or null, "capabilities": [names], "sandbox": {…}}`, where
+ * `sandbox` is what the backend says of itself: the local one by what limits are kept, how large its files may become
+ * (`filesBytes`), its interpreter, its kernels and what they had imported. Blocks for a round trip at most.
  * @param session the session.
  * @param[out] ret_json the text, to be released with ci_free(); untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_CLOSED, #CI_ERR_NOMEM.
+ * @return #CI_OK; #CI_ERR_INVALID, #CI_ERR_CLOSED, #CI_ERR_FORKED, #CI_ERR_NOMEM, and what the backend fails with.
  * @since 0.1
  */
 CI_API ci_status ci_session_info(ci_session *session, char **ret_json, ci_error **ret_error);

@@ -2,8 +2,8 @@
  * @file ci/tools.h
  * @brief The same calls by name and JSON, as a model or an MCP client makes them.
  *
- * Seven tools: `execute_code {code, language?, output_filename?, context?, timeout?}`, `execute_command {command,
- * timeout?, background?}`, `file_operations {operation, paths?, content?}`, `ci_push_to_workspace {paths?}`,
+ * Seven tools: `execute_code {code, language?, output_filename?, context?, clear_context?, timeout?}`, `execute_command
+ * {command, timeout?, background?}`, `file_operations {operation, paths?, content?}`, `ci_push_to_workspace {paths?}`,
  * `workspace_read {path}`, `workspace_list {path?}`, `workspace_write {path, text | blob}`. Times are in seconds,
  * binary content is base64. Input that is not as it should be is no failure of the call but a result with outcome
  * #CI_OUTCOME_REFUSED whose text names the field, what was given, what is allowed and what was probably meant.

@@ -124,6 +124,8 @@ static int hand_over(run_call *self, ci_error **ret_error) {
         if (ci_result_outcome(self->result) == CI_OUTCOME_OK)
             return 1;
         const char *message = ci_result_error_message(self->result);
+        if (ci_result_outcome(self->result) == CI_OUTCOME_REFUSED)
+            return cii_error_set(ret_error, CI_ERR_LIMIT, "session", "%s", message);
         return cii_error_set(ret_error, CI_ERR_LOST, "session", "the new kernel does not answer: %s",
                              message ? message : "no reason given");
     }

@@ -5,7 +5,8 @@
  *
  * A backend is a const table of functions and an object (`impl`). The library makes a full private copy of the table
  * in which missing slots (NULL, or beyond the backend's struct_size) become defaults, which refuse with #CI_ERR_NOTSUP
- * unless it is said otherwise; slots this version does not know are ignored. `open`, `close` and `run` are required.
+ * unless it is said otherwise; slots this version does not know are ignored. `name`, `open`, `close` and `run` are
+ * required.
  *
  * **What a backend owes**: calls on one context of a session run in the order of their start; other contexts, commands
  * and files run beside them. Output goes to the sink in the order in which it was produced within a stream. `done` of
@@ -77,13 +78,13 @@ enum {
     CI_RUN_KIND_CODE = 1,      /**< Code in a context. */
     CI_RUN_KIND_COMMAND = 2,   /**< A shell command. */
     CI_RUN_KIND_TASK = 3,      /**< A shell command in the background: done at once, with a task id. */
-    CI_RUN_KIND_TASK_POLL = 4, /**< What a task printed since the last poll. */
+    CI_RUN_KIND_TASK_POLL = 4, /**< What a task printed since the last poll. #CI_ERR_NOTFOUND: there is none. */
     CI_RUN_KIND_TASK_STOP = 5, /**< Kill a task, then as poll. */
-    CI_RUN_KIND_CLEAR = 6,     /**< End a context's kernel and start a new one. */
-    CI_RUN_KIND_REMOVE = 7     /**< End a context's kernel; the context is gone. Fails with #CI_ERR_NOTFOUND. */
+    CI_RUN_KIND_CLEAR = 6,     /**< End a context's kernel and start a new one. Outcome OK, or REFUSED: too many. */
+    CI_RUN_KIND_REMOVE = 7     /**< End a context's kernel; the context is gone. #CI_ERR_NOTFOUND: there is none. */
 };
 
-/** What is to be run. Strings live until start returns. */
+/** What is to be run. Strings live until ci_sandbox_ops::run returns. */
 typedef struct ci_run_request {
     size_t struct_size;     /**< sizeof(ci_run_request) of the library. */
     const char *language;   /**< "python", … ; "" for commands and tasks. */
@@ -96,7 +97,8 @@ typedef struct ci_run_request {
     int64_t deadline_ms;    /**< Milliseconds left, as advice; 0: none. The library enforces it, and another that
                                  the call is given later. */
     int32_t kind;           /**< A `CI_RUN_KIND_` value. */
-    uint32_t flags;         /**< `CI_RUN_` flags of ci/session.h that matter to a backend. */
+    uint32_t flags; /**< The `CI_RUN_` flags of ci/session.h that were given. NO_TYPECHECK and CLEAR_CONTEXT are for the
+                                 backend; the rest is done by the library. */
 } ci_run_request;
 
 /** How a run ended. Zero is the default of every field; strings live until `done` returns. */

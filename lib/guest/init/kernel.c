@@ -485,7 +485,7 @@ kernel *kernel_get(guest *g, const char *language_name, const char *context, boo
     kernel *k = count < KERNELS_MAX ? calloc(1, sizeof *k) : NULL;
     if (k == NULL) {
         if (ret_why != NULL)
-            *ret_why = "too many contexts";
+            *ret_why = "too many contexts: a session has 32 at most; remove one";
         return NULL;
     }
     *k = (kernel){.g = g, .next = g->kernels, .name = strdup(name), .program = program, .channel.fd = -1};

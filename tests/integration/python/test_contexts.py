@@ -70,6 +70,8 @@ def test_contexts_can_be_used_and_removed_without_end(session: libci.Session) ->
     outcomes = [call.result().outcome for call in calls]
     assert outcomes.count(libci.Outcome.REFUSED) == 40 - 31
     assert len(session.contexts()) == 32
+    with pytest.raises(libci.Limit, match="too many contexts"):
+        session.clear_context(context="one-more")
 
 
 def test_a_context_is_cleared_for_a_call_in_its_turn(session: libci.Session) -> None:
