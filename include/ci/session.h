@@ -122,7 +122,9 @@ enum {
 typedef struct ci_run_options {
     size_t struct_size;   /**< sizeof(ci_run_options). */
     const char *language; /**< Code only: "python", "javascript", "typescript", "bash"; NULL: "python". The second and
-                                      third need Node where the session runs, the last Bash. */
+                                      third need Node 18 or later where the session runs, and the third a libci that
+                                      was built with TypeScript (README.md); the last bash 4.4 or later and python3.
+                                      #CI_ERR_NOTSUP says what is missing. */
     const char *context;  /**< Code only: the kernel to run in, same characters as an id; NULL: the language's
                                       own. */
     const char *output_filename; /**< A file the run makes, saved to the workspace afterwards; NULL or "": none. */
