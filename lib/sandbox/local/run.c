@@ -433,7 +433,7 @@ ci_status local_contexts(void *session, ci_context_cb context, void *user, ci_er
 uint64_t local_activity(void *session) {
     local_session *s = session;
     _cleanup_json_ cii_json *guest = NULL;
-    _cleanup_free_ char *answer = s->base_fd >= 0 ? ask_init(s, 20) : NULL;
+    _cleanup_free_ char *answer = s->base_fd >= 0 ? ask_init(s, 100) : NULL;
     if (answer == NULL || cii_json_parse(answer, strlen(answer), 0, &guest, NULL) != CI_OK)
         return 0;
     return (uint64_t)CII_MAX(cii_json_int_of(cii_json_get(guest, "activity")), 0);

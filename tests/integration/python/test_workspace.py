@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -327,10 +328,11 @@ def test_a_push_after_which_nothing_ran_reads_no_file(open_session: OpenSession,
     session = open_session(workspace_dir=workspace)
     session.run_code("open('big', 'wb').truncate(256 << 20)")
     session.push()
-    session.push()
-    start = time.process_time()
-    assert statuses(session.push()) == {"big": FileStatus.UNCHANGED}
-    unread = time.process_time() - start
+    unread = math.inf
+    for _ in range(6):  # on a busy machine it may be in doubt, and then reads
+        start = time.process_time()
+        assert statuses(session.push()) == {"big": FileStatus.UNCHANGED}
+        unread = min(unread, time.process_time() - start)
     session.run_command("true")
     start = time.process_time()
     assert statuses(session.push()) == {"big": FileStatus.UNCHANGED}
