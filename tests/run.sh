@@ -112,8 +112,13 @@ without=long
 without_c_less="$without|project|python"
 
 build plain
-run self plain "as $(id -un)" -LE "$without"
-[ "$(id -u)" = 0 ] && run user plain "as an ordinary user" -LE "$without"
+if [ "$(id -u)" = 0 ]; then
+  # Kernels alone run once, and not as root: no session's is.
+  run self plain "as root" -LE "$without|kernel"
+  run user plain "as an ordinary user" -LE "$without"
+else
+  run self plain "as $(id -un)" -LE "$without"
+fi
 build sanitize -DCI_SANITIZE=address,undefined
 run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
 [ "$(id -u)" = 0 ] && run user sanitize "sanitizers, as an ordinary user" -LE "$without_c_less"
