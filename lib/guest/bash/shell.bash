@@ -199,24 +199,39 @@ __ci_leave() {
     } >|"$__ci_proc/${__ci_fds[5]}"
 }
 
-# The shell ends within functions, whose variables hide others. What all see, then what is seen without the innermost,
-# and so on: the later counts. A `readonly` of a function must not become one of all.
+# The shell ends within functions, whose variables hide others. What all see; then of the names that had hidden one what
+# they stand for without the innermost, and so on: the later counts. That is quick also where a recursion was endless.
 __ci_globals() {
     (
+        builtin set +eu
+        builtin mapfile -t __ci_cell < <(builtin declare -p)
+        __ci_put_globals "${__ci_cell[@]}"
         builtin mapfile -t __ci_cell < <(builtin compgen -A variable)
-        set -- "${#FUNCNAME[@]}" "${__ci_cell[@]}" # no variable: they all go
-        while (($1 > 0)); do
-            builtin mapfile -t __ci_cell < <(builtin declare -p)
-            for __ci_line in "${__ci_cell[@]}"; do
-                if [[ $__ci_line =~ ^(declare -[a-zA-Z]*)r([a-zA-Z]* .*)$ ]]; then
-                    __ci_line=${BASH_REMATCH[1]}g${BASH_REMATCH[2]}
-                fi
-                builtin printf '%s\n' "$__ci_line"
+        set -- "${__ci_cell[@]}" # no variable: they all go
+        __ci_level=${#FUNCNAME[@]}
+        while (($# > 0 && __ci_level-- > 0)); do
+            __ci_cell=()
+            for __ci_name; do
+                case $__ci_name in __ci_* | _ | PIPESTATUS) builtin continue ;; esac # they come back by themselves
+                builtin unset -v "$__ci_name" || builtin continue
+                [[ -v $__ci_name || -n ${!__ci_name@a} ]] || builtin continue
+                __ci_cell+=("$__ci_name")
+                [[ ${!__ci_name@a} != *[aA]* ]] || __ci_name+="[@]"
+                __ci_put_globals "${!__ci_name@A}"
             done
-            builtin unset -v "${@:2}"
-            set -- "$(($1 - 1))" "${@:2}"
+            set -- "${__ci_cell[@]}"
         done
     )
+}
+
+# A `readonly` of a function must not become one of all.
+__ci_put_globals() {
+    for __ci_line; do
+        if [[ $__ci_line =~ ^(declare -[a-zA-Z]*)r([a-zA-Z]* .*)$ ]]; then
+            __ci_line=${BASH_REMATCH[1]}g${BASH_REMATCH[2]}
+        fi
+        builtin printf '%s\n' "$__ci_line"
+    done
 }
 
 # The user's own trap, if there is one, then the same process once more, as a new shell. Descriptors and children stay.
@@ -235,10 +250,10 @@ __ci_return() {
 
 # --- what a user sees ------------------------------------------------------------------------------------------------
 
-# With a cell the `eval` fails as well, and what hands its status to the next.
+# With a cell the `eval` fails as well, and what hands its status to the next. The user's text begins on the first line,
+# from which LINENO counts on.
 __ci_trap_failures() {
-    builtin trap -- 'case $BASH_COMMAND in "$__ci_run" | "builtin return \"\$__ci_status\"") ;; *)
-'"$__ci_trap_ERR"'
+    builtin trap -- 'case $BASH_COMMAND in "$__ci_run" | "builtin return \"\$__ci_status\"") ;; *) '"$__ci_trap_ERR"'
 ;; esac' ERR
 }
 

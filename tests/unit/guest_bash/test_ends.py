@@ -35,6 +35,12 @@ def test_locals_of_a_function_that_exits_hide_nothing(kernel):
     assert out(kernel, "echo $x; h() { local only=2; echo $only; }; h") == "global\n2\n"
 
 
+def test_an_exit_in_a_deep_recursion_does_not_take_forever(kernel):
+    out(kernel, "x=global; declare -a list=(a b); deep() { ((++depth < 2000)) || exit 3; deep; }; depth=0")
+    assert kernel.run("f() { local x=1 list=(c); deep; }; f").exit_code == 3
+    assert out(kernel, "echo $depth $x ${list[@]}") == "2000 global a b\n"
+
+
 def test_the_users_exit_trap_runs_once(kernel):
     result = kernel.run("trap 'echo bye $?' EXIT; x=1; exit 5")
     assert (result.stdout, result.exit_code) == (b"bye 5\n", 5)
@@ -51,6 +57,11 @@ def test_the_users_exit_trap_runs_once(kernel):
 
 def test_traps_in_subshells_are_their_own(kernel):
     assert out(kernel, "(trap 'echo sub' EXIT; exit 0); x=$(trap 'echo captured' 0); echo $x") == "sub\ncaptured\n"
+
+
+def test_a_trap_of_err_knows_the_line(kernel):
+    assert kernel.run("trap 'echo $LINENO' ERR\n\nfalse\ntrue").stdout == b"3\n"
+    assert kernel.run("\nfalse\ntrap - ERR").stdout == b"2\n"
 
 
 def test_other_traps(kernel):
