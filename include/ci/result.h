@@ -236,7 +236,7 @@ CI_API const char *ci_result_traceback(const ci_result *result);
 /**
  * @brief How many diagnostics there are: what TypeScript's check found, of outcome #CI_OUTCOME_TYPE_ERROR.
  * @param result a result.
- * @return the count, at most 100; the error message tells of all.
+ * @return the count, at most 100; the error message tells how many more there are.
  * @since 0.1
  */
 CI_API size_t ci_result_diagnostic_count(const ci_result *result);

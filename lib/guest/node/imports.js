@@ -29,12 +29,21 @@ class Imports {
         const entry = { __import: (specifier, options, names) => imports.load(specifier, options, names) }.__import;
         Object.defineProperty(users, '__import', { value: entry });
         Object.defineProperty(users, '__importMeta', { get: () => imports._meta(), set: undefined });
+        const module = { exports: {} };
         const require = (name) => imports._here().require(name);
-        for (const name of ['resolve', 'cache', 'extensions', 'main'])
+        for (const name of ['resolve', 'cache', 'extensions'])
             Object.defineProperty(require, name, { get: () => imports._here().require[name], enumerable: true });
-        for (const [name, value] of [['require', require], ['module', { exports: {} }], ['exports', {}]])
+        require.main = module; // a cell is a program: `if (require.main === module)`
+        for (const [name, value] of Object.entries({ require, module, exports: module.exports }))
             Object.defineProperty(users, name, { value, writable: true, configurable: true });
-        users.exports = users.module.exports;
+        this._define('__filename', () => this._here().filename);
+        this._define('__dirname', () => path.dirname(this._here().filename));
+    }
+
+    /* A name of all cells, which they may give another value. */
+    _define(name, get) {
+        const set = (value) => Object.defineProperty(users, name, { value, writable: true, configurable: true });
+        Object.defineProperty(users, name, { get, set, configurable: true });
     }
 
     /* A promise of the users' own kind. */

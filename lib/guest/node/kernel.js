@@ -101,7 +101,7 @@ class Kernel {
 
     _own() {
         process.execArgv = [];
-        process.argv.length = 1;
+        process.argv.splice(1, Infinity, path.join(getcwd(), 'cell.mjs')); // as import.meta.filename
         this._exitFunction = { exit: (code) => this._exit(code) }.exit;
         this._restoreProcess();
     }
@@ -400,15 +400,18 @@ class Kernel {
 const isCompileError = (details) => details.scriptId !== undefined && details.stackTrace === undefined &&
     details.exception.className === 'SyntaxError';
 
-function typeErrors(diagnostics) {
+function typeErrors(all) {
+    const diagnostics = all.slice(0, DIAGNOSTICS_MAX);
+    const rest = all.length - diagnostics.length;
     const text = diagnostics.map(({ code, line, column, message }) =>
-        `cell.ts(${line},${column}): error TS${code}: ${message}\n`).join('');
+        `cell.ts(${line},${column}): error TS${code}: ${message}\n`).join('') +
+        (rest > 0 ? `and ${rest} more\n` : '');
     return {
         outcome: wire.TYPE_ERROR,
         name: 'TypeCheck',
         message: text.trimEnd(),
         traceback: text,
-        diagnostics: JSON.stringify(diagnostics.slice(0, DIAGNOSTICS_MAX)),
+        diagnostics: JSON.stringify(diagnostics),
     };
 }
 

@@ -127,5 +127,5 @@ def test_diagnostics_are_told_apart(session: libci.Session) -> None:
     assert [(d["code"], d["line"], d["column"]) for d in told] == [(2322, 1, 7), (2339, 3, 4)]
     assert ts(session, "const n: number = 'a'; n", typecheck=False).value == "'a'"
     many = ts(session, "nope\n" * 500)
-    assert len(many.diagnostics) == 100 and many.traceback.count("error TS2304") == 500
+    assert len(many.diagnostics) == 100 and many.traceback.endswith("\nand 400 more\n")
     assert js(session, "1").diagnostics == []

@@ -71,6 +71,24 @@ def test_imports_that_fail(kernel, text, name, message):
     assert message in result.message
 
 
+def test_a_cell_is_a_program_with_a_name(kernel, tmp_path):
+    assert kernel.value("require.main === module") == "true"
+    assert kernel.value("[__dirname, __filename, module.exports === exports]") == (
+        f"[\n  {str(tmp_path)!r},\n  {str(tmp_path / 'cell.mjs')!r},\n  true\n]"
+    )
+    (tmp_path / "main.cjs").write_text("exports.main = require.main === module")
+    assert kernel.value("require('./main.cjs').main") == "false"
+    (tmp_path / "sub").mkdir()
+    assert kernel.value("__dirname", cwd="sub") == repr(str(tmp_path / "sub"))
+
+
+@pytest.mark.parametrize("how", ["const", "var", "let", ""])
+def test_the_names_of_the_program_may_be_declared(kernel, how):
+    assert kernel.value(f"{how} __dirname = require('path').dirname('/a/b'); __dirname") == "'/a'"
+    assert kernel.value("__dirname") == "'/a'"
+    assert kernel.value("const __dirname = 1; __dirname") == "1"
+
+
 def test_the_folder_of_the_call_is_where_imports_look(kernel, tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "m.mjs").write_text("export default 'sub'")

@@ -21,6 +21,13 @@ def test_a_type_error_is_a_result_and_the_cell_does_not_run(typed):
     assert typed.run("typeof x").value == "'undefined'"
 
 
+def test_of_many_errors_the_first_are_told(typed):
+    result = typed.ts("".join(f"let e{i}: string = {i}\n" for i in range(103)))
+    assert diagnostics(result) == [(2322, line + 1, 5) for line in range(100)]
+    lines = result.traceback.splitlines()
+    assert (len(lines), lines[99][:15], lines[100]) == (101, "cell.ts(100,5):", "and 3 more")
+
+
 def test_types_and_values_of_earlier_cells(typed):
     assert (
         typed.ts(
