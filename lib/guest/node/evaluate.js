@@ -73,18 +73,25 @@ class Evaluator {
     /* Names that a cell which failed has declared by `let` or `class`, without a value, can be neither read nor set:
      * they get one. */
     healNames() {
-        let names = [];
+        const names = new Set(); // each is listed as often as it was declared
         this.session.post('Runtime.globalLexicalScopeNames', {}, (_error, answer) => {
-            names = answer !== undefined ? answer.names : [];
+            for (let i = 0; i < answer?.names.length; i++)
+                names.add(answer.names[i]);
         });
-        for (let i = 0; i < names.length; i++) {
-            const name = names[i];
-            const parameters = { expression: `typeof ${name}`, silent: true, objectGroup: GROUP };
-            this.session.post('Runtime.evaluate', parameters, (_error, answer) => {
-                if (answer?.exceptionDetails !== undefined)
-                    this.run(`let ${name};`, () => {});
-            });
-        }
+        if (this._isReadable([...names].join(', typeof ')))
+            return;
+        for (const name of names)
+            if (!this._isReadable(name))
+                this.run(`let ${name};`, () => {});
+    }
+
+    _isReadable(name) {
+        let readable = true;
+        const parameters = { expression: `typeof ${name}`, silent: true, objectGroup: GROUP };
+        this.session.post('Runtime.evaluate', parameters, (_error, answer) => {
+            readable = answer?.exceptionDetails === undefined;
+        });
+        return readable;
     }
 
     forget() {

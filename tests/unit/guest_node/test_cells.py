@@ -1,6 +1,8 @@
 """State, values, errors: what a cell leaves to the next, and what its result says."""
 
 import json
+import statistics
+import time
 
 import pytest
 from node_host import EXCEPTION, EXIT, OK
@@ -48,6 +50,20 @@ def test_a_failed_cell_leaves_its_names_usable(kernel, declaration):
     assert kernel.value("[before, z, after]") == "[ 1, undefined, undefined ]"
     assert kernel.value("z = 3; after = 4; z + after") == "7"
     assert kernel.value("%s z = 5; z" % declaration) == "5"
+
+
+def test_a_failure_costs_no_more_after_many_declarations(kernel):
+    def typical(text):
+        times = []
+        for _ in range(11):
+            started = time.monotonic()
+            kernel.run(text)
+            times.append(time.monotonic() - started)
+        return statistics.median(times)
+
+    for number in range(800):
+        kernel.run(f"let again = {number}")
+    assert typical("throw 1") < 12 * typical("1")
 
 
 def test_await_at_the_top_level(kernel):
