@@ -64,7 +64,12 @@ class TypeScript {
 
     /* Calls back with {diagnostics}, {source, map} or {failure}, a sentence. */
     translate(number, text, cwd, check, callback) {
-        this.start();
+        try {
+            this.start();
+        } catch (error) { // no process is left for its thread, say
+            callback({ failure: `the type checker cannot be started: ${error.message}` });
+            return;
+        }
         this._waiting = { number, callback };
         this._port.postMessage({ kind: 'translate', number, text, cwd, check });
     }

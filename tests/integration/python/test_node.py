@@ -127,5 +127,19 @@ def test_diagnostics_are_told_apart(session: libci.Session) -> None:
     assert [(d["code"], d["line"], d["column"]) for d in told] == [(2322, 1, 7), (2339, 3, 4)]
     assert ts(session, "const n: number = 'a'; n", typecheck=False).value == "'a'"
     many = ts(session, "nope\n" * 500)
-    assert len(many.diagnostics) == 100 and many.traceback.endswith("\nand 400 more\n")
+    assert len(many.diagnostics) == 100 and many.traceback.count("error TS2304") == 100
+    assert many.traceback.endswith("\nand 400 more\n")
     assert js(session, "1").diagnostics == []
+
+
+@typed
+def test_no_process_is_left_for_the_checker() -> None:
+    with libci.Session(process_count=24) as session:
+        assert js(session, "1").ok
+        session.run_code(
+            "import subprocess\ntry:\n    taken = [subprocess.Popen(['sleep', '60']) for _ in range(24)]\n"
+            "except BlockingIOError: pass"
+        )
+        result = ts(session, "1")
+        assert (result.error_name, result.error_message[:34]) == ("NoTypeScript", "the type checker cannot be started")
+        assert js(session, "2").value == "2"
