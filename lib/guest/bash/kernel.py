@@ -112,7 +112,10 @@ class Shell:
 
     def start(self, environment):
         arguments = ["bash", "--noprofile", "--norc", "-c", self._main, "bash"]
-        self.pid = os.posix_spawn(self._bash, arguments, environment)
+        try:
+            self.pid = os.posix_spawn(self._bash, arguments, environment)
+        except OSError as error:
+            sys.exit(f"bash cannot be started: {error.strerror}")  # init tells it
         self.tag(UNTAGGED)
         self.end = os.pidfd_open(self.pid)
 

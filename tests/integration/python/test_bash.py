@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import libci
@@ -29,6 +30,19 @@ def test_a_status_is_an_exit_as_of_a_command(session: libci.Session) -> None:
     assert (result.outcome, result.error_name) == (libci.Outcome.EXCEPTION, "SyntaxError")
     assert result.error_message.startswith("line 2: ")
     assert not session.run_command("ls ran").ok
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="an ordinary user's sessions share its count of processes")
+def test_no_process_is_left_for_the_shell() -> None:
+    with libci.Session(process_count=12) as session:
+        session.run_code(
+            "import subprocess\ntaken = []\ntry:\n    while True: taken.append(subprocess.Popen(['sleep', '60']))\n"
+            "except BlockingIOError: last = taken.pop(); last.kill(); last.wait()"
+        )
+        result = sh(session, "echo 1")
+        assert result.error_name == "KernelStart" and "bash cannot be started: " in (result.error_message or "")
+        session.run_code("for process in taken: process.kill(); process.wait()")
+        assert sh(session, "echo 1").stdout == "1\n"
 
 
 @pytest.mark.parametrize("code", ["while :; do :; done", "f() { local kept=2; sleep 60; }; f", "sleep 60 | cat"])
