@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds everything and runs all tests: ./tests/run.sh [--full]. Installs what is missing. As root the tests run twice,
-# as root and as an ordinary user; then all that runs our C once more under the address and undefined-behaviour
-# sanitizers. --full adds what takes long (full.sh). Ends with one line: N passed, N failed, N skipped.
+# as root and as an ordinary user (kernels alone only so); then all that runs our C once more under the address and
+# undefined-behaviour sanitizers. --full adds what takes long (full.sh). Ends with one line: N passed, N failed, N skipped.
 set -euo pipefail
 
 full=

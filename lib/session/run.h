@@ -1,4 +1,5 @@
-/* What others of this room need of runs: one that is about a context; those that could be neither interrupted nor killed and were left behind. */
+/* What others of this room need of runs: one that is about a context; those that could be neither interrupted nor killed
+ * and were left behind. */
 #ifndef CII_SESSION_RUN_H
 #define CII_SESSION_RUN_H
 

@@ -339,13 +339,25 @@ void kernel_interrupt(kernel *k, job *j) {
     kill(k->pid, SIGCONT); /* it may have stopped itself */
 }
 
+/* The shell that a kernel drives: it has had its interrupt, and must not be hit again while it answers that. */
+static pid_t child_of(pid_t pid) {
+    char path[64], text[32];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : cii_fd_read_all(fd, text, sizeof text - 1);
+    if (size <= 0)
+        return pid;
+    text[size] = 0;
+    return (pid_t)atol(text);
+}
+
 /* A program that started just as the interrupt came may not have heard of it, and one that a shell was starting may have
  * run the shell's handler. Node and Bash would wait for it; in Python the code decides, and may start programs to clean
  * up. */
 void kernel_interrupt_programs(kernel *k) {
     if (cii_clock_ms() < k->repeats_ms)
         return;
-    tag_signal(k->job->tag, k->pid, SIGINT);
+    tag_signal(k->job->tag, k->listens ? k->pid : child_of(k->pid), SIGINT);
     k->repeats_ms = cii_clock_ms() + REPEAT_MS;
 }
 
@@ -440,8 +452,8 @@ static bool is_kept_ready(const session_spec *spec, const struct language *langu
     return (spec->kernels & language->capabilities) != 0;
 }
 
-/* Its arguments, with the path of the program before them; NULL-ended. Of a language's contexts only its own
- * is kept ready. */
+/* Its arguments, with the path of the program before them; NULL-ended. Of a language's contexts only its own is kept
+ * ready. */
 static char **program_of(const session_spec *spec, const struct language *language, bool has_context) {
     size_t count = cii_strv_count(language->program), languages_count = CII_ELEMENTS(languages);
     char *file = find_program(spec, language->program[0]);
@@ -463,7 +475,7 @@ static char **program_of(const session_spec *spec, const struct language *langua
 
 kernel *kernel_get(guest *g, const char *language_name, const char *context, bool make, const char **ret_why) {
     const struct language *language = find_language(language_name);
-    char name[160], **program = NULL;
+    char name[160];
     size_t count = 0;
     if (language == NULL) {
         *ret_why = "this language has no kernel here";
@@ -478,14 +490,15 @@ kernel *kernel_get(guest *g, const char *language_name, const char *context, boo
         *ret_why = "there is no such context";
         return NULL;
     }
-    if (language->program != NULL && (program = program_of(g->spec, language, has_context)) == NULL) {
-        *ret_why = language->missing;
-        return NULL;
-    }
     kernel *k = count < KERNELS_MAX ? calloc(1, sizeof *k) : NULL;
     if (k == NULL) {
-        if (ret_why != NULL)
-            *ret_why = "too many contexts: a session has 32 at most; remove one";
+        *ret_why = "too many contexts: a session has 32 at most; remove one";
+        return NULL;
+    }
+    char **program = language->program != NULL ? program_of(g->spec, language, has_context) : NULL;
+    if (language->program != NULL && program == NULL) {
+        free(k);
+        *ret_why = language->missing;
         return NULL;
     }
     *k = (kernel){.g = g, .next = g->kernels, .name = strdup(name), .program = program, .channel.fd = -1};

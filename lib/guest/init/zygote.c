@@ -262,7 +262,8 @@ int ci_guest_session_enter(void) {
     zygote.guest = guest_new(&zygote.spec);
     if (zygote.guest == NULL)
         _exit(1);
-    kernel_start(kernel_get(zygote.guest, "python", NULL, true, NULL));
+    const char *why;
+    kernel_start(kernel_get(zygote.guest, "python", NULL, true, &why));
     kernels_keep_ready(zygote.guest);
     return 0;
 }
