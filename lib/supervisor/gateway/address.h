@@ -1,5 +1,6 @@
-/* Addresses and names as the gateway has them. An IPv4 address is held in its v4-mapped form (::ffff:a.b.c.d), so that one type does
- * for both. An IPv6 packet or record that holds a mapped address is therefore none: address_from_v6() refuses it. */
+/* Addresses and names as the gateway has them. An IPv4 address is held in its v4-mapped form (::ffff:a.b.c.d), so that one
+ * type does for both. An IPv6 packet or record that holds a mapped address is therefore none: address_from_v6() refuses
+ * it. */
 #ifndef CII_SUPERVISOR_GATEWAY_ADDRESS_H
 #define CII_SUPERVISOR_GATEWAY_ADDRESS_H
 
