@@ -208,11 +208,9 @@ bool dns_parse_query(const void *data, size_t size, dns_query *ret_query) {
     header h;
     wire_name name;
     uint16_t class_;
-    *ret_query = (dns_query){.udp_size = UDP_SIZE_MIN};
     if (!read_header(&c, &h) || (h.flags & FLAG_REPLY) != 0)
         return false;
-    ret_query->id = h.id;
-    ret_query->flags = h.flags;
+    *ret_query = (dns_query){.id = h.id, .flags = h.flags, .udp_size = UDP_SIZE_MIN};
     if (OPCODE(h.flags) != 0) {
         ret_query->rcode = DNS_NOTIMP;
         return true;
@@ -322,15 +320,15 @@ bool dns_parse_reply(const void *data, size_t size, uint16_t id, const char *nam
     header h;
     if (!read_header(&c, &h) || h.id != id || (h.flags & FLAG_REPLY) == 0 || OPCODE(h.flags) != 0)
         return false;
-    *ret_reply = (dns_reply){.rcode = h.flags & 0xf, .truncated = (h.flags & FLAG_TRUNCATED) != 0};
     /* A resolver that could not read the query may not repeat it. */
-    if (h.counts[0] == 0 && ret_reply->rcode != DNS_NOERROR && ret_reply->rcode != DNS_NXDOMAIN)
-        return true;
-    if (h.counts[0] != 1 || !name_from_text(name, &asked) || !read_name(&c, false, &question) ||
-        !read_u16(&c, &question_type) || !read_u16(&c, &class_) || !same_name(&question, &asked) ||
-        question_type != type || class_ != CLASS_IN)
+    uint8_t rcode = h.flags & 0xf;
+    bool bare = h.counts[0] == 0 && rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN;
+    if (!bare && (h.counts[0] != 1 || !name_from_text(name, &asked) || !read_name(&c, false, &question) ||
+                  !read_u16(&c, &question_type) || !read_u16(&c, &class_) || !same_name(&question, &asked) ||
+                  question_type != type || class_ != CLASS_IN))
         return false;
-    if (ret_reply->rcode == DNS_NOERROR && (type == DNS_TYPE_A || type == DNS_TYPE_AAAA))
+    *ret_reply = (dns_reply){.rcode = rcode, .truncated = (h.flags & FLAG_TRUNCATED) != 0};
+    if (rcode == DNS_NOERROR && (type == DNS_TYPE_A || type == DNS_TYPE_AAAA))
         take_addresses(&c, CII_MIN(h.counts[1], DNS_SECTION_MAX), &question, type, ret_reply);
     return true;
 }
