@@ -27,8 +27,8 @@ CI_BEGIN_DECLS
 /** What a session may reach. */
 enum {
     CI_NETWORK_NONE = 0,     /**< Nothing: an empty network namespace, no resolver. */
-    CI_NETWORK_INTERNET = 1, /**< The internet without the host's own, private or metadata addresses. A local
-                                  sandbox refuses it in this version, with #CI_ERR_NOTSUP. */
+    CI_NETWORK_INTERNET = 1, /**< The internet without the host's own, private or metadata addresses, narrowed or
+                                  widened by ci_session_options::network_allow and network_deny. */
     CI_NETWORK_HOST = 2      /**< What the host reaches, the host itself included. */
 };
 
@@ -43,7 +43,16 @@ enum {
                                               gets #CI_ERR_BUSY) instead of ending it (state lost). */
 };
 
-/** Options of ci_session_open(). Zero is the default of every field. Strings are copied. */
+/**
+ * Options of ci_session_open(). Zero is the default of every field. Strings are copied.
+ *
+ * **Rules** of network_allow and network_deny, which only #CI_NETWORK_INTERNET may have (else #CI_ERR_INVALID): `*`, all
+ * that is public; `NAME`, that name; `*.NAME`, every name below it, not itself; an address or CIDR, IPv4 or IPv6. Each may
+ * end in a port or a range of ports: `pypi.org:443`, `10.0.0.0/8:5432`, `[2001:db8::]/32:80-90`, `*:443`. A deny rule wins
+ * over an allow rule. Names are compared label by label, without case. Private, link-local and other special addresses,
+ * those of the host among them, are reached only where a rule has the address or a CIDR around it, never by a name's rule.
+ * What was refused, results tell (ci_result_refusal()).
+ */
 typedef struct ci_session_options {
     size_t struct_size;        /**< sizeof(ci_session_options). */
     ci_sandbox *sandbox;       /**< Where to run; NULL: a local sandbox of the session's own. A host that opens
@@ -85,13 +94,17 @@ typedef struct ci_session_options {
     void (*trace)(void *user, const char *event, int64_t duration_us); /**< Gets "open", "execute", "preload", … when
                                                                             each ends, with its duration. */
     void *trace_user;                                                  /**< Given to trace. */
+    const char *const *network_allow; /**< Rules of what #CI_NETWORK_INTERNET reaches, NULL-ended; NULL: all that is
+                                           public; an empty list: nothing. Names outside it do not resolve. Fixed for
+                                           the session's life. */
+    const char *const *network_deny;  /**< Rules of what it does not, NULL-ended; they win. NULL: none. */
 } ci_session_options;
 
 /** Initializer for ::ci_session_options. */
 #define CI_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                \
         sizeof(ci_session_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL                                                        \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL                                            \
     }
 
 /** What a run's callback gets. */

@@ -31,6 +31,7 @@ static const struct {
     {"walk", CI_CAP_WALK},
     {"blocking", CI_CAP_BLOCKING},
     {"bash", CI_CAP_BASH},
+    {"network-policy", CI_CAP_NETWORK_POLICY},
 };
 
 static const struct {

@@ -107,6 +107,9 @@ static ci_status check_network(const ci_session *session, ci_error **ret_error) 
         return cii_error_set(ret_error, CI_ERR_NOTSUP, "session",
                              "network \"%s\": the backend \"%s\" does not give it in this version; it gives: %s", name,
                              session->ops->name, *can ? can : "no choice");
+    if ((o->network_allow || o->network_deny) && !(session->capabilities & CI_CAP_NETWORK_POLICY))
+        return cii_error_set(ret_error, CI_ERR_NOTSUP, "session", "%s: the backend \"%s\" cannot keep to such rules",
+                             o->network_allow ? "network_allow" : "network_deny", session->ops->name);
     return CI_OK;
 }
 
@@ -127,6 +130,8 @@ static ci_status start_backend(open_call *self, ci_session *session, ci_error **
         .network = o->network,
         .log = o->log ? o->log : no_log,
         .log_user = o->log_user,
+        .network_allow = o->network_allow,
+        .network_deny = o->network_deny,
     };
     void *impl = cii_sandbox_impl(session->sandbox);
     session->capabilities = session->ops->capabilities(impl, NULL);

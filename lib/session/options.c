@@ -13,14 +13,27 @@ static const size_t string_fields[] = {
     offsetof(ci_session_options, output_prefix), offsetof(ci_session_options, user),
 };
 
+static const size_t list_fields[] = {
+    offsetof(ci_session_options, env),
+    offsetof(ci_session_options, network_allow),
+    offsetof(ci_session_options, network_deny),
+};
+
 static char **string_at(ci_session_options *options, size_t offset) {
     return (char **)((char *)options + offset);
+}
+
+typedef const char *const *strings;
+
+static strings *list_at(ci_session_options *options, size_t offset) {
+    return (strings *)((char *)options + offset);
 }
 
 void cii_settings_free(ci_session_options *options) {
     for (size_t i = 0; i < CII_ELEMENTS(string_fields); i++)
         free(*string_at(options, string_fields[i]));
-    cii_strv_free((char **)(uintptr_t)options->env);
+    for (size_t i = 0; i < CII_ELEMENTS(list_fields); i++)
+        cii_strv_free((char **)(uintptr_t)*list_at(options, list_fields[i]));
     *options = (ci_session_options){0};
 }
 
@@ -32,8 +45,11 @@ static ci_status own_strings(ci_session_options *options) {
         if (*string && !(*string = strdup(*string)))
             whole = false;
     }
-    if (options->env && !(options->env = (const char *const *)cii_strv_copy(options->env)))
-        whole = false;
+    for (size_t i = 0; i < CII_ELEMENTS(list_fields); i++) {
+        strings *list = list_at(options, list_fields[i]);
+        if (*list && !(*list = (strings)cii_strv_copy(*list)))
+            whole = false;
+    }
     return whole ? CI_OK : CI_ERR_NOMEM;
 }
 
@@ -51,6 +67,16 @@ ci_status cii_env_check(const char *const *env, ci_error **ret_error) {
         if (!strchr(env[i], '=') || env[i][0] == '=')
             return refuse(ret_error, "env", env[i], "entries have the form NAME=value");
     return CI_OK;
+}
+
+/* What its rules say is the backend's to read. */
+static ci_status check_policy(const ci_session_options *o, ci_error **ret_error) {
+    if (o->network == CI_NETWORK_INTERNET || (!o->network_allow && !o->network_deny))
+        return CI_OK;
+    return cii_error_set(ret_error, CI_ERR_INVALID, "session",
+                         "%s: only network CI_NETWORK_INTERNET has rules, and network is %s",
+                         o->network_allow ? "network_allow" : "network_deny",
+                         o->network == CI_NETWORK_NONE ? "CI_NETWORK_NONE" : "CI_NETWORK_HOST");
 }
 
 #define ID_FORM "1 to 64 of the characters A-Z a-z 0-9 _ -"
@@ -80,7 +106,8 @@ static ci_status check(const ci_session_options *o, ci_error **ret_error) {
     for (size_t i = 0; i < CII_ELEMENTS(times); i++)
         if (times[i].value < 0)
             return refuse_number(ret_error, times[i].field, times[i].value, "milliseconds, 0 for the default");
-    return cii_env_check(o->env, ret_error);
+    ci_status status = check_policy(o, ret_error);
+    return status < 0 ? status : cii_env_check(o->env, ret_error);
 }
 
 #define DEFAULT(field, value)       \

@@ -2,7 +2,8 @@
  * runs. Messages are single frames of wire.h over SOCK_SEQPACKET sockets, descriptors beside them by SCM_RIGHTS.
  *
  *     library -> supervisor  HELLO, once; answered by HELLO_OK or REFUSED
- *                            OPEN + [setup]: fork a session; its other end stays with the library
+ *                            OPEN + [setup, events?]: fork a session; their other ends stay with the library.
+ *                            events comes with a session of CI_NETWORK_INTERNET alone, for its gateway
  *                            PREPARE + [reply]: answered on reply by HELLO_OK when the preload list is ready
  *     supervisor -> zygote   FORK + [setup, tree?, rootfs?, oom?, cgroup…]
  *     zygote -> supervisor   ZYGOTE_READY; FORKED + [pidfd] for each FORK
@@ -13,7 +14,11 @@
  * A SESSION without descriptor makes a spare: it is sent by the supervisor, which gets its SESSION_READY, and when a
  * plain session is wanted hands the library's SESSION on to it and its descriptors to the library.
  *
- * After SESSION_READY both ends of the setup socket are closed. Each call is then CALL + [connection] on control. */
+ * After SESSION_READY both ends of the setup socket are closed. Each call is then CALL + [connection] on control.
+ *
+ *     gateway -> library     on events, a message a refusal: a JSON object of CII_REFUSAL_MAX bytes at most,
+ *                            {"name"?, "address"?, "port", "protocol", "rule", "count"?}, sent before whoever was
+ *                            refused hears of it. The gateway ends when the library closes its end. */
 #ifndef CII_WIRE_SETUP_H
 #define CII_WIRE_SETUP_H
 
@@ -21,6 +26,7 @@
 
 #define CII_SETUP_MESSAGE_MAX (128u << 10)
 #define CII_SETUP_CGROUP_MAX 4 /* descriptors to enter cgroups by */
+#define CII_REFUSAL_MAX 1024u
 
 enum {
     CII_SETUP_HELLO = 64,
@@ -65,6 +71,10 @@ enum {
     CII_SETUP_ROOTFS = 87,    /* folder with a system; to a zygote 1: a detached mount of it comes with it */
     CII_SETUP_KERNELS = 88,   /* CI_CAP_ bits of the languages whose kernels are kept ready */
     CII_SETUP_LANGUAGES = 89, /* CI_CAP_ bits of what languages a session has */
+    /* of OPEN, how far a session of CI_NETWORK_INTERNET reaches */
+    CII_SETUP_ALLOW = 90,      /* a rule; repeated */
+    CII_SETUP_DENY = 91,       /* a rule; repeated */
+    CII_SETUP_ALLOW_LIST = 92, /* 1: there is an allow-list, perhaps an empty one */
 };
 
 /* What a spare session is made with. One that is asked for may have fewer processes and open files, nothing else. */

@@ -167,6 +167,8 @@ class SessionOptions(Sized):
         ("log_user", c_void_p),
         ("trace", TRACE_CB),
         ("trace_user", c_void_p),
+        ("network_allow", POINTER(c_char_p)),
+        ("network_deny", POINTER(c_char_p)),
     ]
 
 

@@ -53,24 +53,28 @@ CI_BEGIN_DECLS
 #define CI_CAP_WALK (UINT64_C(1) << 22)             /**< walk() is there. */
 #define CI_CAP_BLOCKING (UINT64_C(1) << 23)         /**< Operations may block within start or process(). */
 #define CI_CAP_BASH (UINT64_C(1) << 24)             /**< Runs Bash. */
+#define CI_CAP_NETWORK_POLICY (UINT64_C(1) << 25)   /**< Keeps to network_allow and network_deny. */
 
 /** What a session is to be. All fields are set, defaults filled in; strings live until open is done. */
 typedef struct ci_sandbox_request {
-    size_t struct_size;        /**< sizeof(ci_sandbox_request) of the library. */
-    const char *session_id;    /**< The session's id, for logs and names. */
-    const char *python;        /**< Interpreter; NULL: the backend's own. */
-    const char *host_dir;      /**< Host folder as sandbox root; NULL: a fresh one. */
-    const char *rootfs;        /**< Folder with a system; NULL: the backend's own. */
-    const char *const *env;    /**< Environment of every call, NULL-ended; NULL: none. */
-    uint64_t memory_bytes;     /**< Limit. */
-    uint64_t workspace_bytes;  /**< Limit. */
-    uint64_t workspace_inodes; /**< Limit. */
-    uint32_t process_count;    /**< Limit. */
-    uint32_t open_file_count;  /**< Limit. */
-    int32_t network;           /**< A `CI_NETWORK_` value. */
-    int32_t reserved;          /**< 0. */
-    ci_log_cb log;             /**< For messages; never NULL. */
-    void *log_user;            /**< Given to log. */
+    size_t struct_size;               /**< sizeof(ci_sandbox_request) of the library. */
+    const char *session_id;           /**< The session's id, for logs and names. */
+    const char *python;               /**< Interpreter; NULL: the backend's own. */
+    const char *host_dir;             /**< Host folder as sandbox root; NULL: a fresh one. */
+    const char *rootfs;               /**< Folder with a system; NULL: the backend's own. */
+    const char *const *env;           /**< Environment of every call, NULL-ended; NULL: none. */
+    uint64_t memory_bytes;            /**< Limit. */
+    uint64_t workspace_bytes;         /**< Limit. */
+    uint64_t workspace_inodes;        /**< Limit. */
+    uint32_t process_count;           /**< Limit. */
+    uint32_t open_file_count;         /**< Limit. */
+    int32_t network;                  /**< A `CI_NETWORK_` value. */
+    int32_t reserved;                 /**< 0. */
+    ci_log_cb log;                    /**< For messages; never NULL. */
+    void *log_user;                   /**< Given to log. */
+    const char *const *network_allow; /**< Rules, NULL-ended; NULL: all that is public. Empty: nothing. */
+    const char *const *network_deny;  /**< Rules, NULL-ended; NULL: none. What they mean, ci/session.h says; one that
+                                           cannot be read makes open fail with #CI_ERR_INVALID. */
 } ci_sandbox_request;
 
 /** Kinds of a run. */

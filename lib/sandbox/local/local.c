@@ -1,8 +1,8 @@
 /* The local sandbox object: its helper program, and opening sessions through it.
  *
- * A session's descriptors here are its control socket, its root and two folders of its workspace. From sockets that a
- * guest's init holds bytes are taken with recv(2), never descriptors; those of opening come from a socket that is closed
- * on both sides before any code of a user runs. */
+ * A session's descriptors here are its control socket, its root, two folders of its workspace, and what its gateway tells
+ * where it has one. From sockets that a guest's init or a gateway holds bytes are taken with recv(2), never descriptors;
+ * those of opening come from a socket that is closed on both sides before any code of a user runs. */
 #include "sandbox/local/local.h"
 
 #include <fcntl.h>
@@ -183,6 +183,7 @@ static void session_free(local_session *s) {
     cii_close(s->base_fd);
     cii_close(s->files_fd);
     cii_close(s->stage_fd);
+    cii_close(s->events_fd);
     free(s);
 }
 
@@ -291,8 +292,8 @@ static reply_op *reply_new(local *l, int fd) {
     return r;
 }
 
-static ci_status ask(local *l, const cii_buf *message, int fd, ci_error **ret_error) {
-    if (cii_fd_send(l->socket_fd, message->data, message->size, &fd, 1, MSG_DONTWAIT) >= 0)
+static ci_status ask(local *l, const cii_buf *message, const int *fds, size_t fd_count, ci_error **ret_error) {
+    if (cii_fd_send(l->socket_fd, message->data, message->size, fds, fd_count, MSG_DONTWAIT) >= 0)
         return CI_OK;
     if (errno == EPIPE || errno == ECONNRESET) {
         cii_error_set(ret_error, CI_ERR_LOST, LOCAL_DOMAIN, "the helper program has ended");
@@ -316,7 +317,7 @@ static ci_status local_prepare(void *impl, ci_op **ret_op, ci_error **ret_error)
     cii_wire_begin(&message, CII_SETUP_PREPARE, &mark);
     cii_wire_put_str(&message, CII_SETUP_PYTHON, l->python);
     cii_wire_end(&message, &mark);
-    ci_status status = ask(l, &message, theirs, ret_error);
+    ci_status status = ask(l, &message, &theirs, 1, ret_error);
     if (status != CI_OK)
         return status;
     reply_op *r = reply_new(l, ours);
@@ -343,10 +344,15 @@ static void put_session(cii_buf *message, const ci_sandbox_request *request) {
 
 /* Whether a session that was made ready in advance will do. */
 static bool is_plain(const ci_sandbox_request *request) {
-    return request->network == 0 && request->host_dir == NULL && (request->env == NULL || *request->env == NULL) &&
-           request->workspace_bytes == CII_PLAIN_WORKSPACE && request->workspace_inodes == CII_PLAIN_INODES &&
-           request->memory_bytes == CII_PLAIN_MEMORY && request->process_count <= CII_PLAIN_PROCESSES &&
-           request->open_file_count <= CII_PLAIN_OPEN_FILES;
+    return request->network == CI_NETWORK_NONE && request->host_dir == NULL &&
+           (request->env == NULL || *request->env == NULL) && request->workspace_bytes == CII_PLAIN_WORKSPACE &&
+           request->workspace_inodes == CII_PLAIN_INODES && request->memory_bytes == CII_PLAIN_MEMORY &&
+           request->process_count <= CII_PLAIN_PROCESSES && request->open_file_count <= CII_PLAIN_OPEN_FILES;
+}
+
+static void put_rules(cii_buf *message, uint8_t key, const char *const *rules) {
+    for (; rules != NULL && *rules != NULL; rules++)
+        cii_wire_put_str(message, key, *rules);
 }
 
 static void put_open(cii_buf *message, const local *l, const ci_sandbox_request *request) {
@@ -359,61 +365,86 @@ static void put_open(cii_buf *message, const local *l, const ci_sandbox_request 
     cii_wire_put_int(message, CII_SETUP_PROCESSES, request->process_count);
     cii_wire_put_int(message, CII_SETUP_NETWORK, request->network);
     cii_wire_put_int(message, CII_SETUP_PLAIN, is_plain(request));
+    put_rules(message, CII_SETUP_ALLOW, request->network_allow);
+    put_rules(message, CII_SETUP_DENY, request->network_deny);
+    if (request->network_allow != NULL)
+        cii_wire_put_int(message, CII_SETUP_ALLOW_LIST, 1);
     cii_wire_end(message, &mark);
 }
 
-static ci_status check_request(const ci_sandbox_request *request, ci_error **ret_error) {
-    if (request->network == 1)
-        return cii_error_set(
-            ret_error, CI_ERR_NOTSUP, LOCAL_DOMAIN,
-            "network: \"internet\" is not available in this release of the local sandbox; use \"none\" or "
-            "\"host\"");
+static ci_status send_session(int setup_fd, int control_fd, const ci_sandbox_request *request, ci_error **ret_error) {
+    _cleanup_buf_ cii_buf message = {0};
+    put_session(&message, request);
+    if (message.size > CII_SETUP_MESSAGE_MAX)
+        return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN, "env: more than 128 KiB");
+    if (cii_fd_send(setup_fd, message.data, message.size, &control_fd, 1, MSG_DONTWAIT) < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
+    return CI_OK;
+}
+
+/* events_fd -1: a session without a gateway. */
+static ci_status send_open(local *l, int setup_fd, int events_fd, const ci_sandbox_request *request,
+                           ci_error **ret_error) {
+    _cleanup_buf_ cii_buf message = {0};
+    put_open(&message, l, request);
+    if (message.size > CII_SETUP_MESSAGE_MAX)
+        return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN,
+                             "network_allow, network_deny: more than 128 KiB of rules");
+    return ask(l, &message, (int[]){setup_fd, events_fd}, events_fd >= 0 ? 2 : 1, ret_error);
+}
+
+/* Both ends of a pair of sockets, for as long as a step of opening takes; what is handed on is taken out. */
+typedef struct pair {
+    int ours, theirs;
+} pair;
+
+static void pair_close(pair *p) {
+    cii_close(p->ours);
+    cii_close(p->theirs);
+}
+#define _cleanup_pair_ _cleanup_(pair_close)
+
+static ci_status pair_open(pair *p, ci_error **ret_error) {
+    int sockets[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
+    *p = (pair){sockets[0], sockets[1]};
     return CI_OK;
 }
 
 static ci_status local_open(void *impl, const ci_sandbox_request *request, void **ret_session, ci_op **ret_op,
                             ci_error **ret_error) {
-    local *l = impl;
-    int setup[2], control[2];
-    ci_status status = check_request(request, ret_error);
+    _cleanup_pair_ pair setup = {-1, -1}, control = {-1, -1}, events = {-1, -1};
+    ci_status status = pair_open(&setup, ret_error);
+    if (status == CI_OK)
+        status = pair_open(&control, ret_error);
+    if (status == CI_OK && request->network == CI_NETWORK_INTERNET)
+        status = pair_open(&events, ret_error);
+    if (status == CI_OK)
+        status = send_session(setup.ours, control.theirs, request, ret_error);
     if (status != CI_OK)
         return status;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, setup) < 0)
-        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
-    _cleanup_close_ int ours = setup[0];
-    _cleanup_close_ int theirs = setup[1];
     local_session *s = calloc(1, sizeof *s);
-    reply_op *r = s != NULL ? reply_new(l, -1) : NULL;
+    reply_op *r = s != NULL ? reply_new(impl, TAKE_FD(setup.ours)) : NULL;
     if (r == NULL) {
         free(s);
         return cii_error_nomem(ret_error);
     }
-    *s = (local_session){
-        .control_fd = -1, .root_fd = -1, .base_fd = -1, .files_fd = -1, .stage_fd = -1, .network = request->network};
+    *s = (local_session){.control_fd = TAKE_FD(control.ours),
+                         .root_fd = -1,
+                         .base_fd = -1,
+                         .files_fd = -1,
+                         .stage_fd = -1,
+                         .events_fd = TAKE_FD(events.ours),
+                         .network = request->network};
     s->request = *request;
     r->session = s;
     r->ret_session = ret_session;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control) < 0) {
-        status = cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
-    } else {
-        _cleanup_close_ int guest_end = control[1];
-        _cleanup_buf_ cii_buf message = {0};
-        s->control_fd = control[0];
-        put_session(&message, request);
-        if (message.size > CII_SETUP_MESSAGE_MAX)
-            status = cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN, "env: more than 128 KiB");
-        else if (cii_fd_send(ours, message.data, message.size, &guest_end, 1, MSG_DONTWAIT) < 0)
-            status = cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "open session");
-        cii_buf_clear(&message);
-        put_open(&message, l, request);
-        if (status == CI_OK)
-            status = ask(l, &message, theirs, ret_error);
-    }
+    status = send_open(impl, setup.theirs, events.theirs, request, ret_error);
     if (status != CI_OK) {
         reply_free(&r->op);
         return status;
     }
-    r->fd = TAKE_FD(ours);
     *ret_op = &r->op;
     return CI_OK;
 }
@@ -424,6 +455,8 @@ static void local_shutdown(void *session) {
     local_session *s = session;
     s->closed = true;
     shutdown(s->control_fd, SHUT_RDWR); /* init ends at end-of-file, and everything with it */
+    if (s->events_fd >= 0)
+        shutdown(s->events_fd, SHUT_RDWR); /* and so does the gateway */
 }
 
 static void local_close(void *session) {
@@ -455,8 +488,8 @@ static uint64_t local_capabilities(void *impl _unused_, void *session) {
     uint64_t languages = s == NULL ? LANGUAGES : s->languages;
     return host_paths | languages | CI_CAP_INTERRUPT | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_RICH |
            CI_CAP_CALL_ENV | CI_CAP_CALL_CWD | CI_CAP_STREAMING | CI_CAP_SEPARATE_STREAMS | CI_CAP_BACKGROUND |
-           CI_CAP_NETWORK_NONE | CI_CAP_NETWORK_HOST | CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES |
-           CI_CAP_LIMIT_DISK | CI_CAP_HASH | CI_CAP_WALK;
+           CI_CAP_NETWORK_NONE | CI_CAP_NETWORK_INTERNET | CI_CAP_NETWORK_HOST | CI_CAP_NETWORK_POLICY |
+           CI_CAP_LIMIT_MEMORY | CI_CAP_LIMIT_PROCESSES | CI_CAP_LIMIT_DISK | CI_CAP_HASH | CI_CAP_WALK;
 }
 
 static const ci_sandbox_ops local_ops = {

@@ -18,6 +18,7 @@ typedef struct local_session {
                        when the workspace is a host folder */
     int files_fd;   /* these two, opened when they are asked for */
     int stage_fd;
+    int events_fd; /* from the session's gateway, whose life line it is: refusals; -1 where there is no gateway */
     uint64_t writable_mounts[3]; /* mount ids of workspace, home and /tmp */
     uint32_t uid, gid;           /* of the session's user, as the host sees them */
     int32_t network;
