@@ -128,6 +128,25 @@ typedef struct ci_diagnostic {
 #define CI_DIAGNOSTIC_INIT \
     { sizeof(ci_diagnostic), NULL, 0, 0, 0, 0 }
 
+/** A connection, datagram or question for a name that the session's network refused. `ci_refusal refusal =
+ * CI_REFUSAL_INIT;` before the call; pointers live as long as the result. What the code chose, names above all, stands
+ * here as it was: show it as such. */
+typedef struct ci_refusal {
+    size_t struct_size;   /**< sizeof(ci_refusal) of the caller. */
+    const char *name;     /**< The name that was asked for; NULL: none that is known. */
+    const char *address;  /**< The address, IPv4 or IPv6; NULL: it did not come to one. */
+    const char *protocol; /**< "tcp", "udp"; "dns" for a name that was not looked up. */
+    const char *rule;     /**< Why, by the rule that decided: "10.0.0.0/8 is private". */
+    const char *text;     /**< All of it but the count as one line: "tcp 10.0.0.1:80 (10.0.0.0/8 is private)". */
+    uint64_t count;       /**< How often. */
+    int32_t port;         /**< The port; 0: none. */
+    int32_t reserved;     /**< 0. */
+} ci_refusal;
+
+/** Initializer for ::ci_refusal. */
+#define CI_REFUSAL_INIT \
+    { sizeof(ci_refusal), NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
+
 /**
  * @brief How the run ended.
  * @param result a result.
@@ -250,6 +269,34 @@ CI_API size_t ci_result_diagnostic_count(const ci_result *result);
  * @since 0.1
  */
 CI_API ci_status ci_result_diagnostic(const ci_result *result, size_t index, ci_diagnostic *ret_diagnostic);
+
+/**
+ * @brief How many different refusals there are: what the session's network did not let through from the last result's
+ * end to this one's, by whichever of the session's calls or tasks.
+ * @param result a result.
+ * @return the count, at most 64.
+ * @since 0.1
+ */
+CI_API size_t ci_result_refusal_count(const ci_result *result);
+
+/**
+ * @brief How often something was refused; more than the counts of all refusals together when there were more than are
+ * kept apart.
+ * @param result a result.
+ * @return the count.
+ * @since 0.1
+ */
+CI_API uint64_t ci_result_refusal_total(const ci_result *result);
+
+/**
+ * @brief One refusal, in the order in which they first came.
+ * @param result a result.
+ * @param index from 0.
+ * @param[out] ret_refusal filled up to its struct_size.
+ * @return #CI_OK; #CI_ERR_INVALID for an index beyond the last or a struct_size of 0.
+ * @since 0.1
+ */
+CI_API ci_status ci_result_refusal(const ci_result *result, size_t index, ci_refusal *ret_refusal);
 
 /**
  * @brief How long the code ran, in microseconds, its turn's waiting not counted.

@@ -118,6 +118,12 @@ static void sink_background(void *user, const void *data, size_t size) {
         write_stream(c, CII_TEXT_BACKGROUND, data, size);
 }
 
+static void sink_refusal(void *user, const ci_refusal *refusal) {
+    cii_collector *c = user;
+    if (c->result && cii_refusals_add(&c->result->refusals, refusal) != CI_OK)
+        c->status = CI_ERR_NOMEM;
+}
+
 static void sink_done(void *user, const ci_run_outcome *outcome) {
     cii_collector *c = user;
     if (!c->result || c->done)
@@ -132,7 +138,7 @@ ci_status cii_collector_new(ci_result *result, const cii_collector_options *opti
     cii_collector *c = calloc(1, sizeof *c);
     if (!c)
         return CI_ERR_NOMEM;
-    c->sink = (ci_sink){sizeof(ci_sink), c, sink_output, sink_item, sink_background, sink_done};
+    c->sink = (ci_sink){sizeof(ci_sink), c, sink_output, sink_item, sink_background, sink_done, sink_refusal};
     c->result = result;
     if (options)
         c->options = *options;

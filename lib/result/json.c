@@ -11,6 +11,7 @@
 #include "result/object.h"
 
 #define FILE_LINES_MAX 1000 /* in the text for the model; structuredContent has them all */
+#define REFUSALS_SAID 5
 
 /* --- content ------------------------------------------------------------------------------------------------------ */
 
@@ -256,6 +257,17 @@ static ci_status outcome_item(cii_json_writer *w, const ci_result *result) {
     return CI_OK;
 }
 
+/* Of code that went well it is nothing to the model. */
+static ci_status refusals_item(cii_json_writer *w, const ci_result *result) {
+    _cleanup_buf_ cii_buf text;
+    cii_buf_init(&text, 0);
+    if (result->outcome == CI_OUTCOME_OK)
+        return CI_OK;
+    ci_status status = cii_refusals_say(&result->refusals, REFUSALS_SAID, &text);
+    buf_item(w, &text);
+    return status;
+}
+
 static void stored_text_item(cii_json_writer *w, const cii_text *text) {
     if (text->size > 0)
         text_item(w, text->data, text->size);
@@ -268,7 +280,8 @@ static ci_status content(cii_json_writer *w, const ci_result *result) {
     stored_text_item(w, &result->texts[CII_TEXT_STDERR]);
     for (size_t i = 0; i < result->item_count; i++)
         rich_item(w, &result->items[i], i);
-    if (file_resources(w, result) != CI_OK || file_lines(w, result) != CI_OK || outcome_item(w, result) != CI_OK)
+    if (file_resources(w, result) != CI_OK || file_lines(w, result) != CI_OK || outcome_item(w, result) != CI_OK ||
+        refusals_item(w, result) != CI_OK)
         return CI_ERR_NOMEM;
     stored_text_item(w, &result->texts[CII_TEXT_VALUE]);
     cii_json_end_array(w);
@@ -310,7 +323,7 @@ static void kept_of_total(cii_json_writer *w, const char *key, uint64_t kept, ui
 
 static void truncated(cii_json_writer *w, const ci_result *result) {
     static const char *const keys[CII_TEXT_COUNT] = {"stdout", "stderr", "background", "result"};
-    bool any = result->item_count < result->item_total;
+    bool any = result->item_count < result->item_total || result->refusals.kept < result->refusals.total;
     for (size_t i = 0; i < CII_TEXT_COUNT; i++)
         any = any || result->texts[i].kept < result->texts[i].total;
     if (!any)
@@ -320,6 +333,7 @@ static void truncated(cii_json_writer *w, const ci_result *result) {
     for (size_t i = 0; i < CII_TEXT_COUNT; i++)
         kept_of_total(w, keys[i], result->texts[i].kept, result->texts[i].total);
     kept_of_total(w, "items", result->item_count, result->item_total);
+    kept_of_total(w, "refusals", result->refusals.kept, result->refusals.total);
     cii_json_end_object(w);
 }
 
@@ -392,6 +406,10 @@ static void structured_content(cii_json_writer *w, const ci_result *result) {
     file_list(w, "changes", &result->lists[CI_FILES_CHANGES], false);
     if (result->texts[CII_TEXT_BACKGROUND].data)
         key_text(w, "background", &result->texts[CII_TEXT_BACKGROUND]);
+    if (result->refusals.count > 0) {
+        cii_json_key(w, "refusals");
+        cii_refusals_write(w, &result->refusals);
+    }
     task(w, result);
     cii_json_end_object(w);
 }

@@ -3,6 +3,7 @@
 #define CII_RESULT_OBJECT_H
 
 #include "result/diagnostics.h"
+#include "result/refusals.h"
 #include "result/result.h"
 
 /* A text of the result, perhaps cut. */
@@ -53,6 +54,7 @@ struct ci_result {
     char *error_message;
     char *traceback;
     cii_diagnostics diagnostics;
+    cii_refusals refusals;
     cii_item *items;
     size_t item_count;
     size_t item_total;
@@ -65,5 +67,8 @@ ci_status cii_result_set_end(ci_result *result, const ci_run_outcome *outcome);
 /* Copies an item, or only counts it when it is beyond a limit. */
 ci_status cii_result_add_item(ci_result *result, const char *mime_type, const void *data, size_t size,
                               uint64_t stdout_offset);
+/* Copies strings, of which some may be NULL, one behind the other into one block, which begins with the first that is
+ * not NULL and is returned; each then points to its copy. NULL without memory: none was changed. */
+char *cii_strings_own(const char **const *strings, size_t count);
 
 #endif

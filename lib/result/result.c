@@ -106,6 +106,7 @@ void ci_result_free(ci_result *result) {
     free(result->error_message);
     free(result->traceback);
     cii_diagnostics_free(&result->diagnostics);
+    cii_refusals_free(&result->refusals);
     free(result);
 }
 
@@ -126,6 +127,21 @@ static char *copy_clean(const char *data, size_t size, size_t *ret_size) {
         at += length ? length : 1;
     }
     return cii_buf_take(&text, ret_size);
+}
+
+char *cii_strings_own(const char **const *strings, size_t count) {
+    size_t size = 1;
+    for (size_t i = 0; i < count; i++)
+        size += *strings[i] ? strlen(*strings[i]) + 1 : 0;
+    char *block = malloc(size), *at = block;
+    for (size_t i = 0; block && i < count; i++) {
+        if (!*strings[i])
+            continue;
+        size_t copy_size = strlen(*strings[i]) + 1;
+        *strings[i] = memcpy(at, *strings[i], copy_size);
+        at += copy_size;
+    }
+    return block;
 }
 
 /* Replaces a string of the result; text NULL: by none. */
@@ -326,25 +342,12 @@ ci_status cii_result_add_item(ci_result *result, const char *mime_type, const vo
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
 
-/* The strings of an entry, put one behind the other into one block. */
 static ci_status copy_strings(cii_file *file) {
     ci_file_info *info = &file->info;
     const char **const strings[] = {&info->path,   &info->key,       &info->target,
                                     &info->sha256, &info->mime_type, &info->error};
-    size_t size = 1;
-    for (size_t i = 0; i < CII_ELEMENTS(strings); i++)
-        size += *strings[i] ? strlen(*strings[i]) + 1 : 0;
-    char *at = file->strings = malloc(size);
-    if (!at)
-        return CI_ERR_NOMEM;
-    for (size_t i = 0; i < CII_ELEMENTS(strings); i++) {
-        if (!*strings[i])
-            continue;
-        size_t copy_size = strlen(*strings[i]) + 1;
-        *strings[i] = memcpy(at, *strings[i], copy_size);
-        at += copy_size;
-    }
-    return CI_OK;
+    file->strings = cii_strings_own(strings, CII_ELEMENTS(strings));
+    return file->strings ? CI_OK : CI_ERR_NOMEM;
 }
 
 static cii_file *list_room(cii_file_list *list) {

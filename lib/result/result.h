@@ -13,7 +13,7 @@
 #include <ci/session.h>
 #include <ci/sys/sandbox.h>
 
-#include "base/error.h"
+#include "base/buf.h"
 
 /* What the result is of: decides how its files are put into words in the JSON. */
 typedef enum cii_result_kind {
@@ -62,6 +62,9 @@ void cii_result_set_execution_us(ci_result *result, int64_t execution_us);
 void cii_result_set_task(ci_result *result, uint64_t task_id, bool running);
 /* The task was stopped because somebody asked for it: "canceled", and its death by signal is then no error. */
 void cii_result_set_task_stopped(ci_result *result);
+
+/* What the network refused, in words: a line each, and one about how many more there are. */
+ci_status cii_result_say_refusals(const ci_result *result, cii_buf *text);
 
 /* --- files -------------------------------------------------------------------------------------------------------- */
 

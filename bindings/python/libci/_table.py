@@ -109,6 +109,20 @@ class Diagnostic(Sized):
     ]
 
 
+class Refusal(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("name", c_char_p),
+        ("address", c_char_p),
+        ("protocol", c_char_p),
+        ("rule", c_char_p),
+        ("text", c_char_p),
+        ("count", c_uint64),
+        ("port", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
 class ContextInfo(Sized):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -223,6 +237,7 @@ STRUCTS = {
     "ci_file_info": FileInfo,
     "ci_item": Item,
     "ci_diagnostic": Diagnostic,
+    "ci_refusal": Refusal,
     "ci_context_info": ContextInfo,
     "ci_sandbox_local_options": SandboxLocalOptions,
     "ci_session_options": SessionOptions,
@@ -289,6 +304,9 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_result_traceback": (c_char_p, [_HANDLE]),
     "ci_result_diagnostic_count": (c_size_t, [_HANDLE]),
     "ci_result_diagnostic": (c_int32, [_HANDLE, c_size_t, POINTER(Diagnostic)]),
+    "ci_result_refusal_count": (c_size_t, [_HANDLE]),
+    "ci_result_refusal_total": (c_uint64, [_HANDLE]),
+    "ci_result_refusal": (c_int32, [_HANDLE, c_size_t, POINTER(Refusal)]),
     "ci_result_execution_us": (c_int64, [_HANDLE]),
     "ci_result_state_lost": (c_int32, [_HANDLE]),
     "ci_result_background": (c_void_p, [_HANDLE, _SIZE]),

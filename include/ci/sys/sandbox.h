@@ -137,6 +137,9 @@ typedef struct ci_sink {
     void (*background)(void *user, const void *data, size_t size);
     /** The end. */
     void (*done)(void *user, const ci_run_outcome *outcome);
+    /** What the session's network refused since it was told last; before done. `text` is the library's to make. A backend
+     * that also serves a library without it looks at struct_size first. */
+    void (*refusal)(void *user, const ci_refusal *refusal);
 } ci_sink;
 
 /** A file or folder of a sandbox. Strings live until the callback returns. */

@@ -114,6 +114,7 @@ static void initializers_are_all_defaults(void **state) {
     INITIALIZED(ci_storage_dir_options, CI_STORAGE_DIR_OPTIONS_INIT);
     INITIALIZED(ci_file_info, CI_FILE_INFO_INIT);
     INITIALIZED(ci_item, CI_ITEM_INIT);
+    INITIALIZED(ci_refusal, CI_REFUSAL_INIT);
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------- */

@@ -85,7 +85,7 @@ static void check_structured(const cii_json *structured) {
         {"error", "object", false},      {"stateLost", "boolean", true},    {"truncated", "object", false},
         {"files", "array", false},       {"preload", "array", false},       {"changes", "array", false},
         {"background", "string", false}, {"taskId", "string", false},       {"taskStatus", "string", false},
-        {"diagnostics", "array", false}};
+        {"diagnostics", "array", false}, {"refusals", "array", false}};
     static const member error[] = {
         {"name", "string", true}, {"message", "string", true}, {"traceback", "string", false}};
     static const member cut[] = {{"kept", "number", true}, {"total", "number", true}};
@@ -102,6 +102,12 @@ static void check_structured(const cii_json *structured) {
         {"code", "number", true}, {"line", "number", true}, {"column", "number", true}, {"message", "string", true}};
     for (size_t i = 0; i < cii_json_count(diagnostics); i++)
         CHECK(cii_json_at(diagnostics, i), diagnostic);
+    const cii_json *refusals = cii_json_get(structured, "refusals");
+    static const member refusal[] = {{"name", "string", false}, {"address", "string", false},
+                                     {"port", "number", true},  {"protocol", "string", true},
+                                     {"rule", "string", true},  {"count", "number", true}};
+    for (size_t i = 0; i < cii_json_count(refusals); i++)
+        CHECK(cii_json_at(refusals, i), refusal);
     check_files(cii_json_get(structured, "files"));
     check_files(cii_json_get(structured, "preload"));
     check_files(cii_json_get(structured, "changes"));
@@ -288,6 +294,117 @@ static void diagnostics_that_are_none_are_not_there(void **state) {
         _cleanup_json_ cii_json *root = json_of(result);
         assert_int_equal(ci_result_diagnostic_count(result), 0);
         assert_null(cii_json_get(cii_json_get(root, "structuredContent"), "diagnostics"));
+    }
+}
+
+/* --- what the network refused ------------------------------------------------------------------------------------- */
+
+#define REFUSE(sink, ...) (sink)->refusal((sink)->user, &(ci_refusal){.struct_size = sizeof(ci_refusal), __VA_ARGS__})
+
+static void refuse_some(const ci_sink *sink) {
+    REFUSE(sink, .protocol = "tcp", .address = "10.0.0.1", .port = 80, .rule = "10.0.0.0/8 is private");
+    REFUSE(sink, .protocol = "tcp", .address = "2001:db8::1", .port = 443, .rule = "not allowed");
+    REFUSE(sink, .protocol = "tcp", .address = "10.0.0.1", .port = 80, .rule = "10.0.0.0/8 is private", .count = 6);
+    REFUSE(sink, .protocol = "udp", .name = "a.example", .address = "10.0.0.1", .port = 53, .rule = "a rule");
+    REFUSE(sink, .protocol = "dns", .name = "b.example", .rule = "not allowed");
+}
+
+static void feed_refusals(const ci_sink *sink) {
+    refuse_some(sink);
+    sink->done(sink->user, &(ci_run_outcome){.struct_size = sizeof(ci_run_outcome),
+                                             .outcome = CI_OUTCOME_EXCEPTION,
+                                             .traceback = "no way"});
+}
+
+static void what_the_network_refused_is_told_to_programs_and_models(void **state) {
+    (void)state;
+    _cleanup_result_ ci_result *result = collect(NULL, NULL, feed_refusals);
+    ci_refusal refusal = CI_REFUSAL_INIT;
+    assert_int_equal(ci_result_refusal_count(result), 4);
+    assert_int_equal(ci_result_refusal_total(result), 10);
+    assert_int_equal(ci_result_refusal(result, 0, &refusal), CI_OK);
+    assert_string_equal(refusal.text, "tcp 10.0.0.1:80 (10.0.0.0/8 is private)");
+    assert_int_equal(refusal.count, 7);
+    assert_int_equal(refusal.port, 80);
+    assert_null(refusal.name);
+    assert_int_equal(ci_result_refusal(result, 3, &refusal), CI_OK);
+    assert_string_equal(refusal.name, "b.example");
+    assert_null(refusal.address);
+    assert_string_equal(refusal.protocol, "dns");
+    assert_string_equal(refusal.rule, "not allowed");
+    assert_int_equal(ci_result_refusal(result, 4, &refusal), CI_ERR_INVALID);
+    _cleanup_json_ cii_json *root = json_of(result);
+    assert_content_count(root, 2);
+    assert_text_item(root, 0, "no way");
+    assert_text_item(root, 1,
+                     "refused: tcp 10.0.0.1:80 (10.0.0.0/8 is private), 7 times\n"
+                     "refused: tcp [2001:db8::1]:443 (not allowed)\n"
+                     "refused: udp a.example:53 at 10.0.0.1 (a rule)\n"
+                     "refused: dns b.example (not allowed)");
+    const cii_json *first = cii_json_at(structured_of(root, "refusals"), 0);
+    assert_string_equal(text_of(first, "address"), "10.0.0.1");
+    assert_int_equal(cii_json_int_of(cii_json_get(first, "count")), 7);
+    assert_int_equal(cii_json_count(structured_of(root, "refusals")), 4);
+    assert_null(structured_of(root, "truncated"));
+}
+
+static void feed_refusals_of_good_code(const ci_sink *sink) {
+    refuse_some(sink);
+    end_ok(sink);
+}
+
+static void refusals_of_code_that_went_well_are_for_programs_alone(void **state) {
+    (void)state;
+    _cleanup_result_ ci_result *result = collect(NULL, NULL, feed_refusals_of_good_code);
+    _cleanup_json_ cii_json *root = json_of(result);
+    assert_content_count(root, 0);
+    assert_int_equal(cii_json_count(structured_of(root, "refusals")), 4);
+}
+
+static void feed_many_refusals(const ci_sink *sink) {
+    for (int32_t port = 1; port <= 100; port++)
+        REFUSE(sink, .protocol = "tcp", .address = "10.0.0.1", .port = port, .rule = "r");
+    REFUSE(sink, .protocol = "tcp", .address = "10.0.0.1", .port = 64, .rule = "r");
+    sink->done(sink->user,
+               &(ci_run_outcome){.struct_size = sizeof(ci_run_outcome), .outcome = CI_OUTCOME_EXIT, .exit_code = 2});
+}
+
+static void of_many_refusals_some_are_kept_and_the_rest_is_counted(void **state) {
+    (void)state;
+    _cleanup_result_ ci_result *result = collect(NULL, NULL, feed_many_refusals);
+    assert_int_equal(ci_result_refusal_count(result), 64);
+    assert_int_equal(ci_result_refusal_total(result), 101);
+    _cleanup_json_ cii_json *root = json_of(result);
+    const cii_json *cut = cii_json_get(structured_of(root, "truncated"), "refusals");
+    assert_int_equal(cii_json_int_of(cii_json_get(cut, "kept")), 65);
+    assert_int_equal(cii_json_int_of(cii_json_get(cut, "total")), 101);
+    const char *text = text_of(item_at(root, 1), "text");
+    assert_non_null(strstr(text, "refused: tcp 10.0.0.1:5 (r)\nrefused: 96 more"));
+    assert_null(strstr(text, "10.0.0.1:6 "));
+}
+
+static void feed_odd_refusals(const ci_sink *sink) {
+    static char large[4000];
+    memset(large, 'x', sizeof large - 1);
+    REFUSE(sink, .protocol = "tcp", .name = large, .rule = large, .port = 7);
+    REFUSE(sink, .protocol = "tcp\nrefused: all", .name = "a\x1b[2J", .rule = "r");
+    REFUSE(sink, .name = NULL);
+    sink->refusal(sink->user, &(ci_refusal){.struct_size = offsetof(ci_refusal, rule), .name = "n", .rule = large});
+    end_ok(sink);
+}
+
+/* What a backend should have checked stays on its line, and small. */
+static void odd_refusals_lose_what_is_odd_and_are_counted(void **state) {
+    (void)state;
+    _cleanup_result_ ci_result *result = collect(NULL, NULL, feed_odd_refusals);
+    _cleanup_json_ cii_json *root = json_of(result);
+    const char *const wanted[] = {"tcp port 7 (?)", "? (r)", "? (?)", "? n (?)"};
+    assert_int_equal(ci_result_refusal_count(result), CII_ELEMENTS(wanted));
+    for (size_t i = 0; i < CII_ELEMENTS(wanted); i++) {
+        ci_refusal refusal = CI_REFUSAL_INIT;
+        assert_int_equal(ci_result_refusal(result, i, &refusal), CI_OK);
+        assert_string_equal(refusal.text, wanted[i]);
+        assert_int_equal(refusal.count, 1);
     }
 }
 
@@ -533,6 +650,10 @@ int main(void) {
         cmocka_unit_test(an_exception_without_a_traceback_shows_name_and_message),
         cmocka_unit_test(diagnostics_are_told_and_what_is_none_is_left_out),
         cmocka_unit_test(diagnostics_that_are_none_are_not_there),
+        cmocka_unit_test(what_the_network_refused_is_told_to_programs_and_models),
+        cmocka_unit_test(refusals_of_code_that_went_well_are_for_programs_alone),
+        cmocka_unit_test(of_many_refusals_some_are_kept_and_the_rest_is_counted),
+        cmocka_unit_test(odd_refusals_lose_what_is_odd_and_are_counted),
         cmocka_unit_test(every_outcome_but_ok_says_what_happened),
         cmocka_unit_test(a_timeout_says_the_limit_where_it_was_and_what_was_lost),
         cmocka_unit_test(truncation_is_told_with_what_was_kept_of_how_much),

@@ -11,6 +11,8 @@ static void feed(const ci_sink *sink) {
     sink->background(sink->user, "b", 1);
     sink->item(sink->user, "image/png", "12", 2, 0);
     sink->item(sink->user, "text/html", "12", 2, 0);
+    for (int32_t port = 1; port <= 3; port++)
+        sink->refusal(sink->user, &(ci_refusal){.struct_size = sizeof(ci_refusal), .name = "n", .port = port});
     sink->done(sink->user, &(ci_run_outcome){.struct_size = sizeof(ci_run_outcome),
                                              .outcome = CI_OUTCOME_TYPE_ERROR,
                                              .value = "v\xff",
