@@ -163,8 +163,9 @@ int32_t terminal_output(void *user, int32_t event, const char *mime_type, const 
 
 void terminal_log(void *user, int32_t level, const char *domain, const char *message) {
     (void)user;
+    int is_refusal = strcmp(domain, "network") == 0; /* says all itself */
     if (level <= CI_LOG_WARNING)
-        terminal_note("ci-run: %s: %s", domain, message);
+        terminal_note("ci-run: %s%s%s", is_refusal ? "" : domain, is_refusal ? "" : ": ", message);
 }
 
 void terminal_wait(struct terminal *terminal, ci_call *call, int interruptible) {

@@ -57,6 +57,7 @@ struct ci_session {
 
 void cii_session_unref(ci_session *session);
 void cii_session_log(ci_session *session, int32_t level, const char *format, ...) _printf_(3, 4);
+void cii_session_log_refusals(ci_session *session, const ci_result *result); /* a warning each */
 void cii_session_trace(ci_session *session, const char *event, int64_t duration_us);
 
 /* Puts a call into the list of those that interrupt and close reach; holds the session. After cii_session_check(), which

@@ -89,6 +89,8 @@ static ci_status take_result(run_call *self, ci_error **ret_error) {
     ci_status status = cii_collector_take(self->collector, &self->result, ret_error);
     if (status == CI_OK && self->kind == CI_RUN_KIND_TASK_STOP)
         cii_result_set_task_stopped(self->result);
+    if (status == CI_OK)
+        cii_session_log_refusals(session_of(self), self->result);
     return status;
 }
 

@@ -68,6 +68,17 @@ void cii_session_log(ci_session *session, int32_t level, const char *format, ...
     session->options.log(session->options.log_user, level, "session", message);
 }
 
+void cii_session_log_refusals(ci_session *session, const ci_result *result) {
+    _cleanup_buf_ cii_buf text;
+    cii_buf_init(&text, 0);
+    if (!session->options.log || cii_result_say_refusals(result, &text) < 0)
+        return;
+    for (char *line = text.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        session->options.log(session->options.log_user, CI_LOG_WARNING, "network", line);
+    }
+}
+
 void cii_session_trace(ci_session *session, const char *event, int64_t duration_us) {
     if (session->options.trace)
         session->options.trace(session->options.trace_user, event, duration_us);

@@ -54,6 +54,7 @@ static void on_background(void *user _unused_, const void *data _unused_, size_t
 static void on_done(void *user, const ci_run_outcome *outcome) {
     ((answer *)user)->outcome = outcome->outcome;
 }
+static void on_refusal(void *user _unused_, const ci_refusal *refusal _unused_) {}
 static void no_log(void *user _unused_, int32_t level _unused_, const char *domain _unused_,
                    const char *message _unused_) {}
 
@@ -109,7 +110,7 @@ static void add_parts(report *r, const char *text) {
 static void check_code(report *r, const ci_sandbox_ops *ops, void *session) {
     _cleanup_error_ ci_error *error = NULL;
     answer got = {.outcome = -1};
-    const ci_sink sink = {sizeof sink, &got, on_output, on_item, on_background, on_done};
+    const ci_sink sink = {sizeof sink, &got, on_output, on_item, on_background, on_done, on_refusal};
     const ci_run_request request = {.struct_size = sizeof request,
                                     .kind = CI_RUN_KIND_CODE,
                                     .language = "python",

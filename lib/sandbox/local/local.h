@@ -1,5 +1,5 @@
-/* The local backend's parts: the sandbox object and its sessions (local.c), runs (run.c), files on the host's side
- * (files.c), what this machine gives (check.c). */
+/* The local backend's parts: the sandbox object and its sessions (local.c), runs (run.c), what their network refused
+ * (refusals.c), files on the host's side (files.c), what this machine gives (check.c). */
 #ifndef CII_SANDBOX_LOCAL_H
 #define CII_SANDBOX_LOCAL_H
 
@@ -34,6 +34,9 @@ ci_status local_run(void *session, const ci_run_request *request, const ci_sink 
 ci_status local_contexts(void *session, ci_context_cb context, void *user, ci_error **ret_error);
 ci_status local_info(void *session, char **ret_json, ci_error **ret_error);
 uint64_t local_activity(void *session);
+
+/* refusals.c: those that have come go to the sink. From any thread: each goes to one. */
+void local_refusals_tell(const local_session *s, const ci_sink *sink);
 
 /* files.c */
 ci_status local_file_get(void *session, const char *path, uint64_t offset, uint64_t length, ci_op_write_cb write,

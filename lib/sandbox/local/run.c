@@ -25,6 +25,7 @@ typedef struct run_op {
     char **ret_info;       /* the question about the session: its answer */
     const char *not_found; /* for kinds whose refusal is a failure of the call, not a result: its message */
     bool refused;
+    bool has_result; /* for whoever began it: tells what the network refused */
     bool done;
 } run_op;
 
@@ -123,6 +124,8 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     outcome.traceback = texts[3];
     outcome.diagnostics = texts[4];
     r->refused = r->not_found != NULL && outcome.outcome == CI_OUTCOME_REFUSED;
+    if (r->has_result && !r->refused)
+        local_refusals_tell(r->session, &r->sink);
     if (!r->refused)
         r->sink.done(r->sink.user, &outcome);
     r->done = true;
@@ -239,8 +242,11 @@ static int32_t run_process(ci_op *op, ci_error **ret_error) {
         ssize_t size = recv(r->fd, chunk, sizeof chunk, MSG_DONTWAIT);
         if (size < 0 && (errno == EAGAIN || errno == EINTR))
             return 0;
-        if (size <= 0)
+        if (size <= 0) {
+            if (r->has_result)
+                local_refusals_tell(r->session, &r->sink);
             return lost(r, ret_error);
+        }
         int status = cii_wire_reader_feed(&r->reader, chunk, (size_t)size);
         if (status == CI_ERR_NOMEM)
             return cii_error_nomem(ret_error);
@@ -324,6 +330,10 @@ static const char *not_found_of(int32_t kind) {
     }
 }
 
+static bool has_result(int32_t kind) {
+    return kind >= CI_RUN_KIND_CODE && kind <= CI_RUN_KIND_TASK_STOP;
+}
+
 static ci_status start(local_session *s, const ci_run_request *request, const ci_sink *sink, char **ret_info,
                        ci_op **ret_op, ci_error **ret_error) {
     run_op *r = calloc(1, sizeof *r);
@@ -331,6 +341,7 @@ static ci_status start(local_session *s, const ci_run_request *request, const ci
         return cii_error_nomem(ret_error);
     *r = (run_op){.op.ops = &run_ops, .session = s, .sink = *sink, .fd = -1, .epoll_fd = -1, .ret_info = ret_info};
     r->not_found = not_found_of(request->kind);
+    r->has_result = has_result(request->kind);
     cii_wire_reader_init(&r->reader, CII_WIRE_ITEM_MAX + (1u << 20), on_message, r);
     ci_status status = put_start(&r->out, request);
     if (status == CI_ERR_LIMIT)
@@ -360,10 +371,12 @@ static void ignore_item(void *user _unused_, const char *mime _unused_, const vo
                         uint64_t offset _unused_) {}
 static void ignore_background(void *user _unused_, const void *data _unused_, size_t size _unused_) {}
 static void ignore_done(void *user _unused_, const ci_run_outcome *outcome _unused_) {}
+static void ignore_refusal(void *user _unused_, const ci_refusal *refusal _unused_) {}
 
 /* Asks init; NULL when it does not answer in time. */
 static char *ask_init(local_session *s, int64_t timeout_ms) {
-    static const ci_sink sink = {sizeof sink, NULL, ignore_output, ignore_item, ignore_background, ignore_done};
+    static const ci_sink sink = {sizeof sink,       NULL,        ignore_output, ignore_item,
+                                 ignore_background, ignore_done, ignore_refusal};
     ci_run_request request = {.struct_size = sizeof request, .kind = CII_WIRE_KIND_INFO};
     ci_op *op = NULL;
     char *answer = NULL;
@@ -375,6 +388,14 @@ static char *ask_init(local_session *s, int64_t timeout_ms) {
     return answer;
 }
 
+static const char *const networks[][2] = {
+    [CI_NETWORK_NONE] = {"none", "an empty network namespace: loopback only, no resolver"},
+    [CI_NETWORK_INTERNET] = {"internet",
+                             "one interface, whose other end is a gateway of the session's own: it resolves "
+                             "names, keeps to the rules and makes the connections"},
+    [CI_NETWORK_HOST] = {"host", "everything the host reaches, the host's own services included"},
+};
+
 ci_status local_info(void *session, char **ret_json, ci_error **ret_error) {
     local_session *s = session;
     _cleanup_free_ char *answer = ask_init(s, 1000);
@@ -382,10 +403,8 @@ ci_status local_info(void *session, char **ret_json, ci_error **ret_error) {
     bool good = answer != NULL && cii_json_parse(answer, strlen(answer), 0, &guest, NULL) == CI_OK;
     cii_json_writer *w = cii_json_writer_new();
     cii_json_begin_object(w);
-    cii_json_key_string(w, "network", s->network == 2 ? "host" : "none");
-    cii_json_key_string(w, "networkMeans",
-                        s->network == 2 ? "everything the host reaches, the host's own services included"
-                                        : "an empty network namespace: loopback only, no resolver");
+    cii_json_key_string(w, "network", networks[s->network][0]);
+    cii_json_key_string(w, "networkMeans", networks[s->network][1]);
     cii_json_key_string(w, "memoryLimitBy",
                         s->limits & CII_LIMIT_MEMORY_CGROUP ? "cgroup, for the whole session"
                                                             : "rlimit, for each process");
