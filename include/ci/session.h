@@ -321,11 +321,12 @@ CI_API const char *ci_session_id(const ci_session *session);
 CI_API uint64_t ci_session_capabilities(const ci_session *session);
 
 /**
- * @brief All about the session as JSON: `{"id", "backend", "root", "network": {"mode", "meaning"}, "limits":
- * {"memoryBytes", "processes", "workspaceBytes", "workspaceInodes": {"value", "kept"}}, "workspace": {"storage",
- * "where", "blocking", "uploadsPrefix", "outputPrefix"} or null, "capabilities": [names], "sandbox": {…}}`, where
- * `sandbox` is what the backend says of itself: the local one by what limits are kept, how large its files may become
- * (`filesBytes`), its interpreter, its kernels and what they had imported. Blocks for a round trip at most.
+ * @brief All about the session as JSON: `{"id", "backend", "root", "network": {"mode", "meaning", "allow", "deny"},
+ * "limits": {"memoryBytes", "processes", "workspaceBytes", "workspaceInodes": {"value", "kept"}}, "workspace": {"storage",
+ * "where", "blocking", "uploadsPrefix", "outputPrefix"} or null, "capabilities": [names], "sandbox": {…}}`. `allow` and
+ * `deny`, the rules or null, are there for the mode "internet". `sandbox` is what the backend says of itself: the local
+ * one by what limits are kept, how large its files may become (`filesBytes`), its interpreter, its kernels and what they
+ * had imported. Blocks for a round trip at most.
  * @param session the session.
  * @param[out] ret_json the text, to be released with ci_free(); untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.

@@ -43,6 +43,36 @@ static const struct {
     [CI_NETWORK_HOST] = {"host", "everything that the host reaches, the host's own services included"},
 };
 
+/* null where there is no list, which an empty one is not. */
+static void write_rules(cii_json_writer *w, const char *key, const char *const *rules) {
+    cii_json_key(w, key);
+    if (!rules) {
+        cii_json_null(w);
+        return;
+    }
+    cii_json_begin_array(w);
+    for (; *rules; rules++)
+        cii_json_string(w, *rules);
+    cii_json_end_array(w);
+}
+
+static void write_network(cii_json_writer *w, const ci_session_options *o) {
+    cii_json_key(w, "network");
+    cii_json_begin_object(w);
+    cii_json_key_string(w, "mode", networks[o->network].name);
+    if (o->network_allow || o->network_deny)
+        cii_json_key_string(w, "meaning",
+                            "the internet as the rules allow and deny it; the host's own, private and "
+                            "metadata addresses only where a rule names the address");
+    else
+        cii_json_key_string(w, "meaning", networks[o->network].meaning);
+    if (o->network == CI_NETWORK_INTERNET) {
+        write_rules(w, "allow", o->network_allow);
+        write_rules(w, "deny", o->network_deny);
+    }
+    cii_json_end_object(w);
+}
+
 static void write_limit(cii_json_writer *w, const char *name, uint64_t value, bool kept) {
     cii_json_key(w, name);
     cii_json_begin_object(w);
@@ -113,11 +143,7 @@ ci_status ci_session_info(ci_session *session, char **ret_json, ci_error **ret_e
     cii_json_key_string(w, "id", session->id);
     cii_json_key_string(w, "backend", session->ops->name);
     cii_json_key_string(w, "root", CII_GUEST_ROOT);
-    cii_json_key(w, "network");
-    cii_json_begin_object(w);
-    cii_json_key_string(w, "mode", networks[session->options.network].name);
-    cii_json_key_string(w, "meaning", networks[session->options.network].meaning);
-    cii_json_end_object(w);
+    write_network(w, &session->options);
     write_limits(w, session);
     status = write_workspace(w, session);
     write_capabilities(w, session);

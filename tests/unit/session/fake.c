@@ -73,6 +73,16 @@ static int32_t fake_process(ci_op *base, ci_error **ret_error) {
                          strlen(strchr(op->text, ' ') + 1));
     if (is(op, "say") || (is(op, "sleep") && due && !op->interrupted && !op->killed))
         return finish(op, CI_OUTCOME_OK, NULL);
+    if (is(op, "refuse")) {
+        for (int32_t port = 1; port <= atoi(op->text + 7); port++)
+            op->sink->refusal(op->sink->user, &(ci_refusal){.struct_size = sizeof(ci_refusal),
+                                                            .protocol = "tcp",
+                                                            .address = "10.0.0.1",
+                                                            .port = port,
+                                                            .rule = "private",
+                                                            .count = port == 1 ? 2 : 1});
+        return finish(op, CI_OUTCOME_EXCEPTION, "OSError");
+    }
     if (is(op, "lost"))
         return fail(CI_ERR_LOST, "the sandbox is gone", ret_error);
     if (is(op, "fail"))
@@ -123,10 +133,17 @@ static fake_op *op_new(fake_session_state *session) {
     return op;
 }
 
+static void note_rules(char to[64], const char *const *rules) {
+    snprintf(to, 64, "%s", rules ? "" : "-");
+    for (; rules && *rules; rules++)
+        snprintf(to + strlen(to), 64 - strlen(to), "%s,", *rules);
+}
+
 static ci_status fake_open(void *impl, const ci_sandbox_request *request, void **ret_session, ci_op **ret_op,
                            ci_error **ret_error) {
-    (void)request;
     (void)ret_error;
+    note_rules(((fake_backend *)impl)->log->allow, request->network_allow);
+    note_rules(((fake_backend *)impl)->log->deny, request->network_deny);
     fake_session_state *session = calloc(1, sizeof *session);
     session->backend = impl;
     session->backend->log->open_sessions++;
@@ -163,8 +180,10 @@ static ci_status fake_run(void *impl, const ci_run_request *request, const ci_si
 
 static uint64_t fake_capabilities(void *impl, void *session) {
     (void)session;
-    uint64_t interrupt = ((fake_backend *)impl)->flags & FAKE_CANNOT_INTERRUPT ? 0 : CI_CAP_INTERRUPT;
-    return interrupt | CI_CAP_PYTHON | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_NETWORK_NONE;
+    unsigned flags = ((fake_backend *)impl)->flags;
+    return (flags & FAKE_CANNOT_INTERRUPT ? 0 : CI_CAP_INTERRUPT) |
+           (flags & FAKE_INTERNET ? CI_CAP_NETWORK_INTERNET : 0) | (flags & FAKE_POLICY ? CI_CAP_NETWORK_POLICY : 0) |
+           CI_CAP_PYTHON | CI_CAP_CONTEXTS | CI_CAP_CLEAR_CONTEXT | CI_CAP_NETWORK_NONE;
 }
 
 ci_sandbox *fake_sandbox(unsigned flags, fake_log *log) {

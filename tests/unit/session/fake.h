@@ -5,6 +5,7 @@
  *     forever        ends when it is interrupted        caught       likewise, and well
  *     stubborn       ends only when it is killed        undead       does not even then
  *     lost WORDS     prints, then the sandbox is gone
+ *     refuse N       is refused N connections, and fails
  *
  * Clearing a context is done after 100 ms.
  */
@@ -16,6 +17,8 @@
 #include <stdatomic.h>
 
 #define FAKE_CANNOT_INTERRUPT 1u
+#define FAKE_INTERNET 2u /* gives CI_NETWORK_INTERNET */
+#define FAKE_POLICY 4u   /* and keeps to rules */
 
 typedef struct fake_log {
     _Atomic int open_sessions;
@@ -25,6 +28,7 @@ typedef struct fake_log {
     _Atomic int kills;
     _Atomic int shutdown_waits; /* as long as it is set */
     char order[256];            /* first letters of the texts, as run() got them */
+    char allow[64], deny[64];   /* rules that open() got, by comma; "-": no list */
 } fake_log;
 
 ci_sandbox *fake_sandbox(unsigned flags, fake_log *log);
