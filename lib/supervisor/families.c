@@ -38,7 +38,7 @@ static void start_zygote(family *f, zygote *z) {
                                  .preload = z->preload,
                                  .guest_dir = supervisor.guest_dir,
                                  .env = supervisor.env,
-                                 .host_network = f->host_network,
+                                 .network = f->network,
                                  .socket_fd = theirs,
                                  .filter_fd = supervisor.filter_fd,
                                  .rootfs_fd = rootfs};
@@ -50,15 +50,15 @@ static void start_zygote(family *f, zygote *z) {
     z->state = ZYGOTE_STARTING;
 }
 
-static bool is_family(const family *f, const char *python, const char *rootfs, bool host_network) {
-    return !f->ending && f->host_network == host_network && strcmp(f->python.path, python) == 0 &&
+static bool is_family(const family *f, const char *python, const char *rootfs, int network) {
+    return !f->ending && f->network == network && strcmp(f->python.path, python) == 0 &&
            (rootfs == NULL ? f->python.rootfs == NULL
                            : f->python.rootfs != NULL && strcmp(f->python.rootfs, rootfs) == 0);
 }
 
-family *family_find(const char *python, const char *rootfs, bool host_network, ci_error **ret_error) {
+family *family_find(const char *python, const char *rootfs, int network, ci_error **ret_error) {
     family *f = supervisor.families;
-    while (f != NULL && !is_family(f, python, rootfs, host_network))
+    while (f != NULL && !is_family(f, python, rootfs, network))
         f = f->next;
     if (f != NULL) {
         f->used_ms = cii_clock_ms();
@@ -68,7 +68,7 @@ family *family_find(const char *python, const char *rootfs, bool host_network, c
         free(f);
         return NULL;
     }
-    f->host_network = host_network;
+    f->network = network;
     f->used_ms = cii_clock_ms();
     f->bare = (zygote){.fd = -1, .preload = "bare"};
     f->full = (zygote){.fd = -1, .preload = supervisor.preload};

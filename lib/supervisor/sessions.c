@@ -1,10 +1,13 @@
 /* Sessions: from the library's wish to an init of their own, spares, and the end. */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "os/fd.h"
+#include "supervisor/gateway/start.h"
 #include "supervisor/state.h"
 
 #define REMOVE_ATTEMPTS 1000 /* half a second; what is left then goes when the supervisor ends */
@@ -18,6 +21,11 @@ static void free_session(session *s) {
     cii_close(s->spare_fd);
     cii_close(s->root_fd);
     cii_close(s->base_fd);
+    cii_close(s->channel_fd);
+    if (s->gateway_pid > 0) {
+        kill(s->gateway_pid, SIGKILL);
+        waitpid(s->gateway_pid, NULL, 0);
+    }
     free(s);
 }
 
@@ -66,6 +74,7 @@ static session *session_new(family *f, int setup_fd, uint64_t memory_bytes, uint
                    .spare_fd = -1,
                    .root_fd = -1,
                    .base_fd = -1,
+                   .channel_fd = -1,
                    .memory_bytes = memory_bytes,
                    .process_count = process_count,
                    .family = f};
@@ -90,9 +99,10 @@ static bool send_fork(session *s, zygote *z) {
     cii_wire_put_int(&message, CII_SETUP_KERNELS, (int64_t)supervisor.kernels);
     cii_wire_put_int(&message, CII_SETUP_TREE, s->tree_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_ROOTFS, s->rootfs_fd >= 0);
+    cii_wire_put_int(&message, CII_SETUP_CHANNEL, s->channel_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_OOM, groups.oom >= 0);
     cii_wire_end(&message, &mark);
-    const int own[] = {s->setup_fd, s->tree_fd, s->rootfs_fd, groups.oom};
+    const int own[] = {s->setup_fd, s->tree_fd, s->rootfs_fd, s->channel_fd, groups.oom};
     int fds[CII_ELEMENTS(own) + CII_SETUP_CGROUP_MAX];
     size_t count = 0;
     for (size_t i = 0; i < CII_ELEMENTS(own); i++)
@@ -143,13 +153,14 @@ void session_forked(const zygote *z, int pidfd) {
     cii_close(TAKE_FD(oldest->setup_fd));
     cii_close(TAKE_FD(oldest->tree_fd));
     cii_close(TAKE_FD(oldest->rootfs_fd));
+    cii_close(TAKE_FD(oldest->channel_fd));
 }
 
 /* --- spares --------------------------------------------------------------------------------------------------------- */
 
 /* A system of its own needs mounts that take longer than is gained. */
 static bool has_spares(const family *f) {
-    return !f->ending && !f->host_network && f->python.rootfs == NULL;
+    return !f->ending && f->network == CI_NETWORK_NONE && f->python.rootfs == NULL;
 }
 
 bool spare_pending(const family *f) {
@@ -274,15 +285,31 @@ static bool open_tree_of(const char *option, const char *path, int *ret_tree, ci
     return false;
 }
 
-void session_open(const request *r, int setup_fd) {
+/* Starts the session's gateway, if it is to have one; true without. */
+static bool open_gateway(const request *r, int events_fd, int *ret_channel, pid_t *ret_pid, ci_error **ret_error) {
+    _cleanup_policy_ policy *rules = NULL;
+    if (r->network != CI_NETWORK_INTERNET)
+        return true;
+    if (events_fd < 0 || r->allow == NULL || r->deny == NULL) {
+        cii_error_nomem(ret_error);
+        return false;
+    }
+    return policy_new(r->allow_list ? (const char *const *)r->allow : NULL, (const char *const *)r->deny, &rules,
+                      ret_error) == CI_OK &&
+           gateway_start(rules, events_fd, ret_channel, ret_pid, ret_error) == CI_OK;
+}
+
+void session_open(const request *r, int setup_fd, int events_fd) {
     _cleanup_error_ ci_error *error = NULL;
-    _cleanup_close_ int tree = -1, rootfs = -1;
-    family *f = family_find(r->python, r->rootfs, r->network == 2, &error);
+    _cleanup_close_ int tree = -1, rootfs = -1, channel = -1;
+    pid_t gateway = 0;
+    family *f = family_find(r->python, r->rootfs, r->network, &error);
     want_spare();
     if (f != NULL && r->plain && f->spare != NULL && f->spare->root_fd >= 0 && assign_spare(f->spare, r, setup_fd))
         return;
     if (f != NULL &&
-        (!open_tree_of("host_dir", r->host_dir, &tree, &error) || !open_tree_of("rootfs", r->rootfs, &rootfs, &error)))
+        (!open_tree_of("host_dir", r->host_dir, &tree, &error) || !open_tree_of("rootfs", r->rootfs, &rootfs, &error) ||
+         !open_gateway(r, events_fd, &channel, &gateway, &error)))
         f = NULL;
     session *s = f != NULL ? session_new(f, setup_fd, r->memory_bytes, r->process_count) : NULL;
     if (s == NULL) {
@@ -292,6 +319,8 @@ void session_open(const request *r, int setup_fd) {
     }
     s->tree_fd = TAKE_FD(tree);
     s->rootfs_fd = TAKE_FD(rootfs);
+    s->channel_fd = TAKE_FD(channel);
+    s->gateway_pid = gateway;
     family_ensure(f);
     sessions_dispatch(f);
 }

@@ -16,6 +16,8 @@ struct session {
     uint64_t id;
     uint32_t uid;
     int setup_fd, tree_fd, rootfs_fd, pidfd;
+    int channel_fd;    /* the gateway's, on its way to the init; -1: no gateway, or handed on */
+    pid_t gateway_pid; /* 0: none */
     /* A spare: made before anybody asked for it. */
     int spare_fd;         /* the other end of its setup socket; -1: no spare (any more) */
     int root_fd, base_fd; /* what it sent when it was ready; -1 before */
@@ -47,7 +49,7 @@ typedef struct waiter {
 typedef struct family {
     struct family *next;
     interpreter python;
-    bool host_network;
+    int network;
     zygote bare, full;
     session *spare;
     waiter *waiters;
@@ -58,12 +60,12 @@ typedef struct family {
 /* What the library asks for. */
 typedef struct request {
     char *python, *host_dir, *rootfs, *preload, *guest_dir, *build;
-    char **env;
-    size_t env_count;
+    char **env, **allow, **deny; /* NULL-ended */
+    size_t env_count, allow_count, deny_count;
     uint64_t memory_bytes, kernels;
     uint32_t process_count;
     int network;
-    bool plain;
+    bool plain, allow_list;
 } request;
 
 struct supervisor {
@@ -97,7 +99,7 @@ int open_host_dir(const char *path, uint32_t uid);
 /* Whether there is a preload list: "none" asks for the bare zygote alone. */
 bool wants_full(void);
 /* Finds the family or makes it; NULL with an error. rootfs NULL: the host's system. */
-family *family_find(const char *python, const char *rootfs, bool host_network, ci_error **ret_error);
+family *family_find(const char *python, const char *rootfs, int network, ci_error **ret_error);
 /* Starts what zygotes are missing. */
 void family_ensure(family *f);
 /* Answers those who wait, if there is nothing to wait for any more. */
@@ -110,8 +112,8 @@ int families_timeout(void);
 
 /* --- sessions.c ----------------------------------------------------------------------------------------------------- */
 
-/* Opens a session on its setup socket, which is consumed. */
-void session_open(const request *r, int setup_fd);
+/* Opens a session on its setup socket, which is consumed. events_fd: where its gateway tells what it refused; or -1. */
+void session_open(const request *r, int setup_fd, int events_fd);
 void session_refuse(session *s, ci_status status, const char *text);
 /* A zygote has forked its oldest session: pidfd of the init, consumed; -1: it could not. */
 void session_forked(const zygote *z, int pidfd);

@@ -29,12 +29,16 @@ static void request_free(request *r) {
     free(r->host_dir);
     free(r->rootfs);
     free(r->build);
+    cii_strv_free(r->allow);
+    cii_strv_free(r->deny);
 }
 
 static void parse_request(request *r, const uint8_t *data, size_t size) {
     cii_wire_field field;
     size_t cursor = 0;
-    *r = (request){.env = calloc(size / 5 + 1, sizeof(char *))};
+    *r = (request){.env = calloc(size / 5 + 1, sizeof(char *)),
+                   .allow = calloc(size / 5 + 1, sizeof(char *)),
+                   .deny = calloc(size / 5 + 1, sizeof(char *))};
     while (cii_wire_next(data, size, &cursor, &field) == 1) {
         const struct {
             uint8_t key;
@@ -45,11 +49,15 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
                      {CII_SETUP_PRELOAD, &r->preload},
                      {CII_SETUP_GUEST_DIR, &r->guest_dir},
                      {CII_SETUP_BUILD, &r->build},
+                     {CII_SETUP_ALLOW, r->allow != NULL ? &r->allow[r->allow_count] : NULL},
+                     {CII_SETUP_DENY, r->deny != NULL ? &r->deny[r->deny_count] : NULL},
                      {CII_SETUP_ENV, r->env != NULL ? &r->env[r->env_count] : NULL}};
         for (size_t i = 0; i < CII_ELEMENTS(texts); i++)
             if (field.key == texts[i].key && texts[i].text != NULL && *texts[i].text == NULL)
                 *texts[i].text = strndup((const char *)field.data, field.size);
         r->env_count += field.key == CII_SETUP_ENV;
+        r->allow_count += field.key == CII_SETUP_ALLOW;
+        r->deny_count += field.key == CII_SETUP_DENY;
         if (field.key == CII_SETUP_MEMORY)
             r->memory_bytes = (uint64_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_KERNELS)
@@ -58,6 +66,8 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
             r->process_count = (uint32_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_NETWORK)
             r->network = (int)cii_wire_int(&field);
+        else if (field.key == CII_SETUP_ALLOW_LIST)
+            r->allow_list = cii_wire_int(&field) != 0;
         else if (field.key == CII_SETUP_PLAIN)
             r->plain = cii_wire_int(&field) != 0;
     }
@@ -65,7 +75,7 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
 
 static void prepare(const request *r, int reply_fd) {
     _cleanup_error_ ci_error *error = NULL;
-    family *f = family_find(r->python, NULL, r->network == 2, &error);
+    family *f = family_find(r->python, NULL, r->network, &error);
     waiter *w = f != NULL ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
         answer_send(reply_fd, CII_SETUP_REFUSED, error, NULL);
@@ -86,13 +96,15 @@ static void prepare(const request *r, int reply_fd) {
 static bool serve_host(void) {
     static uint8_t message[CII_SETUP_MESSAGE_MAX];
     cii_wire_frame_head head;
-    int fd = -1;
+    int fds[2] = {-1, -1};
     size_t fd_count = 0;
-    ssize_t size = cii_fd_recv(HOST_FD, message, sizeof message, &fd, 1, &fd_count, MSG_DONTWAIT);
+    ssize_t size = cii_fd_recv(HOST_FD, message, sizeof message, fds, 2, &fd_count, MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR || errno == EPROTO)) /* EPROTO: no descriptor left to take one */
         return true;
-    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || fd_count != 1)
+    if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || fd_count < 1)
         return false;
+    const int fd = fds[0];
+    _cleanup_close_ int events = fds[1];
     request r;
     parse_request(&r, message + CII_WIRE_HEAD_SIZE, (size_t)size - CII_WIRE_HEAD_SIZE);
     if (r.python == NULL) {
@@ -102,7 +114,7 @@ static bool serve_host(void) {
                                    "no descriptors left for another session: raise the host's limit (ulimit -Hn)");
         cii_close(fd);
     } else if (head.type == CII_SETUP_OPEN) {
-        session_open(&r, fd);
+        session_open(&r, fd, events);
     } else {
         prepare(&r, fd);
     }
@@ -152,7 +164,7 @@ static ci_status set_up(const request *hello, ci_error **ret_error) {
     identity_choose(&supervisor.ids);
     cgroup_open(&supervisor.cgroups);
     ci_status status = template_start(&supervisor.ids, &supervisor.template, ret_error);
-    family *f = status == CI_OK ? family_find(hello->python, NULL, false, ret_error) : NULL;
+    family *f = status == CI_OK ? family_find(hello->python, NULL, CI_NETWORK_NONE, ret_error) : NULL;
     if (f == NULL)
         return ret_error != NULL && *ret_error != NULL ? ci_error_status(*ret_error) : CI_ERR_NOMEM;
     family_ensure(f);

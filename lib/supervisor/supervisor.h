@@ -2,6 +2,7 @@
 #ifndef CII_SUPERVISOR_H
 #define CII_SUPERVISOR_H
 
+#include <ci/session.h>
 #include <sys/types.h>
 
 #include "base/str.h"
@@ -77,7 +78,7 @@ typedef struct zygote_request {
     const char *preload;
     const char *guest_dir;
     char *const *env;
-    bool host_network;
+    int network;   /* a CI_NETWORK_ value */
     int socket_fd; /* becomes its descriptor 3 */
     int filter_fd; /* and 4 */
     int rootfs_fd; /* detached mount of its system; -1: the host's */

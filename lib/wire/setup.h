@@ -5,7 +5,7 @@
  *                            OPEN + [setup, events?]: fork a session; their other ends stay with the library.
  *                            events comes with a session of CI_NETWORK_INTERNET alone, for its gateway
  *                            PREPARE + [reply]: answered on reply by HELLO_OK when the preload list is ready
- *     supervisor -> zygote   FORK + [setup, tree?, rootfs?, oom?, cgroup…]
+ *     supervisor -> zygote   FORK + [setup, tree?, rootfs?, channel?, oom?, cgroup…]
  *     zygote -> supervisor   ZYGOTE_READY; FORKED + [pidfd] for each FORK
  *     library -> init        SESSION + [control], waiting in the setup socket before it is passed on
  *     init -> library        SESSION_READY + [root, base] or REFUSED
@@ -75,6 +75,7 @@ enum {
     CII_SETUP_ALLOW = 90,      /* a rule; repeated */
     CII_SETUP_DENY = 91,       /* a rule; repeated */
     CII_SETUP_ALLOW_LIST = 92, /* 1: there is an allow-list, perhaps an empty one */
+    CII_SETUP_CHANNEL = 93,    /* 1: the session's gateway waits at a socket that comes with it (network.h) */
 };
 
 /* What a spare session is made with. One that is asked for may have fewer processes and open files, nothing else. */

@@ -5,10 +5,8 @@
  * whoever gained every capability in the session would still have none over them. */
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <linux/securebits.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -24,6 +22,7 @@
 #include "base/str.h"
 #include "guest/init/guest.h"
 #include "os/fd.h"
+#include "os/privileges.h"
 
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE 1
@@ -245,6 +244,14 @@ static void raise_loopback(const session_spec *spec) {
     must(spec, ioctl(fd, SIOCSIFFLAGS, &request), "loopback");
 }
 
+/* A session that asks for the internet and has no gateway has no network. */
+static void make_network(session_spec *spec) {
+    if (spec->channel_fd >= 0)
+        must(spec, network_make(spec->channel_fd), "make the session's network");
+    cii_close(TAKE_FD(spec->channel_fd));
+    raise_loopback(spec);
+}
+
 static void write_map(const session_spec *spec, const char *path, const char *text) {
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
     must(spec, fd, path);
@@ -269,17 +276,9 @@ static void become_user(const session_spec *spec) {
 }
 
 static void drop_privileges(const session_spec *spec) {
-    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-                               SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    must(spec, prctl(PR_SET_SECUREBITS, bits), "securebits");
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-        must(spec, prctl(PR_CAPBSET_DROP, cap), "capability bounding set");
-    must(spec, prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "ambient capabilities");
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{0}};
-    must(spec, syscall(SYS_capset, &head, none), "drop capabilities");
-    must(spec, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+    const char *what;
+    int result = cii_privileges_drop(&what);
+    must(spec, result, what);
 }
 
 static void limit(int which, uint64_t value) {
@@ -331,7 +330,7 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
     must(spec, unshare(namespaces), "make the session's namespaces");
     must(spec, mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "mount /proc");
     if (spec->network != 2)
-        raise_loopback(spec);
+        make_network(spec);
     must(spec, sethostname("ci", 2), "set the host name");
     _cleanup_close_ int base = mount_files(spec);
     must(spec, chdir(GUEST_ROOT), "enter the workspace");

@@ -32,6 +32,7 @@ typedef struct session_spec {
     int meminfo_fd;                       /* the file that stands for /proc/meminfo */
     int tree_fd;                          /* detached mount to be the workspace, or -1 */
     int rootfs_fd;                        /* of the system to lay overlays over, or -1: the host's, read-only */
+    int channel_fd;                       /* where the session's gateway waits for its network, or -1: it has none */
     int oom_fd;                           /* event file of the memory cgroup, or -1 */
     int cgroup_fds[CII_SETUP_CGROUP_MAX]; /* "0" written here moves the writer */
     size_t cgroup_count;
@@ -49,6 +50,10 @@ void session_take_field(session_spec *spec, const cii_wire_field *field);
 /* What every process that runs a user's code does first: limits, cgroup, session of its own, no signal blocked and SIGINT
  * as by default. Between fork or vfork and exec: async-signal-safe. */
 void guest_confine(const session_spec *spec, bool is_kernel);
+
+/* network.c: the interface of a session that has the internet, whose far end goes to the gateway at `channel_fd`. The
+ * network namespace that the process is in becomes the far end's; it leaves in a new one. 0, or -1 with errno. */
+int network_make(int channel_fd);
 
 /* kill.c: processes are told apart by a tag that they inherit: the soft limit of RLIMIT_LOCKS, which Linux has not used
  * since 2.4.25. So they are found wherever they have re-parented to, and those of other calls are left alone. */

@@ -96,11 +96,12 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
     session_spec *spec = &zygote.spec;
     cii_wire_field field;
     size_t cursor = 0, next = 0;
-    bool tree = false, rootfs = false, oom = false;
+    bool tree = false, rootfs = false, channel = false, oom = false;
     *spec = (session_spec){.setup_fd = -1,
                            .control_fd = -1,
                            .tree_fd = -1,
                            .rootfs_fd = -1,
+                           .channel_fd = -1,
                            .oom_fd = -1,
                            .meminfo_fd = -1,
                            .covered = zygote.covered};
@@ -115,6 +116,8 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
             tree = cii_wire_int(&field) != 0;
         else if (field.key == CII_SETUP_ROOTFS)
             rootfs = cii_wire_int(&field) != 0;
+        else if (field.key == CII_SETUP_CHANNEL)
+            channel = cii_wire_int(&field) != 0;
         else if (field.key == CII_SETUP_OOM)
             oom = cii_wire_int(&field) != 0;
     }
@@ -124,6 +127,8 @@ static void take_fork(const uint8_t *data, size_t size, const int *fds, size_t f
         spec->tree_fd = fds[next++];
     if (rootfs && next < fd_count)
         spec->rootfs_fd = fds[next++];
+    if (channel && next < fd_count)
+        spec->channel_fd = fds[next++];
     if (oom && next < fd_count)
         spec->oom_fd = fds[next++];
     while (next < fd_count)
@@ -135,6 +140,7 @@ static void close_spec(void) {
     cii_close(TAKE_FD(spec->setup_fd));
     cii_close(TAKE_FD(spec->tree_fd));
     cii_close(TAKE_FD(spec->rootfs_fd));
+    cii_close(TAKE_FD(spec->channel_fd));
     cii_close(TAKE_FD(spec->oom_fd));
     while (spec->cgroup_count > 0)
         cii_close(spec->cgroup_fds[--spec->cgroup_count]);
@@ -143,7 +149,7 @@ static void close_spec(void) {
 /* Waits for the next session. 1: fork now, the child is to be PID 1 of a new namespace; 0: the supervisor is gone. */
 int ci_guest_zygote_next(void) {
     static uint8_t message[1024];
-    int fds[4 + CII_SETUP_CGROUP_MAX];
+    int fds[5 + CII_SETUP_CGROUP_MAX];
     size_t fd_count = 0;
     cii_wire_frame_head head;
     ssize_t size;
@@ -177,8 +183,8 @@ static int compare_fds(const void *a, const void *b) {
 
 /* Closes all from 3 on but those the session needs. */
 static void close_others(const session_spec *spec) {
-    int keep[4 + CII_SETUP_CGROUP_MAX], count = 0, from = 3;
-    const int own[] = {spec->setup_fd, spec->tree_fd, spec->rootfs_fd, spec->oom_fd};
+    int keep[5 + CII_SETUP_CGROUP_MAX], count = 0, from = 3;
+    const int own[] = {spec->setup_fd, spec->tree_fd, spec->rootfs_fd, spec->channel_fd, spec->oom_fd};
     for (size_t i = 0; i < CII_ELEMENTS(own); i++)
         if (own[i] >= 0)
             keep[count++] = own[i];

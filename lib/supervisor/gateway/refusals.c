@@ -1,0 +1,80 @@
+/* What a session may reach, and telling the host what it may not. */
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/str.h"
+#include "supervisor/gateway/gateway.h"
+
+#define MESSAGE_MAX 1024
+
+static struct {
+    char last[MESSAGE_MAX]; /* the last refusal, but for its end */
+    unsigned repeated;      /* times since it was told */
+} refusals;
+
+/* An address that a socket can be bound to is this machine's, whatever interface has it: asked each time, since they
+ * change. Where sysctl ip_nonlocal_bind allows every address, everything is refused. */
+bool gateway_is_own(const address *a) {
+    socket_address to;
+    const endpoint target = {.address = *a};
+    socklen_t size = socket_address_of(&target, &to);
+    _cleanup_close_ int fd = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd < 0 || bind(fd, &to.any, size) == 0 || errno != EADDRNOTAVAIL;
+}
+
+bool gateway_permits(const endpoint *target, const char *protocol) {
+    verdict v;
+    bool may = policy_connect(gw.policy, &target->address, target->port, gw.now_ms, &v);
+    if (may && !v.named_by_address && gateway_is_own(&target->address)) {
+        may = false;
+        snprintf(v.rule, sizeof v.rule, GATEWAY_OWN_RULE);
+    }
+    if (!may)
+        gateway_refused(v.name, target, protocol, v.rule);
+    return may;
+}
+
+/* Nothing that would end a JSON string. */
+static const char *clean(const char *text, char *ret, size_t size) {
+    size_t i = 0;
+    for (; text[i] != 0 && i + 1 < size; i++)
+        ret[i] = (unsigned char)text[i] < ' ' || (unsigned char)text[i] > '~' || text[i] == '"' || text[i] == '\\'
+                     ? '?'
+                     : text[i];
+    ret[i] = 0;
+    return ret;
+}
+
+static void tell(unsigned count) {
+    char message[MESSAGE_MAX + 32];
+    int size = snprintf(message, sizeof message, "%s,\"count\":%u}", refusals.last, count);
+    send(gw.events.fd, message, (size_t)size,
+         MSG_DONTWAIT | MSG_NOSIGNAL); /* a host that does not read has its reasons */
+}
+
+void gateway_refused(const char *name, const endpoint *target, const char *protocol, const char *rule) {
+    char message[MESSAGE_MAX], text[NAME_SIZE], where[ADDRESS_TEXT_SIZE] = "";
+    size_t at = (size_t)snprintf(message, sizeof message, "{\"protocol\":\"%s\",\"port\":%u", protocol,
+                                 target != NULL ? target->port : 0u);
+    if (*name != 0)
+        at += (size_t)snprintf(message + at, sizeof message - at, ",\"name\":\"%s\"", clean(name, text, sizeof text));
+    if (target != NULL) {
+        address_format(&target->address, where);
+        at += (size_t)snprintf(message + at, sizeof message - at, ",\"address\":\"%s\"", where);
+    }
+    snprintf(message + at, sizeof message - at, ",\"rule\":\"%s\"", clean(rule, text, sizeof text));
+    if (strcmp(message, refusals.last) == 0) {
+        refusals.repeated++;
+        return;
+    }
+    gateway_refused_expire();
+    memcpy(refusals.last, message, sizeof message);
+    tell(1);
+}
+
+bool gateway_refused_expire(void) {
+    if (refusals.repeated > 0)
+        tell(refusals.repeated);
+    refusals.repeated = 0;
+    return false;
+}

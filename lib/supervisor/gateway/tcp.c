@@ -1,0 +1,397 @@
+/* TCP. The kernel ends the guest's connections itself, in the session's own network namespace, so that none of TCP is
+ * done here: a packet to an address of the internet is turned to a listening socket there, as if it came from GATEWAY_PEER
+ * and a port of the flow's own (its alias); what the socket answers is turned back. The connection that is accepted is then
+ * joined to one of the host's.
+ *
+ *     guest:sp -> address:dp     becomes     peer:alias -> guest:LISTEN         and
+ *     guest:LISTEN -> peer:alias becomes     address:dp -> guest:sp
+ *
+ * The first SYN is held until the host's connection stands, so that the guest sees a refusal as one. */
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "os/fd.h"
+#include "supervisor/gateway/gateway.h"
+
+#define SYN_MAX 192        /* of a connection attempt's packet, with what lies before it */
+#define CHUNK (256u << 10) /* moved at a time */
+#define ROUNDS 8           /* chunks before others have their turn */
+#define ALIAS_FIRST 1024   /* ports of the peer */
+#define HANDSHAKE_MS 30000
+#define CLOSED_MS 60000 /* what the kernel may still have to send of a connection that is over */
+
+typedef enum tcp_state {
+    TCP_FREE,
+    TCP_CONNECTING, /* the host's connection is on its way */
+    TCP_OFFERED,    /* the SYN went to the listener */
+    TCP_OPEN,
+    TCP_CLOSED /* only addresses are turned */
+} tcp_state;
+
+/* One way of a connection: what was read and not yet written. */
+typedef struct tcp_way {
+    int pipe[2];      /* 0: none */
+    size_t held;      /* bytes in it */
+    bool ended, shut; /* its end was read; and passed on */
+} tcp_way;
+
+typedef struct tcp_flow tcp_flow;
+struct tcp_flow {
+    tcp_flow *next;      /* in its bucket */
+    source inner, outer; /* the guest's connection, the host's */
+    tcp_way up, down;
+    endpoint guest, target;
+    int64_t used_ms;
+    uint8_t *syn; /* with DEVICE_HEADROOM before it */
+    size_t syn_size;
+    uint16_t alias;
+    tcp_state state;
+    bool again; /* has more to move */
+};
+
+#define BUCKETS 2048 /* a power of two */
+
+static struct {
+    tcp_flow flows[GATEWAY_TCP_MAX];
+    tcp_flow *by_alias[65536];
+    tcp_flow *buckets[BUCKETS];
+    uint16_t next_alias;
+    int pipes[32][2];
+    size_t pipe_count;
+} tcp = {.next_alias = ALIAS_FIRST};
+
+/* --- flows ---------------------------------------------------------------------------------------------------------- */
+
+static tcp_flow **bucket_of(const endpoint *guest, const endpoint *target) {
+    return &tcp.buckets[endpoint_hash(guest, target) % BUCKETS];
+}
+
+static tcp_flow *find(const packet *p) {
+    tcp_flow *f = *bucket_of(&p->source, &p->target);
+    while (f != NULL && !(endpoint_equal(&f->guest, &p->source) && endpoint_equal(&f->target, &p->target)))
+        f = f->next;
+    return f;
+}
+
+static void forget(tcp_flow *f) {
+    tcp_flow **at = bucket_of(&f->guest, &f->target);
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    tcp.by_alias[f->alias] = NULL;
+    free(f->syn);
+    *f = (tcp_flow){.state = TCP_FREE};
+}
+
+/* A place for one more: free, or held by the connection that has been over for longest. */
+static tcp_flow *find_place(void) {
+    tcp_flow *oldest = NULL;
+    for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
+        if (f->state == TCP_FREE)
+            return f;
+        if (f->state == TCP_CLOSED && (oldest == NULL || f->used_ms < oldest->used_ms))
+            oldest = f;
+    }
+    if (oldest != NULL)
+        forget(oldest);
+    return oldest;
+}
+
+static void remember(tcp_flow *f, const packet *p) {
+    tcp_flow **bucket = bucket_of(&p->source, &p->target);
+    do
+        tcp.next_alias = tcp.next_alias == UINT16_MAX ? ALIAS_FIRST : tcp.next_alias + 1;
+    while (tcp.by_alias[tcp.next_alias] != NULL);
+    *f = (tcp_flow){.next = *bucket,
+                    .inner.fd = -1,
+                    .outer.fd = -1,
+                    .guest = p->source,
+                    .target = p->target,
+                    .alias = tcp.next_alias,
+                    .used_ms = gw.now_ms};
+    *bucket = tcp.by_alias[f->alias] = f;
+}
+
+/* --- ending --------------------------------------------------------------------------------------------------------- */
+
+static void give_pipe(tcp_way *way);
+
+/* Both connections end; `reset`: as one that broke. */
+static void close_flow(tcp_flow *f, bool reset) {
+    const struct linger at_once = {.l_onoff = 1};
+    source *const ends[] = {&f->inner, &f->outer};
+    for (size_t i = 0; i < CII_ELEMENTS(ends); i++) {
+        if (reset && ends[i]->fd >= 0)
+            setsockopt(ends[i]->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        gateway_unwatch(ends[i]);
+    }
+    give_pipe(&f->up);
+    give_pipe(&f->down);
+    free(TAKE_PTR(f->syn));
+    f->state = TCP_CLOSED;
+    f->again = false;
+}
+
+/* --- moving bytes --------------------------------------------------------------------------------------------------- */
+
+/* Pipes that are empty. A way takes one for what it moves and has it as long as something is in it. */
+static bool take_pipe(tcp_way *way) {
+    if (way->pipe[0] > 0)
+        return true;
+    if (tcp.pipe_count > 0) {
+        memcpy(way->pipe, tcp.pipes[--tcp.pipe_count], sizeof way->pipe);
+        return true;
+    }
+    if (pipe2(way->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
+        way->pipe[0] = 0;
+        return false;
+    }
+    fcntl(way->pipe[1], F_SETPIPE_SZ, CHUNK);
+    return true;
+}
+
+static void give_pipe(tcp_way *way) {
+    if (way->pipe[0] > 0 && way->held == 0 && tcp.pipe_count < CII_ELEMENTS(tcp.pipes)) {
+        memcpy(tcp.pipes[tcp.pipe_count++], way->pipe, sizeof way->pipe);
+    } else if (way->pipe[0] > 0) {
+        close(way->pipe[0]);
+        close(way->pipe[1]);
+    }
+    way->pipe[0] = way->pipe[1] = 0;
+    way->held = 0;
+}
+
+/* Whether a call that moves nothing may move something later. */
+static bool is_later(ssize_t result) {
+    return result < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+/* Moves what has come from one end to the other, without a copy. False: the connection is broken. */
+static bool move_way(tcp_flow *f, tcp_way *way, int from, int to) {
+    if (way->shut)
+        return true;
+    if (!take_pipe(way))
+        return false;
+    for (int round = 0; round < ROUNDS; round++) {
+        while (way->held > 0) {
+            ssize_t size = splice(way->pipe[0], NULL, to, NULL, way->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            if (size <= 0)
+                return is_later(size); /* goes on when there is room again */
+            way->held -= (size_t)size;
+        }
+        if (way->ended) {
+            shutdown(to, SHUT_WR);
+            way->shut = true;
+            give_pipe(way);
+            return true;
+        }
+        ssize_t size = splice(from, NULL, way->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (size < 0) {
+            bool later = is_later(size);
+            give_pipe(way);
+            return later;
+        }
+        way->ended = size == 0;
+        way->held = (size_t)size;
+    }
+    f->again = true;
+    return true;
+}
+
+static void move(tcp_flow *f) {
+    f->again = false;
+    f->used_ms = gw.now_ms;
+    bool whole = move_way(f, &f->up, f->inner.fd, f->outer.fd) && move_way(f, &f->down, f->outer.fd, f->inner.fd);
+    if (!whole || (f->up.shut && f->down.shut))
+        close_flow(f, !whole);
+}
+
+bool tcp_again(void) {
+    bool again = false;
+    for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
+        if (f->again)
+            move(f);
+        again |= f->again;
+    }
+    return again;
+}
+
+/* --- opening -------------------------------------------------------------------------------------------------------- */
+
+static void set_option(int fd, int level, int name, int value) {
+    setsockopt(fd, level, name, &value, sizeof value); /* what cannot be set is only slower */
+}
+
+/* A peer that is gone without a word ends the connection in about two minutes. */
+static void tune(int fd) {
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
+
+static void inner_ready(source *s, _unused_ uint32_t events) {
+    tcp_flow *f = (tcp_flow *)(void *)((char *)s - offsetof(tcp_flow, inner));
+    if (f->state == TCP_OPEN)
+        move(f);
+}
+
+/* Answers the held SYN: nobody takes the connection. */
+static void fail(tcp_flow *f, int error_number) {
+    uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
+    packet p;
+    if (packet_parse(f->syn + DEVICE_HEADROOM, f->syn_size, &p)) {
+        bool no_route = error_number == EHOSTUNREACH || error_number == ENETUNREACH || error_number == ETIMEDOUT;
+        size_t size = (no_route ? packet_make_no_route : packet_make_reset)(room + DEVICE_HEADROOM, &p);
+        device_send(room + DEVICE_HEADROOM, size, 0);
+    }
+    close_flow(f, true);
+    forget(f);
+}
+
+static void turn_in(const tcp_flow *f, packet *p) {
+    const endpoint from = {.address = gw.peer[p->v6].address, .port = f->alias};
+    const endpoint to = {.address = gw.guest[p->v6].address, .port = CII_NETWORK_LISTEN_PORT};
+    device_forward(p, &from, &to);
+}
+
+/* The host's connection stands: the held SYN goes to the listener. */
+static void offer(tcp_flow *f) {
+    packet p;
+    _cleanup_free_ uint8_t *syn = TAKE_PTR(f->syn);
+    f->state = TCP_OFFERED;
+    f->used_ms = gw.now_ms;
+    if (packet_parse(syn + DEVICE_HEADROOM, f->syn_size, &p))
+        turn_in(f, &p);
+}
+
+static void outer_ready(source *s, uint32_t events) {
+    tcp_flow *f = (tcp_flow *)(void *)((char *)s - offsetof(tcp_flow, outer));
+    int error_number = 0;
+    socklen_t size = sizeof error_number;
+    socket_address peer;
+    if (f->state == TCP_OPEN) {
+        move(f);
+    } else if (f->state == TCP_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
+        if (error_number != 0)
+            fail(f, error_number);
+        else if (getpeername(s->fd, &peer.any, &(socklen_t){sizeof peer}) ==
+                 0) /* not an event of who was here before */
+            offer(f);
+    }
+}
+
+/* What the kernel says of the packet (its checksum is partial) lies before it and is kept with it. */
+static bool hold_syn(tcp_flow *f, const packet *p) {
+    f->syn_size = p->size;
+    f->syn = p->size <= SYN_MAX ? malloc(DEVICE_HEADROOM + p->size) : NULL;
+    if (f->syn == NULL)
+        return false;
+    memcpy(f->syn, p->ip - DEVICE_HEADROOM, DEVICE_HEADROOM + p->size);
+    return true;
+}
+
+static void refuse(const packet *p) {
+    uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
+    if (!(p->tcp_flags & TCP_RST))
+        device_send(room + DEVICE_HEADROOM, packet_make_reset(room + DEVICE_HEADROOM, p), 0);
+}
+
+static void open_flow(const packet *p) {
+    tcp_flow *f = gateway_permits(&p->target, "tcp") ? find_place() : NULL;
+    if (f == NULL) {
+        refuse(p);
+        return;
+    }
+    remember(f, p);
+    f->inner.ready = inner_ready;
+    f->outer.ready = outer_ready;
+    f->state = TCP_CONNECTING;
+    if (!hold_syn(f, p)) {
+        refuse(p);
+        close_flow(f, true);
+        forget(f);
+        return;
+    }
+    f->outer.fd = gateway_connect(&f->target, SOCK_STREAM);
+    if (f->outer.fd < 0 || !gateway_watch(&f->outer, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+        fail(f, errno);
+    else
+        tune(f->outer.fd);
+}
+
+void tcp_accept(source *listener, _unused_ uint32_t events) {
+    socket_address from;
+    socklen_t size = sizeof from;
+    for (int fd; (fd = accept4(listener->fd, &from.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;
+         size = sizeof from) {
+        endpoint peer = endpoint_from(&from);
+        tcp_flow *f = tcp.by_alias[peer.port];
+        if (f == NULL || !address_equal(&peer.address, &gw.peer[!address_is_v4(&f->target.address)].address) ||
+            f->state != TCP_OFFERED) {
+            close(fd); /* the guest's own attempt to reach the listener */
+            continue;
+        }
+        f->inner.fd = fd;
+        f->state = TCP_OPEN;
+        tune(fd);
+        if (gateway_watch(&f->inner, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+            move(f);
+        else
+            close_flow(f, true);
+    }
+}
+
+/* --- packets -------------------------------------------------------------------------------------------------------- */
+
+/* What the listener's connections send. */
+static void turn_out(packet *p) {
+    tcp_flow *f = tcp.by_alias[p->target.port];
+    if (f == NULL)
+        return;
+    f->used_ms = gw.now_ms;
+    const endpoint from = f->target, to = f->guest;
+    device_forward(p, &from, &to);
+}
+
+void tcp_packet(packet *p) {
+    bool begins = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+    if (p->source.port == CII_NETWORK_LISTEN_PORT && address_equal(&p->target.address, &gw.peer[p->v6].address)) {
+        turn_out(p);
+        return;
+    }
+    tcp_flow *f = find(p);
+    if (f != NULL && begins && f->state == TCP_CLOSED) {
+        forget(f); /* the guest uses the port again */
+        f = NULL;
+    }
+    if (f == NULL) {
+        if (begins)
+            open_flow(p);
+        else
+            refuse(p);
+    } else if (f->state != TCP_CONNECTING) {
+        f->used_ms = gw.now_ms;
+        turn_in(f, p);
+    } else if (p->tcp_flags & TCP_RST) {
+        close_flow(f, true); /* given up before it stood */
+        forget(f);
+    }
+}
+
+bool tcp_expire(void) {
+    bool left = false;
+    for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
+        int64_t age_ms = gw.now_ms - f->used_ms;
+        if (f->state == TCP_OFFERED && age_ms > HANDSHAKE_MS)
+            close_flow(f, true);
+        if (f->state == TCP_CLOSED && age_ms > CLOSED_MS)
+            forget(f);
+        left |= f->state == TCP_CLOSED || f->state == TCP_OFFERED;
+    }
+    return left;
+}
