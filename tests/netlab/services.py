@@ -1,0 +1,240 @@
+"""The servers of the lab, one process for each side: services.py internet|host FOLDER. It says "here" when it runs, starts
+to serve at the first line of its input and says "ready", and ends with its input.
+
+Each server takes what comes to any address of its side and logs, before anything else, what address was called from
+where: that log, told on the control port as JSON, is how a test knows that something was never reached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import socketserver
+import ssl
+import struct
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import names
+import resolver
+
+LOG: list[dict] = []
+LOG_MAX = 20_000
+DATA = [{"city": "Lisbon", "sales": 12}, {"city": "Oslo", "sales": 7}]
+
+
+def plain(address: str) -> str:
+    return address.split("%")[0].removeprefix("::ffff:") if "." in address else address.split("%")[0]
+
+
+def note(protocol: str, local: tuple, peer: tuple, **more: str) -> None:
+    if len(LOG) < LOG_MAX:
+        entry = {"address": plain(local[0]), "port": local[1], "peer": [plain(peer[0]), peer[1]]}
+        LOG.append({"protocol": protocol, **entry, **more})
+
+
+class Server(socketserver.ThreadingTCPServer):
+    address_family = socket.AF_INET6
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+    def get_request(self) -> tuple[socket.socket, tuple]:
+        connection, peer = super().get_request()
+        if self.server_address[1] != names.FAST:
+            note("tcp", connection.getsockname(), peer)
+        return connection, peer
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients may go as they like."""
+
+
+class WebServer(Server, ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        Server.server_bind(self)
+        self.server_name, self.server_port = "web", self.server_address[1]
+
+
+class SecureWebServer(WebServer):
+    context: ssl.SSLContext
+
+    def finish_request(self, request: socket.socket, client_address: tuple) -> None:
+        super().finish_request(self.context.wrap_socket(request, server_side=True), client_address)
+
+
+class Web(SimpleHTTPRequestHandler):
+    """Files of the folder, and some pages that are made up."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self, body: bytes, kind: str = "text/plain", status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if url.path == "/":
+            self.answer(f"hello from {self.headers['Host']}\n".encode())
+        elif url.path == "/data":
+            self.answer(json.dumps(DATA).encode(), "application/json")
+        elif url.path == "/redirect":
+            self.answer(b"", status=302, Location=parse_qs(url.query)["to"][0])
+        elif url.path == "/stalls":  # half an answer
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x")
+            self.rfile.read(1)
+        elif match := re.fullmatch(r"/bytes/(\d+)", url.path):
+            self.answer(pattern(int(match[1])), "application/octet-stream")
+        else:
+            super().do_GET()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(hashlib.sha256(body).hexdigest().encode())
+
+
+def pattern(size: int) -> bytes:
+    """Bytes that any lost or moved piece would change."""
+    block = b"".join(struct.pack("!I", n * 2654435761 & 0xFFFFFFFF) for n in range(16384))
+    return (block * (size // len(block) + 1))[:size]
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(65536):
+            self.request.sendall(data)
+
+
+class Silent(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while self.request.recv(65536):
+            pass
+
+
+class Resets(socketserver.BaseRequestHandler):
+    """Answers once, then breaks the connection."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        self.request.sendall(b"before")
+        self.request.recv(65536)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+
+
+class Bulk(socketserver.BaseRequestHandler):
+    """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then says its hash."""
+
+    def handle(self) -> None:
+        line = self.request.makefile("rb", buffering=0).readline().split()
+        if line[0] == b"down":
+            self.request.sendall(pattern(int(line[1])))
+            return
+        taken = hashlib.sha256()
+        while data := self.request.recv(1 << 18):
+            taken.update(data)
+        self.request.sendall(taken.hexdigest().encode())
+
+
+class Fast(socketserver.BaseRequestHandler):
+    """A web server for the figures: the same short answer to everything, as quickly as can be."""
+
+    ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n" + b"x" * 64
+
+    def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while self.request.recv(4096):
+            self.request.sendall(self.ANSWER)
+
+
+class NameServer(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        stream = self.request.makefile("rb")
+        while head := stream.read(2):
+            message = stream.read(int.from_bytes(head, "big"))
+            note("dns-tcp", self.request.getsockname(), self.client_address, name=resolver.question(message)[0])
+            answer = resolver.respond(message, 65535)
+            if answer:
+                self.request.sendall(len(answer).to_bytes(2, "big") + answer)
+
+
+class Control(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(json.dumps(LOG).encode())
+
+
+def serve_datagrams(port: int, reply: object) -> None:
+    """Answers from the address that was asked, whichever it is."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        s.bind(("::", port))
+        STARTED.release()
+        while True:
+            data, controls, _, peer = s.recvmsg(65536, 256)
+            address = next(data[:16] for _, kind, data in controls if kind == socket.IPV6_PKTINFO)
+            local = socket.inet_ntop(socket.AF_INET6, address)
+            try:
+                more = {"name": resolver.question(data)[0]} if port == names.DNS else {}
+                answer = reply(data)  # type: ignore[operator]
+            except (IndexError, struct.error):
+                more, answer = {}, None
+            note("udp", (local, port), peer, **more)
+            try:
+                if answer:
+                    control = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address + bytes(4))
+                    s.sendmsg([answer], [control], 0, peer)
+            except OSError:
+                pass  # no way back there
+
+
+STARTED = threading.Semaphore(0)
+
+
+def main() -> None:
+    side, folder = sys.argv[1], Path(sys.argv[2])
+    print("here", flush=True)
+    sys.stdin.readline()
+
+    def web(*arguments: object) -> Web:
+        return Web(*arguments, directory=str(folder / "www"))  # type: ignore[arg-type]
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "web.pem", folder / "web.key")
+    secure = SecureWebServer(("::", names.HTTPS), web)
+    secure.context = context
+    handlers = {names.ECHO: Echo, names.CONTROL: Control, names.DNS: NameServer}
+    if side == "internet":
+        handlers |= {names.SILENT: Silent, names.RESETS: Resets, names.BULK: Bulk, names.FAST: Fast}
+    servers = [secure, WebServer(("::", names.HTTP), web)] + [Server(("::", p), h) for p, h in handlers.items()]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    for port, reply in ((names.ECHO, lambda data: data), (names.DNS, lambda data: resolver.respond(data, resolver.UDP_MAX))):
+        threading.Thread(target=serve_datagrams, args=(port, reply), daemon=True).start()
+        STARTED.acquire()
+    print("ready", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
