@@ -8,8 +8,9 @@ declare -A groups=(
   [python]="python3 python3-ipython python3-matplotlib python3-numpy python3-pandas"
   [node]="nodejs npm"
   [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip
-          clang-format abigail-tools doxygen zip p7zip-full bubblewrap util-linux procps git"
-  [bench]="python3-ipykernel python3-jupyter-client bubblewrap"
+          python3-requests python3-httpx python3-aiohttp clang-format abigail-tools doxygen zip p7zip-full bubblewrap
+          util-linux procps git iproute2 openssl curl wget"
+  [bench]="python3-ipykernel python3-jupyter-client bubblewrap slirp4netns passt"
   [full]="valgrind clang libclang-rt-dev"
   [vm]="qemu-system-x86 busybox-static cpio iproute2"
 )

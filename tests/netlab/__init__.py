@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -153,14 +154,22 @@ class Lab:
         self.folder = folder
         self.ca = folder / "ca.pem"
         self.own: set[tuple[str, int]] = set()  # where its own connections came from
+        self._logged: dict[str, list[dict]] = {"host": [], "internet": []}
 
     def log(self, side: str) -> list[dict]:
         """All that came to the servers of "host" or "internet", but for this object's own."""
+        return [entry for entry in self._everything(side) if tuple(entry["peer"]) not in self.own]
+
+    def has_open(self, port: int, count: int) -> bool:
+        """Whether a server of the internet comes to have so many connections."""
+        return self._control("internet", f"open {port} {count}")
+
+    def _control(self, side: str, question: str) -> Any:
         address = "127.0.0.1" if side == "host" else names.WEB4
-        with socket.create_connection((address, names.CONTROL), 10) as s:
+        with socket.create_connection((address, names.CONTROL), 20) as s:
             self.own.add(s.getsockname()[:2])
-            told = json.loads(s.makefile("rb").read())
-        return [entry for entry in told if tuple(entry["peer"]) not in self.own]
+            s.sendall(question.encode() + b"\n")
+            return json.loads(s.makefile("rb").read())
 
     def _knock(self, address: str, port: int, protocol: str) -> None:
         """Calls a server and waits until that stands in its log: what came before does, too."""
@@ -173,19 +182,18 @@ class Lab:
             mine = [s.getsockname()[0].split("%")[0], s.getsockname()[1]]
             if protocol == "udp":
                 s.send(b"")
-            for _ in range(TRIES_MAX):
-                if any(entry["peer"] == mine for entry in self._everything(side)):
-                    break
-            else:
-                raise RuntimeError(f"{address}, {protocol} port {port}, was called, and nothing stands in its log")
+            known = len(self._logged[side])
+            tries = 0
+            while not any(entry["peer"] == mine for entry in self._everything(side)[known:]):
+                tries += 1
+                if tries == TRIES_MAX:
+                    raise RuntimeError(f"{address}, {protocol} port {port}, was called, and nothing stands in its log")
             self.own.add((mine[0], mine[1]))
 
     def _everything(self, side: str) -> list[dict]:
-        own, self.own = self.own, set()
-        try:
-            return self.log(side)
-        finally:
-            self.own |= own
+        logged = self._logged[side]
+        logged += self._control(side, f"log {len(logged)}")
+        return logged
 
     def visitors(self, address: str, port: int = names.HTTP, protocol: str = "tcp") -> list[dict]:
         """Who else has come to a server, which can be reached: it has just been."""

@@ -3,6 +3,8 @@ host's, so that what must not be reached would answer, too."""
 
 from __future__ import annotations
 
+import struct
+
 #: The host's own: what it has as its address towards the internet, among private ones, on the link, and of itself.
 HOST4, HOST6 = "93.184.215.2", "2606:2800:21f::2"
 HOST_PRIVATE4, HOST_PRIVATE6 = "192.168.77.1", "fd77::1"
@@ -18,7 +20,7 @@ RESOLVER4 = "10.53.53.53"  # what the host's resolv.conf names: a private addres
 PUBLIC_RESOLVER4, PUBLIC_RESOLVER6 = "8.8.8.8", "2001:4860:4860::8888"
 GATEWAY6 = "fe80::2"  # the internet's end of the host's uplink
 
-ECHO, CONTROL, DNS, HTTP, HTTPS = 7, 9, 53, 80, 443
+ECHO, CONTROL, DNS, HTTP, HTTPS, OTHER_HTTP = 7, 9, 53, 80, 443, 8080
 SILENT, RESETS, REFUSES, BULK, FAST = 7001, 7002, 7003, 7004, 7005
 
 #: Not public, and not the host's: kind, address.
@@ -89,8 +91,15 @@ ZONE: dict[str, list] = {
     "teredo.example.net": [("AAAA", "2001:0:5db8:d822:0:0:3f57:b2fe")],
     "mixed.example.net": [("A", HOST_PRIVATE4), ("A", WEB4), ("A", "10.1.2.3")],
     "rebind.example.net": [[("A", WEB4)], [("A", HOST_PRIVATE4)]],
+    "many.example.com": [("A", f"93.184.216.{n}") for n in range(101, 131)],
     "huge.example.com": [("A", f"93.184.216.{n}") for n in range(1, 255)] * 4,
     "loop.example.com": [("CNAME", "loop2.example.com")],
     "loop2.example.com": [("CNAME", "loop.example.com")],
 }
 SILENT_NAME, FAILING_NAME = "silent.example.com", "failing.example.com"
+
+
+def pattern(size: int) -> bytes:
+    """What the server of bulk data sends: bytes that any lost or moved piece would change."""
+    block = b"".join(struct.pack("!I", n * 2654435761 & 0xFFFFFFFF) for n in range(16384))
+    return (block * (size // len(block) + 1))[:size]

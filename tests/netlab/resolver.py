@@ -49,8 +49,11 @@ def answers(name: str, wanted: int) -> list[bytes]:
 
 
 def respond(message: bytes, most: int) -> bytes | None:
-    """The answer to one query; None for silence. What does not fit into `most` bytes is cut off and says so."""
+    """The answer to one query; None for silence. What does not fit into `most` bytes, or more that the asker announces
+    (EDNS), is cut off and says so."""
     name, wanted, end = question(message)
+    if len(message) >= end + 11 and message[end : end + 3] == b"\0\0\x29":
+        most = max(most, struct.unpack_from("!H", message, end + 3)[0])
     name = name.lower()
     if name == SILENT_NAME:
         return None

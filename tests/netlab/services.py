@@ -16,6 +16,7 @@ import ssl
 import struct
 import sys
 import threading
+from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -24,7 +25,10 @@ import names
 import resolver
 
 LOG: list[dict] = []
+OPEN: Counter = Counter()  # connections of each port
+CHANGED = threading.Condition()
 LOG_MAX = 20_000
+IPV6_FREEBIND = 78
 DATA = [{"city": "Lisbon", "sales": 12}, {"city": "Oslo", "sales": 7}]
 
 
@@ -52,7 +56,17 @@ class Server(socketserver.ThreadingTCPServer):
         connection, peer = super().get_request()
         if self.server_address[1] != names.FAST:
             note("tcp", connection.getsockname(), peer)
+        self.count(1)
         return connection, peer
+
+    def close_request(self, request: socket.socket) -> None:
+        super().close_request(request)
+        self.count(-1)
+
+    def count(self, more: int) -> None:
+        with CHANGED:
+            OPEN[self.server_address[1]] += more
+            CHANGED.notify_all()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients may go as they like."""
@@ -75,7 +89,7 @@ class Web(SimpleHTTPRequestHandler):
     """Files of the folder, and some pages that are made up."""
 
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+    wbufsize = 1 << 16  # head and body in one
 
     def log_message(self, *_: object) -> None:
         pass
@@ -100,21 +114,16 @@ class Web(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b"x")
+            self.wfile.flush()
             self.rfile.read(1)
         elif match := re.fullmatch(r"/bytes/(\d+)", url.path):
-            self.answer(pattern(int(match[1])), "application/octet-stream")
+            self.answer(names.pattern(int(match[1])), "application/octet-stream")
         else:
             super().do_GET()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.answer(hashlib.sha256(body).hexdigest().encode())
-
-
-def pattern(size: int) -> bytes:
-    """Bytes that any lost or moved piece would change."""
-    block = b"".join(struct.pack("!I", n * 2654435761 & 0xFFFFFFFF) for n in range(16384))
-    return (block * (size // len(block) + 1))[:size]
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -146,7 +155,7 @@ class Bulk(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         line = self.request.makefile("rb", buffering=0).readline().split()
         if line[0] == b"down":
-            self.request.sendall(pattern(int(line[1])))
+            self.request.sendall(names.pattern(int(line[1])))
             return
         taken = hashlib.sha256()
         while data := self.request.recv(1 << 18):
@@ -177,8 +186,17 @@ class NameServer(socketserver.BaseRequestHandler):
 
 
 class Control(socketserver.StreamRequestHandler):
+    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in ten seconds."""
+
     def handle(self) -> None:
-        self.wfile.write(json.dumps(LOG).encode())
+        line = self.rfile.readline().split()
+        if line[0] == b"log":
+            told: object = LOG[int(line[1]) :]
+        else:
+            port, count = map(int, line[1:])
+            with CHANGED:
+                told = CHANGED.wait_for(lambda: OPEN[port] == count, 10)
+        self.wfile.write(json.dumps(told).encode())
 
 
 def serve_datagrams(port: int, reply: object) -> None:
@@ -186,6 +204,7 @@ def serve_datagrams(port: int, reply: object) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        s.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         s.bind(("::", port))
         STARTED.release()
@@ -225,7 +244,8 @@ def main() -> None:
     handlers = {names.ECHO: Echo, names.CONTROL: Control, names.DNS: NameServer}
     if side == "internet":
         handlers |= {names.SILENT: Silent, names.RESETS: Resets, names.BULK: Bulk, names.FAST: Fast}
-    servers = [secure, WebServer(("::", names.HTTP), web)] + [Server(("::", p), h) for p, h in handlers.items()]
+    servers = [secure, *(WebServer(("::", port), web) for port in (names.HTTP, names.OTHER_HTTP))]
+    servers += [Server(("::", p), h) for p, h in handlers.items()]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     for port, reply in ((names.ECHO, lambda data: data), (names.DNS, lambda data: resolver.respond(data, resolver.UDP_MAX))):
