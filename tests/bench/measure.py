@@ -208,6 +208,39 @@ def readable(us: float) -> str:
     return f"{us:.0f} µs" if us < 1000 else f"{us / 1000:.1f} ms" if us < 1e6 else f"{us / 1e6:.2f} s"
 
 
+def report(rows: list[Row], samples: list[list[float]], json_file: Optional[Path]) -> int:
+    """Prints the table, adds it to the file; 1 when a factor that is wanted was missed."""
+    about = machine()
+    told = []
+    print("| what | | median | against libci | wanted |\n|---|---|---:|---:|---|")
+    missed = False
+    base = 1.0
+    for (group, name, wanted, _), taken in zip(rows, samples):
+        median = statistics.median(taken)
+        base = median if name == "libci" else base
+        ratio = median / base
+        met = wanted is None or ratio >= wanted
+        missed = missed or not met
+        says = "" if wanted is None else f"{wanted:g}× or more{'' if met else ': MISSED'}"
+        print(f"| {group} | {name} | {readable(median)} | {'' if name == 'libci' else f'{ratio:.3g}×'} | {says} |")
+        told.append(
+            {
+                "what": group or told[-1]["what"],
+                "name": name,
+                "medianUs": median,
+                "ratio": ratio,
+                "wanted": wanted,
+                "met": met,
+                "samples": len(taken),
+            }
+        )
+    print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
+    if json_file:
+        before = json.loads(json_file.read_text())["rows"] if json_file.exists() else []
+        json_file.write_text(json.dumps({"machine": about, "rows": before + told}, indent=1) + "\n")
+    return 1 if missed else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True)
@@ -223,35 +256,9 @@ def main() -> int:
         samples = measure(rows, options.rounds)
         fork.end()
         libci.end()
-    about = machine()
-    report = []
-    print("| what | | median | against libci | wanted |\n|---|---|---:|---:|---|")
-    missed = False
-    base = 1.0
-    for (group, name, wanted, _), taken in zip(rows, samples):
-        median = statistics.median(taken)
-        base = median if name == "libci" else base
-        ratio = median / base
-        met = wanted is None or ratio >= wanted
-        missed = missed or not met
-        says = "" if wanted is None else f"{wanted:g}× or more{'' if met else ': MISSED'}"
-        print(f"| {group} | {name} | {readable(median)} | {'' if name == 'libci' else f'{ratio:.3g}×'} | {says} |")
-        what = group or report[-1]["what"]
-        report.append(
-            {
-                "what": what,
-                "name": name,
-                "medianUs": median,
-                "ratio": ratio,
-                "wanted": wanted,
-                "met": met,
-                "samples": len(taken),
-            }
-        )
-    print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     if options.json:
-        options.json.write_text(json.dumps({"machine": about, "rows": report}, indent=1) + "\n")
-    return 1 if missed else 0
+        options.json.unlink(missing_ok=True)
+    return report(rows, samples, options.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures libci beside plain Python, bubblewrap, ipykernel, Node, tsc and deno: tests/bench/run.sh [--rounds N] [--json FILE]. Installs
-# what is missing. Ends with 1 when a figure that is wanted was missed.
+# Measures libci beside plain Python, bubblewrap, ipykernel, Node, tsc and deno, and its network beside slirp4netns and pasta:
+# tests/bench/run.sh [--rounds N] [--json FILE]. Installs what is missing. Ends with 1 when a figure that is wanted was missed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 build=${XDG_CACHE_HOME:-$HOME/.cache}/libci/bench-$(printf %s "$top" | sha256sum | cut -c 1-12)
@@ -16,5 +16,10 @@ if command -v npm >/dev/null && [ ! -x "$deno" ]; then
   npm install --prefix "$peers" --no-fund --no-audit deno@2 >"$build/deno.log" 2>&1 </dev/null &&
     "$peers/node_modules/.bin/deno" --version >>"$build/deno.log" 2>&1 || true # which puts the program there
 fi
-if "$deno" --version >/dev/null 2>&1; then set -- --deno "$deno" "$@"; fi
-exec /usr/bin/python3 -B "$top/tests/bench/measure.py" --build "$build" "$@" </dev/null
+with_deno=()
+if "$deno" --version >/dev/null 2>&1; then with_deno=(--deno "$deno"); fi
+status=0
+/usr/bin/python3 -B "$top/tests/bench/measure.py" --build "$build" ${with_deno[@]+"${with_deno[@]}"} "$@" </dev/null || status=1
+echo
+/usr/bin/python3 -B "$top/tests/bench/measure_network.py" --build "$build" "$@" </dev/null || status=1
+exit "$status"

@@ -79,10 +79,10 @@ HOST_SIDE = f"""
     link set lo up
     link set {names.HOST_INTERFACE} addrgenmode none
     link set {names.HOST_INTERFACE} up
-    addr add {names.HOST4}/32 dev {names.HOST_INTERFACE}
+    addr add {names.HOST4}/24 dev {names.HOST_INTERFACE}
     addr add {names.HOST_PRIVATE4}/32 dev lo
     addr add {names.HOST_LINK4}/32 dev lo
-    route add default dev {names.HOST_INTERFACE} src {names.HOST4}
+    route add default via {names.GATEWAY4} dev {names.HOST_INTERFACE} src {names.HOST4}
     route add unreachable {names.UNREACHABLE4}
 """
 HOST_SIDE6 = f"""

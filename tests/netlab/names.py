@@ -18,10 +18,11 @@ DROPS4 = "93.184.216.99"  # whatever is sent there is dropped
 UNREACHABLE4 = "93.184.216.98"  # the host knows no way there
 RESOLVER4 = "10.53.53.53"  # what the host's resolv.conf names: a private address, as at many
 PUBLIC_RESOLVER4, PUBLIC_RESOLVER6 = "8.8.8.8", "2001:4860:4860::8888"
-GATEWAY6 = "fe80::2"  # the internet's end of the host's uplink
+GATEWAY4, GATEWAY6 = "93.184.215.1", "fe80::2"  # the internet at the other end of the uplink
 
 ECHO, CONTROL, DNS, HTTP, HTTPS, OTHER_HTTP = 7, 9, 53, 80, 443, 8080
-SILENT, RESETS, REFUSES, BULK, FAST = 7001, 7002, 7003, 7004, 7005
+SILENT, RESETS, REFUSES, BULK = 7001, 7002, 7003, 7004
+FAST, FLOOD = 7005, 7006  # for figures: not logged
 
 #: Not public, and not the host's: kind, address.
 FORBIDDEN4 = [

@@ -54,7 +54,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def get_request(self) -> tuple[socket.socket, tuple]:
         connection, peer = super().get_request()
-        if self.server_address[1] != names.FAST:
+        if self.server_address[1] not in (names.FAST, names.FLOOD):
             note("tcp", connection.getsockname(), peer)
         self.count(1)
         return connection, peer
@@ -174,6 +174,20 @@ class Fast(socketserver.BaseRequestHandler):
             self.request.sendall(self.ANSWER)
 
 
+class Flood(socketserver.BaseRequestHandler):
+    """`d` and a size of eight bytes: sends so much. `u`: takes all. Both end by closing."""
+
+    def handle(self) -> None:
+        block = memoryview(bytearray(1 << 20))
+        if self.request.recv(1) == b"u":
+            while self.request.recv_into(block):
+                pass
+            return
+        left = int.from_bytes(self.request.recv(8, socket.MSG_WAITALL), "big")
+        while left > 0:
+            left -= self.request.send(block[:left])
+
+
 class NameServer(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         stream = self.request.makefile("rb")
@@ -243,7 +257,7 @@ def main() -> None:
     secure.context = context
     handlers = {names.ECHO: Echo, names.CONTROL: Control, names.DNS: NameServer}
     if side == "internet":
-        handlers |= {names.SILENT: Silent, names.RESETS: Resets, names.BULK: Bulk, names.FAST: Fast}
+        handlers |= {names.SILENT: Silent, names.RESETS: Resets, names.BULK: Bulk, names.FAST: Fast, names.FLOOD: Flood}
     servers = [secure, *(WebServer(("::", port), web) for port in (names.HTTP, names.OTHER_HTTP))]
     servers += [Server(("::", p), h) for p, h in handlers.items()]
     for server in servers:
