@@ -121,6 +121,7 @@ static int make_sandbox(struct program *program) {
 }
 
 static int open_session(struct program *program, const char *workspace, uint32_t flags) {
+    static const char *const nothing[] = {NULL};
     const struct options *options = program->options;
     ci_session_options session = CI_SESSION_OPTIONS_INIT;
     session.sandbox = program->sandbox;
@@ -130,6 +131,8 @@ static int open_session(struct program *program, const char *workspace, uint32_t
     session.workspace_bytes = options->disk_bytes;
     session.process_count = (uint32_t)options->process_count;
     session.network = options->network;
+    session.network_allow = options->allow_nothing ? nothing : options->allow.count ? options->allow.items : NULL;
+    session.network_deny = options->deny.count ? options->deny.items : NULL;
     session.timeout_ms = options->timeout_ms;
     session.flags = flags;
     session.log = terminal_log;

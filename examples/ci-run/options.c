@@ -38,6 +38,8 @@ static const struct row rows[] = {
     {"disk", "SIZE", "size of the sandbox's folder (4G)", AT(disk_bytes), SIZE, 0},
     {"processes", "N", "processes and threads (256)", AT(process_count), COUNT, 0},
     {"network", "MODE", "none (the default), internet or host", AT(network), NETWORK, 0},
+    {"allow", "RULE", "with --network internet: reach this alone; none: nothing at all", AT(allow), LIST, 0},
+    {"deny", "RULE", "with --network internet: do not reach this, whatever --allow says", AT(deny), LIST, 0},
     {"python", "PATH", "the interpreter (/usr/bin/python3), a virtual environment's too", AT(python), TEXT, 0},
     {"preload", "LIST", "modules imported beforehand: numpy,pandas; data; none", AT(preload), TEXT, 0},
     {"kernels", "LIST", "languages whose kernels are started with the session: javascript, typescript, bash",
@@ -109,6 +111,7 @@ static int set(struct options *options, const struct row *row, const char *value
     case LIST: {
         struct list *list = (struct list *)field;
         list->items[list->count++] = value;
+        options->allow_nothing |= list == &options->allow && strcmp(value, "none") == 0;
         return 0;
     }
     case FLAG:
@@ -144,6 +147,10 @@ static int check_together(const struct options *options) {
         wrong = "--output and --push save to a workspace that stays: add --workspace DIR";
     else if (options->calls && (options->unit_count || options->argument_count))
         wrong = "--calls takes its work from the calls alone: leave out FILE, -e, -c and --";
+    else if ((options->allow.count || options->deny.count) && options->network != CI_NETWORK_INTERNET)
+        wrong = "--allow and --deny are rules for --network internet: add it";
+    else if (options->allow_nothing && options->allow.count > 1)
+        wrong = "--allow none is the empty list: leave out the other --allow";
     if (!wrong)
         return 0;
     fprintf(stderr, "ci-run: %s\n", wrong);
@@ -167,9 +174,11 @@ static int make_absolute(struct options *options) {
 static int allocate(struct options *options, int argc) {
     size_t most = (size_t)argc + 1; /* nothing comes more often than there are arguments */
     options->units = calloc(most, sizeof(*options->units));
-    options->uploads.items = calloc(most, sizeof(char *));
-    options->outputs.items = calloc(most, sizeof(char *));
-    if (options->units && options->uploads.items && options->outputs.items)
+    struct list *const lists[] = {&options->uploads, &options->outputs, &options->allow, &options->deny};
+    int failed = !options->units;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        failed |= !(lists[i]->items = calloc(most, sizeof(char *)));
+    if (!failed)
         return 0;
     fprintf(stderr, "ci-run: out of memory\n");
     return -1;
@@ -216,6 +225,8 @@ void options_free(struct options *options) {
     free(options->units);
     free(options->uploads.items);
     free(options->outputs.items);
+    free(options->allow.items);
+    free(options->deny.items);
 }
 
 void options_help(void) {
@@ -237,6 +248,10 @@ void options_help(void) {
         printf("  %-25s %s\n", left, rows[i].help);
     }
     puts(
+        "\nRULE: NAME, *.NAME (every name below it), an address, a CIDR, or * (all that is public); :PORT or :PORT-PORT may\n"
+        "follow. --allow and --deny may come more than once; --deny wins. They never switch the network on themselves.\n"
+        "Private addresses and the host's own are reached only where a rule has the address or a CIDR around it.\n"
+        "What was refused is told on stderr.\n"
         "\nExit status: that of the code or command; 124 when a deadline ended it, 130 when Ctrl-C did, 125 when ci-run\n"
         "or libci could not do its part. Ctrl-C interrupts what runs; a second one ends ci-run.\n\n"
         "Examples:\n"
@@ -244,5 +259,6 @@ void options_help(void) {
         "  ci-run script.py -- --verbose input.txt\n"
         "  ci-run --upload data.zip --workspace out --output chart.png analyse.py\n"
         "  ci-run -e 'x = 6' -c 'echo hello > note.txt' -e 'x * 7, open(\"note.txt\").read()'\n"
+        "  ci-run --network internet --allow '*.example.org:443' -c 'curl -sS https://www.example.org'\n"
         "  echo '{\"name\": \"execute_code\", \"input\": {\"code\": \"print(1)\"}}' | ci-run --calls -");
 }

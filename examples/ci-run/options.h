@@ -25,6 +25,9 @@ struct options {
     size_t argument_count;
     struct list uploads;
     struct list outputs;
+    struct list allow; /* rules, NULL-ended; without items: none was given */
+    struct list deny;
+    int allow_nothing;
     const char *language;
     const char *workspace;
     const char *session_id;

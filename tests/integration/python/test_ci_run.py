@@ -118,7 +118,10 @@ def test_a_script_sees_no_name_it_did_not_import(ci_run: Run) -> None:
         (["--calls", "-", "-e", "1"], 125),
         (["--python", "/no/such/python", "-e", "1"], 125),
         (["--session", "a b", "-e", "1"], 125),
-        (["--network", "internet", "-e", "1"], 125),
+        (["--allow", "example.org", "-e", "1"], 125),
+        (["--network", "host", "--deny", "*", "-e", "1"], 125),
+        (["--network", "internet", "--allow", "", "-e", "1"], 125),
+        (["--network", "internet", "--allow", "none", "--allow", "*", "-e", "1"], 125),
         (["-l", "cobol", "-e", "1"], 125),
     ],
 )
@@ -129,8 +132,10 @@ def test_the_exit_status_tells(ci_run: Run, arguments: list[str], status: int) -
         assert done.stderr.startswith(b"ci-run") and done.stderr.count(b"\n") <= 3, done.stderr
 
 
-def test_what_a_later_release_brings_is_a_clear_sentence(ci_run: Run) -> None:
-    assert b"internet" in ci_run("--network", "internet", "-e", "1").stderr
+def test_rules_never_switch_the_network_on_themselves(ci_run: Run) -> None:
+    for rule in ("--allow", "--deny"):
+        done = ci_run(rule, "example.org", "-e", "1")
+        assert done.stderr == b"ci-run: --allow and --deny are rules for --network internet: add it\n"
 
 
 def test_the_first_failure_ends_the_run(ci_run: Run) -> None:
@@ -341,7 +346,7 @@ def test_help_version_and_check(ci_run: Run) -> None:
     page = ci_run("--help").stdout.decode()
     for option in (
         "-e CODE -c COMMAND -l --upload --output --push --workspace --session --timeout --memory --disk --processes "
-        "--network --python --preload --json --calls --check --version --help"
+        "--network --allow --deny --python --preload --json --calls --check --version --help"
     ).split():
         assert option in page
     assert all(len(line) <= 120 for line in page.splitlines())
