@@ -32,7 +32,7 @@ from ._errors import (
     TimedOut,
 )
 from ._library import use_library
-from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Result
+from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Refusal, Result
 from ._session import Call, Context, DirStorage, Sandbox, Session, check_machine, tool_schemas, version
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "Outcome",
     "Permission",
     "Protocol",
+    "Refusal",
     "Result",
     "Sandbox",
     "Session",

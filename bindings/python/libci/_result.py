@@ -96,6 +96,20 @@ class Diagnostic:
     message: str
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A connection, datagram or question for a name that the session's network refused; `text` is all of it but the
+    count as one line."""
+
+    protocol: str
+    name: Optional[str]
+    address: Optional[str]
+    port: int
+    rule: str
+    count: int
+    text: str
+
+
 def _text(raw: Optional[bytes]) -> Optional[str]:
     return None if raw is None else raw.decode("utf-8", "replace")
 
@@ -196,6 +210,31 @@ class Result:
             check(self._c.ci_result_diagnostic(self._handle, index, byref(one)), c_void_p())
             found.append(Diagnostic(one.code, one.line, one.column, _text(one.message) or ""))
         return found
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """What the session's network refused since the last result."""
+        found = []
+        for index in range(self._c.ci_result_refusal_count(self._handle)):
+            one = _table.Refusal()
+            check(self._c.ci_result_refusal(self._handle, index, byref(one)), c_void_p())
+            found.append(
+                Refusal(
+                    protocol=_text(one.protocol) or "",
+                    name=_text(one.name),
+                    address=_text(one.address),
+                    port=one.port,
+                    rule=_text(one.rule) or "",
+                    count=one.count,
+                    text=_text(one.text) or "",
+                )
+            )
+        return found
+
+    @property
+    def refusal_total(self) -> int:
+        """How often something was refused, kept apart or not."""
+        return self._c.ci_result_refusal_total(self._handle)
 
     @property
     def execution_time(self) -> float:

@@ -61,6 +61,12 @@ def _environment(env: Optional[Mapping[str, str]]) -> Any:
     return None if env is None else _strings(f"{name}={value}" for name, value in env.items())
 
 
+def _rules(name: str, rules: Optional[Iterable[str]]) -> Any:
+    if isinstance(rules, (str, bytes)):  # which would be taken letter by letter
+        raise TypeError(f"{name} is a list of rules, not {rules!r}")
+    return None if rules is None else _strings(rules)
+
+
 def _milliseconds(seconds: Optional[float]) -> int:
     """Seconds for C, where 0 is the default, for None; a time that is over is still one, and math.inf a long one."""
     return 0 if seconds is None else max(1, round(min(seconds, _LONG) * 1000))
@@ -340,6 +346,8 @@ class Session(_Handle):
         grace: Optional[float] = None,
         open_timeout: Optional[float] = None,
         network: str = "none",
+        network_allow: Optional[Iterable[str]] = None,
+        network_deny: Optional[Iterable[str]] = None,
         preload: bool = True,
         preload_once: bool = False,
         unpack: bool = True,
@@ -378,6 +386,8 @@ class Session(_Handle):
             grace_ms=_milliseconds(grace),
             open_timeout_ms=_milliseconds(open_timeout),
             network=_NETWORKS[network],
+            network_allow=_rules("network_allow", network_allow),
+            network_deny=_rules("network_deny", network_deny),
             flags=(
                 (0 if preload else _table.SESSION_NO_PRELOAD)
                 | (_table.SESSION_PRELOAD_ONCE if preload_once else 0)
