@@ -71,7 +71,8 @@
           "as images. Variables, imports and files persist from call to call, also after an error. The working "       \
           "folder is the sandbox root; files uploaded by the user are already there (uploads/a.csv as a.csv), ZIP "    \
           "and other archives unpacked into a folder of the same name. There is no display, and no network unless "    \
-          "it was allowed. For shell commands use execute_command.")                                                   \
+          "it was allowed, which may be for some names and addresses only: a call that fails then says what was "      \
+          "refused and by which rule, and to try it again is no use. For shell commands use execute_command.")         \
     S T(execute_command, EXECUTE_COMMAND_FIELDS,                                                                       \
           "Run a shell command in the sandbox root, on the same files that execute_code sees, and get its stdout, "    \
           "stderr and exit code. Every call is a new shell: folder and shell variables do not persist, files do. "     \
