@@ -48,7 +48,7 @@ enum {
  *
  * **Rules** of network_allow and network_deny, which only #CI_NETWORK_INTERNET may have (else #CI_ERR_INVALID): `*`, all
  * that is public; `NAME`, that name; `*.NAME`, every name below it, not itself; an address or CIDR, IPv4 or IPv6. Each may
- * end in a port or a range of ports: `pypi.org:443`, `10.0.0.0/8:5432`, `[2001:db8::]/32:80-90`, `*:443`. A deny rule wins
+ * end in a port or a range of ports: `example.org:443`, `10.0.0.0/8:5432`, `[2001:db8::]/32:80-90`, `*:443`. A deny rule wins
  * over an allow rule. Names are compared label by label, without case. Private, link-local and other special addresses,
  * those of the host among them, are reached only where a rule has the address or a CIDR around it, never by a name's rule.
  * What was refused, results tell (ci_result_refusal()).

@@ -699,6 +699,20 @@ static void prefixes_follow_their_templates(void **state) {
     ci_result_free(result);
 }
 
+static void rules_are_for_the_internet_alone(void **state) {
+    (void)state;
+    static const char *const rules[] = {"example.org", NULL};
+    ci_session_options options = usual();
+    options.network_allow = rules;
+    FAILS(CI_ERR_INVALID, "network_allow: only", ci_session_open(&options, &session, &error));
+    options.network_allow = NULL;
+    options.network_deny = rules;
+    FAILS(CI_ERR_INVALID, "network_deny: only", ci_session_open(&options, &session, &error));
+    options.network = CI_NETWORK_INTERNET;
+    if (!(shape & LOCAL))
+        FAILS(CI_ERR_NOTSUP, "it gives: host", ci_session_open(&options, &session, &error));
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -729,6 +743,7 @@ int main(void) {
         WITH(the_workspace_is_read_written_listed),
         WITH(an_id_has_its_own_part_and_one_session),
         WITH(prefixes_follow_their_templates),
+        WITH(rules_are_for_the_internet_alone),
     };
     static const struct {
         unsigned shape;

@@ -23,13 +23,13 @@ static const char *text_of(const cii_json *root, const char *key, size_t max) {
     return text;
 }
 
-/* -1 unless it is an integer from least to most. */
-static int64_t number_of(const cii_json *root, const char *key, int64_t least, int64_t most, int64_t otherwise) {
+/* Negative for what is no integer up to most. */
+static int64_t number_of(const cii_json *root, const char *key, int64_t most, int64_t otherwise) {
     const cii_json *value = cii_json_get(root, key);
     if (value == NULL)
         return otherwise;
     int64_t number = cii_json_int_of(value);
-    return cii_json_type_of(value) == CII_JSON_INT && number >= least && number <= most ? number : -1;
+    return cii_json_type_of(value) == CII_JSON_INT && number <= most ? number : -1;
 }
 
 static bool is_address(const char *text) {
@@ -38,8 +38,8 @@ static bool is_address(const char *text) {
 }
 
 static bool read_refusal(const cii_json *root, ci_refusal *ret_refusal) {
-    int64_t port = number_of(root, "port", 0, UINT16_MAX, 0);
-    int64_t count = number_of(root, "count", 1, UINT32_MAX, 1);
+    int64_t port = number_of(root, "port", UINT16_MAX, 0);
+    int64_t count = number_of(root, "count", UINT32_MAX, 1);
     *ret_refusal = (ci_refusal){.struct_size = sizeof *ret_refusal,
                                 .name = text_of(root, "name", NAME_MAX_SIZE),
                                 .address = text_of(root, "address", INET6_ADDRSTRLEN),

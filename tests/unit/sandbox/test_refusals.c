@@ -99,6 +99,7 @@ static void what_is_no_refusal_is_told_as_such(void **state) {
         "{\"protocol\":\"tcp\",\"rule\":\"a\\nrefused: b\"}",
         "{\"protocol\":\"tcp\",\"rule\":\"r\\u0000r\"}",
         "{\"protocol\":\"tcp\",\"rule\":\"\\u009b2J\"}",
+        "{\"protocol\":\"tcp\",\"rule\":\"\\u007f\"}",
         GOOD(",\"name\":7"),
         GOOD(",\"name\":\"\""),
         GOOD(",\"name\":\"a b\\u001b[2J\""),

@@ -51,7 +51,7 @@ static const char *const none[] = {NULL};
 /* From the moment that opening has begun they may do what they like with theirs. */
 static void rules_are_the_sessions_own(void **state) {
     (void)state;
-    char first[] = "pypi.org:443", second[] = "*.pypi.org";
+    char first[] = "example.org:443", second[] = "*.example.org";
     const char *allow[] = {first, second, NULL}, *deny[] = {"10.0.0.0/8", NULL};
     ci_session_options options = internet(allow, deny);
     ci_call *call = NULL;
@@ -63,7 +63,7 @@ static void rules_are_the_sessions_own(void **state) {
     assert_int_equal(ci_call_wait(call, -1), CI_CALL_DONE);
     assert_int_equal(ci_call_take_session(call, &session, NULL), CI_OK);
     ci_call_free(call);
-    assert_string_equal(logged.allow, "pypi.org:443,*.pypi.org,");
+    assert_string_equal(logged.allow, "example.org:443,*.example.org,");
     assert_string_equal(logged.deny, "10.0.0.0/8,");
     ci_session_close(session);
 }
@@ -130,7 +130,7 @@ static cii_json *network_of(ci_session *session) {
 
 static void info_has_the_rules(void **state) {
     (void)state;
-    const char *const allow[] = {"pypi.org", "*:53", NULL};
+    const char *const allow[] = {"example.org", "*:53", NULL};
     ci_session_options options = internet(allow, NULL);
     ci_session *session = open_with(&options);
     _cleanup_json_ cii_json *root = network_of(session);
