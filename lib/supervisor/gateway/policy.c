@@ -73,7 +73,6 @@ _printf_(2, 3) static bool refuse(verdict *v, const char *format, ...) {
     va_start(args, format);
     vsnprintf(v->rule, sizeof v->rule, format, args);
     va_end(args);
-    v->named_by_address = false;
     return false;
 }
 

@@ -15,7 +15,8 @@
 typedef struct policy policy;
 
 typedef struct verdict {
-    bool named_by_address; /* an allow rule names the address (and port): it may be one of the host's own */
+    bool named_by_address; /* an allow rule names the address (of an answer: on whatever port; of a connection: on its
+                              port): it may be one of the host's own */
     char name[NAME_SIZE];  /* the name that was asked for, or that the address was resolved by; "": none is known */
     char rule[128];        /* what refused, in words: "10.0.0.0/8 is private", "deny *.evil.example"; "" when allowed */
 } verdict;

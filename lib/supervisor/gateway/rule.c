@@ -164,7 +164,7 @@ bool rule_has_name(const rule *r, const char *name) {
     case RULE_NAME:
         return strcmp(name, r->name) == 0;
     case RULE_BELOW:
-        return size > below + 1 && name[size - below - 1] == '.' && strcmp(name + size - below, r->name) == 0;
+        return size > below && name[size - below - 1] == '.' && strcmp(name + size - below, r->name) == 0;
     case RULE_NETWORK:
         break;
     }

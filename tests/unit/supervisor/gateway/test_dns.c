@@ -26,6 +26,7 @@ static void put(message *m, const void *data, size_t size) {
 #define CNAME_IN "\0\5\0\1"
 #define TTL(last) "\0\0\0" last
 #define AT_QUESTION "\xc0\x0c"
+#define LETTERS_64 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"
 #define OPT_RECORD(size, version) "\0\0\x29" size "\0" version "\0\0\0\0"
 
 static void put_u16(message *m, unsigned value) {
@@ -111,11 +112,12 @@ static void a_wrong_query_is_answered_with_what_is_wrong(void **state) {
         ROW(QUERY COUNTS("\1", "\0", "\0", "\0") WWW "\0\1\0", DNS_FORMERR),
         ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\3www\7exam", DNS_FORMERR),
         ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\3www", DNS_FORMERR),
-        ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\3www\xc0\0" A_IN, DNS_FORMERR), /* a pointer */
+        ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\3www\xc0\4" A_IN, DNS_FORMERR), /* a pointer */
         ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\x43www" A_IN, DNS_FORMERR),
         ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\x83www" A_IN, DNS_FORMERR),
+        ROW(QUERY COUNTS("\1", "\0", "\0", "\0") "\x40" LETTERS_64 "\0" A_IN, DNS_FORMERR),
         ROW(QUERY COUNTS("\1", "\0", "\0", "\1") WWW A_IN, DNS_FORMERR),
-        ROW(QUERY COUNTS("\1", "\0", "\0", "\1") WWW A_IN "\1a\0\x29\2\0\0\0\0\0\0\0", DNS_FORMERR),
+        ROW(QUERY COUNTS("\1", "\0", "\0", "\1") WWW A_IN "\1a\0\0\x29\2\0\0\0\0\0\0\0", DNS_FORMERR),
         ROW(QUERY COUNTS("\1", "\0", "\0", "\1") WWW A_IN "\0\0\x29\2\0\0\0\0\0\0\1", DNS_FORMERR),
         ROW(ID "\3\0" COUNTS("\1", "\0", "\0", "\0") WWW A_IN, DNS_FORMERR),
         ROW(ID "\x10\0" COUNTS("\1", "\0", "\0", "\0") WWW A_IN, DNS_NOTIMP),
@@ -198,9 +200,8 @@ static void what_is_no_name_is_not_asked(void **state) {
     assert_true(dns_build_query(1, text + 1, DNS_TYPE_A, out) > 0);
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = i % 2 == 0 ? 'a' : '.';
-    text[254] = 'b';
     text[253] = 'b';
-    text[255] = 0;
+    text[254] = 0;
     assert_int_equal(dns_build_query(1, text, DNS_TYPE_A, out), 0);
     static const char *const bad[] = {".", "a.", ".a", "a..b"};
     for (size_t i = 0; i < CII_ELEMENTS(bad); i++)
@@ -359,7 +360,8 @@ static void failures_and_truncation_are_told(void **state) {
 static void records_of_another_size_or_class_are_left_out(void **state) {
     (void)state;
     message m = {.size = 0};
-    PUT(&m, REPLY COUNTS("\1", "\5", "\0", "\0") WWW A_IN);
+    PUT(&m, REPLY COUNTS("\1", "\6", "\0", "\0") WWW A_IN);
+    PUT(&m, AT_QUESTION "\0\5\0\3" TTL("\x3c") "\0\3\1a\0");
     PUT(&m, AT_QUESTION A_IN TTL("\x3c") "\0\3\1\2\3");
     PUT(&m, AT_QUESTION A_IN TTL("\x3c") "\0\5\1\2\3\4\5");
     PUT(&m, AT_QUESTION "\0\1\0\3" TTL("\x3c") "\0\4\1\2\3\5");

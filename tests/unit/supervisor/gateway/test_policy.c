@@ -97,6 +97,9 @@ static void names_are_validated_label_by_label(void **state) {
     longest[253] = '.';
     longest[254] = 0;
     assert_string_equal(name_of(p, longest), "");
+    longest[253] = 'a';
+    assert_string_equal(name_of(p, longest), "no valid name: a name has at most 253 characters");
+    longest[253] = '.';
     longest[254] = 'a';
     longest[255] = 0;
     assert_string_equal(name_of(p, longest), "no valid name: a name has at most 253 characters");
@@ -248,6 +251,16 @@ static void what_was_used_least_lately_is_forgotten(void **state) {
     assert_string_equal(connect_of(p, "1.0.15.255", 80, 1), "");
 }
 
+static void a_name_that_is_answered_again_takes_no_other_s_place(void **state) {
+    (void)state;
+    _cleanup_policy_ policy *p = make(LIST("a.example:80", "b.example:443"), NULL);
+    assert_string_equal(answer_of(p, "a.example", "1.0.0.1", 60, 0), "");
+    for (unsigned i = 0; i <= RESOLVED_NAMES_MAX; i++)
+        assert_string_equal(answer_of(p, "b.example", "1.0.0.1", 60, 0), "");
+    assert_string_equal(connect_of(p, "1.0.0.1", 80, 0), "");
+    assert_string_equal(connect_of(p, "1.0.0.1", 443, 0), "");
+}
+
 static void what_is_no_rule_is_refused_by_list_and_rule(void **state) {
     (void)state;
     static const struct {
@@ -279,6 +292,7 @@ static void what_is_no_rule_is_refused_by_list_and_rule(void **state) {
         {"10.0.0.0/", "a prefix length is a number from 0 to 32"},
         {"10.0.0.0/-1", "a prefix length is a number from 0 to 32"},
         {"10.0.0.1/8", "the address has bits set after the prefix length"},
+        {"10.128.0.0/8", "the address has bits set after the prefix length"},
         {"10.0.0.0/255.0.0.0", "a prefix length is a number from 0 to 32"},
         {"2001:db8::/129", "a prefix length is a number from 0 to 128"},
         {"2001:db8::/32:80", "a prefix length is a number from 0 to 128"},
@@ -352,6 +366,7 @@ int main(void) {
         cmocka_unit_test(of_several_names_any_admits_and_any_denied_one_refuses),
         cmocka_unit_test(names_are_known_for_their_time),
         cmocka_unit_test(what_was_used_least_lately_is_forgotten),
+        cmocka_unit_test(a_name_that_is_answered_again_takes_no_other_s_place),
         cmocka_unit_test(what_is_no_rule_is_refused_by_list_and_rule),
         cmocka_unit_test(a_list_has_at_most_1024_rules),
         cmocka_unit_test(without_memory_there_is_no_policy),
