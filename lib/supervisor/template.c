@@ -24,7 +24,8 @@
 
 #define DOMAIN "local"
 #define TREES_MAX (INTERPRETER_PREFIXES_MAX + 1)
-#define GATEWAY_RESOLVER "nameserver " CII_NETWORK_RESOLVER "\n"
+/* It answers by datagrams alone: those may be larger than 512 bytes. */
+#define GATEWAY_RESOLVER "nameserver " CII_NETWORK_RESOLVER "\noptions edns0\n"
 
 /* <sys/mount.h> cannot be included beside <linux/mount.h> with every libc; these are mount(2)'s and umount2(2)'s. */
 #ifndef MNT_DETACH

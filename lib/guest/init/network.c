@@ -17,7 +17,8 @@
 #include "os/fd.h"
 #include "wire/network.h"
 
-#define MTU 65520
+#define MTU \
+    1500 /* as on a real network; the kernel passes segments of a connection uncut, 64 KiB at a time, all the same */
 
 /* --- netlink (rtnetlink(7)) ----------------------------------------------------------------------------------------- */
 

@@ -64,12 +64,12 @@ static void outer_ready(source *s, _unused_ uint32_t events) {
     udp_flow *f = (udp_flow *)(void *)((char *)s - offsetof(udp_flow, outer));
     f->used_ms = gw.now_ms;
     for (int i = 0; i < BATCH; i++) {
-        size_t transport;
         ssize_t size = recv(s->fd, udp.datagram, sizeof udp.datagram, MSG_DONTWAIT);
         if (size >= 0) {
             uint8_t *at = udp.packet + DEVICE_HEADROOM;
-            device_send(at, packet_make_udp(at, &f->target, &f->guest, udp.datagram, (size_t)size, &transport),
-                        transport);
+            size_t transport,
+                whole = packet_make_udp(at, &f->target, &f->guest, udp.datagram, (size_t)size, &transport);
+            device_send(at, whole, transport);
         } else {
             if (errno == ECONNREFUSED || errno == EHOSTUNREACH)
                 tell_unreachable(f);
