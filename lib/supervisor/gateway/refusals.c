@@ -6,10 +6,12 @@
 #include "supervisor/gateway/gateway.h"
 
 #define MESSAGE_MAX 1024
+#define TOLD_MAX 16 /* the same, one by one, before they are counted: code that tries all the time fills no queue */
 
 static struct {
     char last[MESSAGE_MAX]; /* the last refusal, but for its end */
-    unsigned repeated;      /* times since it was told */
+    unsigned told;          /* times it was told by itself */
+    unsigned repeated;      /* and times since then */
 } refusals;
 
 /* An address that a socket can be bound to is this machine's, whatever interface has it: asked each time, since they
@@ -63,12 +65,14 @@ void gateway_refused(const char *name, const endpoint *target, const char *proto
         at += (size_t)snprintf(message + at, sizeof message - at, ",\"address\":\"%s\"", where);
     }
     snprintf(message + at, sizeof message - at, ",\"rule\":\"%s\"", clean(rule, text, sizeof text));
-    if (strcmp(message, refusals.last) == 0) {
+    bool same = strcmp(message, refusals.last) == 0;
+    if (same && refusals.told >= TOLD_MAX) {
         refusals.repeated++;
         return;
     }
     gateway_refused_expire();
     memcpy(refusals.last, message, sizeof message);
+    refusals.told = same ? refusals.told + 1 : 1;
     tell(1);
 }
 
