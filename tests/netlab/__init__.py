@@ -10,6 +10,7 @@ one thread. `python3 -m netlab COMMAND…` (in tests/) runs a command in the lab
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import ipaddress
@@ -243,7 +244,17 @@ def _enter(stack: contextlib.ExitStack) -> Lab:
     return Lab(folder)
 
 
+_stays = contextlib.ExitStack()
+_lab: list[Lab] = []  # that an ordinary user's process is in for good
+
+
 @contextlib.contextmanager
 def enter() -> Iterator[Lab]:
-    with contextlib.ExitStack() as stack:
-        yield _enter(stack)
+    if os.getuid() == 0:
+        with contextlib.ExitStack() as stack:
+            yield _enter(stack)
+    else:
+        if not _lab:
+            atexit.register(_stays.close)
+            _lab.append(_enter(_stays))
+        yield _lab[0]

@@ -46,10 +46,12 @@ def wheel(folder: Path, name: str, requires: str, code: str) -> str:
         + (f"Requires-Dist: {requires}\n" if requires else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: lab\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "".join(
-        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text)}\n"
-        for path, text in contents.items()
-    )
+
+    def line(path: str, text: str) -> str:
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        return f"{path},sha256={digest},{len(text)}\n"
+
+    record = "".join(line(path, text) for path, text in contents.items())
     file = f"{name}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(folder / file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in {**contents, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
@@ -77,7 +79,8 @@ def make_registry(www: Path) -> None:
     package = {"name": "labnode", "version": "1.0.0", "main": "index.js"}
     tarball = io.BytesIO()
     with tarfile.open(fileobj=tarball, mode="w:gz") as archive:
-        for name, text in (("package.json", json.dumps(package)), ("index.js", "module.exports = 'from the registry';\n")):
+        contents = {"package.json": json.dumps(package), "index.js": "module.exports = 'from the registry';\n"}
+        for name, text in contents.items():
             entry = tarfile.TarInfo(f"package/{name}")
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))

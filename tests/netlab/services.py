@@ -200,7 +200,7 @@ class NameServer(socketserver.BaseRequestHandler):
 
 
 class Control(socketserver.StreamRequestHandler):
-    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in ten seconds."""
+    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in 10 s."""
 
     def handle(self) -> None:
         line = self.rfile.readline().split()
@@ -262,7 +262,8 @@ def main() -> None:
     servers += [Server(("::", p), h) for p, h in handlers.items()]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    for port, reply in ((names.ECHO, lambda data: data), (names.DNS, lambda data: resolver.respond(data, resolver.UDP_MAX))):
+    replies = {names.ECHO: lambda data: data, names.DNS: lambda data: resolver.respond(data, resolver.UDP_MAX)}
+    for port, reply in replies.items():
         threading.Thread(target=serve_datagrams, args=(port, reply), daemon=True).start()
         STARTED.acquire()
     print("ready", flush=True)

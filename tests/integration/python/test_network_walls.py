@@ -61,7 +61,7 @@ def test_nothing_on_the_link_is_the_hosts(guest: Guest, address: str) -> None:
         guest.ask(f"udp('{address}%{interface}', timeout=0.2)")
 
 
-LOOPBACK_SHAPES = ["127.0.0.1", "127.1.2.3", "::1", "0.0.0.0", "::", "localhost", "127.1", "0x7f000001", "2130706433", "0"]
+LOOPBACK_SHAPES = "127.0.0.1 127.1.2.3 ::1 0.0.0.0 :: localhost 127.1 0x7f000001 2130706433 0".split()
 
 
 @pytest.mark.parametrize("address", LOOPBACK_SHAPES)
@@ -85,7 +85,10 @@ def through(kind, address, port):
     assert not any(isinstance(one, bytes) for one in guest.ask(code))
 
 
-@pytest.mark.parametrize("address", ["198.18.0.1", "198.18.0.2", "198.18.0.3", "198.18.0.0", "fd00:6369::1", "fd00:6369::2"])
+OWN_ADDRESSES = "198.18.0.1 198.18.0.2 198.18.0.3 198.18.0.0 fd00:6369::1 fd00:6369::2".split()
+
+
+@pytest.mark.parametrize("address", OWN_ADDRESSES)
 def test_the_gateways_own_addresses_are_no_way_to_the_host(guest: Guest, address: str) -> None:
     for port in (names.HTTP, names.HTTPS, names.CONTROL, names.DNS):
         assert guest.ask(f"tcp({address!r}, {port}, timeout=2)") in REFUSED | {TIMEOUT}
@@ -97,9 +100,9 @@ NAMES = "private loopback zero host metadata mapped nat64 6to4 teredo".split()
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_public_name_of_another_address_is_no_way_there(lab: netlab.Lab, guest: Guest, name: str) -> None:
-    for scheme in (f"tcp('{name}.example.net', timeout=2)", f"ask('{name}.example.net')", f"ask('{name}.example.net', 28)"):
-        answer = guest.ask(scheme)
-        assert not isinstance(answer, bytes), answer
+    name += ".example.net"
+    assert guest.ask(f"tcp({name!r}, timeout=2)") in REFUSED | {"gaierror"}
+    assert {guest.ask(f"ask({name!r}, {kind})") for kind in (1, 28)} == {(0, 0)}
     for address in (names.HOST_PRIVATE4, "169.254.169.254", "64:ff9b::192.168.77.1", "2002:c0a8:4d01::1"):
         assert lab.visitors(address) == []
 
@@ -120,16 +123,18 @@ def test_a_name_that_rebinds_never_leads_to_the_host(lab: netlab.Lab, guest: Gue
     assert lab.visitors(names.HOST_PRIVATE4) == []
 
 
-@pytest.mark.parametrize("target", ["http://127.0.0.1/", "http://192.168.77.1/", "http://169.254.169.254/latest/meta-data/",
-                                    "http://[::ffff:192.168.77.1]/", "http://private.example.net/", "http://[fd77::1]/"])  # fmt: skip
+TARGETS = "127.0.0.1 192.168.77.1 169.254.169.254 [::ffff:192.168.77.1] private.example.net [fd77::1]".split()
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_redirect_is_no_way_there(lab: netlab.Lab, guest: Guest, target: str) -> None:
-    result = guest.shell(f"curl -sS -m 5 -L 'http://web.example.com/redirect?to={target}'")
+    result = guest.shell(f"curl -sS -m 5 -L 'http://web.example.com/redirect?to=http://{target}/'")
     assert result.exit_code in (6, 7, 28, 35, 52, 56), (result.exit_code, result.stderr)
     assert result.stdout == ""
     assert lab.visitors(names.HOST_PRIVATE4) == [] and lab.visitors("169.254.169.254") == []
 
 
-@pytest.mark.parametrize("address", ["255.255.255.255", "224.0.0.1", "239.255.255.250", "ff02::1", "ff0e::1", "198.18.0.3"])
+@pytest.mark.parametrize("address", "255.255.255.255 224.0.0.1 239.255.255.250 ff02::1 ff0e::1 198.18.0.3".split())
 def test_nothing_is_sent_to_many(lab: netlab.Lab, guest: Guest, address: str) -> None:
     code = f"""
 @trying
@@ -151,15 +156,23 @@ def open_one(*arguments):
     socket.socket(*arguments).close(); return "open"
 [open_one(family, socket.SOCK_RAW, protocol) for family in (socket.AF_INET, socket.AF_INET6)
  for protocol in (socket.IPPROTO_ICMP, socket.IPPROTO_TCP, socket.IPPROTO_RAW)] + [
- open_one(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)), open_one(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)),
+ open_one(socket.AF_PACKET, kind, socket.htons(3)) for kind in (socket.SOCK_RAW, socket.SOCK_DGRAM)] + [
  trying(os.open)("/dev/net/tun", os.O_RDWR)]
 """
     assert all(str(one).startswith("E") for one in guest.ask(code))
 
 
-@pytest.mark.parametrize("command", ["ip addr add 10.9.9.9/32 dev eth0", "ip link set eth0 down", "ip link add d type dummy",
-                                     "ip route add 10.0.0.0/8 dev eth0", "unshare -Urn true",
-                                     "echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet"])  # fmt: skip
+CHANGES = [
+    "ip addr add 10.9.9.9/32 dev eth0",
+    "ip link set eth0 down",
+    "ip link add d type dummy",
+    "ip route add 10.0.0.0/8 dev eth0",
+    "unshare -Urn true",
+    "echo 1 >/proc/sys/net/ipv4/conf/eth0/route_localnet",
+]
+
+
+@pytest.mark.parametrize("command", CHANGES)
 def test_the_interface_is_not_the_sessions_to_change(guest: Guest, command: str) -> None:
     assert guest.shell(command).exit_code != 0
     assert b"hello" in guest.ask(f"tcp({names.WEB4!r})")
