@@ -1,0 +1,185 @@
+"""The gateway between a session and the internet: what it is left with, what it has room for, and when it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import children
+from network import REFUSED, TIMEOUT, Guest, guest, lab, names, netlab, open_guest, sandbox  # noqa: F401
+
+Open = Callable[..., Guest]
+
+
+def descendants(pid: int) -> Iterator[int]:
+    try:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from descendants(int(child))
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # ended meanwhile
+
+
+def status(pid: int) -> dict[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def gateways(root: int | None = None) -> set[int]:
+    """Of all the sessions of a process, this one by default."""
+    every = descendants(root) if root else (pid for child in children() for pid in [child, *descendants(child)])
+    return {pid for pid in every if is_gateway(status(pid))}
+
+
+def is_gateway(has: dict[str, str]) -> bool:
+    """The supervisor's children have its name; of them a gateway alone has a filter for system calls."""
+    return (has.get("Name"), has.get("Seccomp")) == ("ci-supervisor", "2") and has["State"][0] != "Z"
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        os.sched_yield()
+    return condition()
+
+
+@pytest.fixture
+def with_gateway(open_guest: Open) -> tuple[Guest, int]:
+    """A session and its gateway."""
+    before = gateways()
+    guest = open_guest()
+    (pid,) = gateways() - before
+    return guest, pid
+
+
+def test_a_gateway_has_no_privilege_and_no_file(with_gateway: tuple[Guest, int]) -> None:
+    guest, pid = with_gateway
+    assert b"hello" in guest.ask(f"tcp({names.WEB4!r})")
+    has = status(pid)
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(has[kind], 16) == 0, kind
+    assert (has["NoNewPrivs"], has["Seccomp"]) == ("1", "2")
+    assert has["Threads"] == "1" and int(has["VmRSS"].split()[0]) < 16 << 10
+    if os.getuid() == 0:
+        assert set(has["Uid"].split()) != {"0"}
+        assert os.listdir(f"/proc/{pid}/root/") == []
+        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        assert not [link for link in links if link.startswith("/") and link != "/dev/null"], links
+
+
+def test_a_session_without_the_internet_has_no_gateway(open_guest: Open) -> None:
+    before = gateways()
+    for network in ("none", "host"):
+        open_guest(network=network)
+    assert gateways() == before
+
+
+def test_a_gateway_ends_with_its_session(with_gateway: tuple[Guest, int]) -> None:
+    guest, pid = with_gateway
+    guest.session.close()
+    assert wait_for(lambda: pid not in gateways())
+
+
+def test_a_gateway_ends_with_its_host(lab: netlab.Lab, ci_run_start: Callable[..., subprocess.Popen]) -> None:
+    host = ci_run_start("--network", "internet", "-c", f"curl -s http://{names.WEB4}:{names.SILENT}/")
+    assert lab.has_open(names.SILENT, 1)
+    assert len(gateways(host.pid)) == 1
+    (pid,) = gateways(host.pid)
+    host.kill()
+    host.wait()
+    assert lab.has_open(names.SILENT, 0)
+    assert wait_for(lambda: not is_gateway(status(pid)))
+
+
+def test_without_its_gateway_a_session_lives_on_without_a_network(with_gateway: tuple[Guest, int]) -> None:
+    guest, pid = with_gateway
+    guest.run(f"s = socket.create_connection(({names.WEB4!r}, 7), 5); x = 6")
+    os.kill(pid, signal.SIGKILL)
+    assert wait_for(lambda: pid not in gateways())
+    assert guest.ask(f"tcp({names.WEB4!r}, timeout=1)") in REFUSED | {TIMEOUT}
+    assert guest.ask("resolve('web.example.com')") == "gaierror"
+    assert guest.ask("s.settimeout(1); [trying(s.recv)(1) in (b'', 'ECONNRESET', 'no answer'), x * 7]") == [True, 42]
+
+
+def test_more_connections_than_there_is_room_for_are_errors(open_guest: Open) -> None:
+    guest = open_guest(open_file_count=4096)
+    code = f"""
+many = []
+def fill(count):
+    for n in range(count):
+        s = socket.socket(); s.settimeout(0.2); many.append(s)
+        if trying(s.connect)(({names.WEB4!r}, {names.SILENT})) is not None:
+            return n
+    return count
+held = fill(2500)
+"""
+    guest.run(code, timeout=120)
+    assert guest.ask("held") >= 900
+    guest.run("for s in many: s.close()")
+    assert wait_for(lambda: guest.ask(f"tcp({names.WEB4!r}, 7, b'x', 1)") == b"x")
+    assert guest.ask(f"[tcp({names.WEB4!r}, 7, b'x') for _ in range(50)]") == [b"x"] * 50
+
+
+def test_more_datagram_sockets_than_there_is_room_for_do_not_stop_the_next(open_guest: Open) -> None:
+    guest = open_guest(open_file_count=4096)
+    code = f"""
+many = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(1500)]
+for s in many: trying(s.sendto)(b"x", ({names.WEB4!r}, {names.SILENT}))
+answer = udp({names.WEB4!r})
+for s in many: s.close()
+answer
+"""
+    assert guest.ask(code) == b"ping"
+
+
+def test_questions_that_nobody_answers_do_not_stop_others_for_long(guest: Guest) -> None:
+    code = """
+many = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(200)]
+for s in many: s.sendto(query("silent.example.com"), ("198.18.0.3", 53))
+"""
+    guest.run(code)
+    assert guest.ask("resolve('web.example.com', socket.AF_INET)") in ([names.WEB4], "gaierror")
+    assert wait_for(lambda: guest.ask("resolve('web.example.com', socket.AF_INET)") == [names.WEB4])
+    guest.run("for s in many: s.close()")
+
+
+def test_one_session_cannot_use_up_what_another_needs(open_guest: Open) -> None:
+    greedy, other = open_guest(), open_guest()
+    code = f"""
+import threading
+def forever():
+    while True: udp({names.DROPS4!r}, timeout=0.0001); tcp({names.DROPS4!r}, timeout=0.001)
+for _ in range(4): threading.Thread(target=forever, daemon=True).start()
+"""
+    greedy.run(code)
+    for _ in range(20):
+        assert b"hello" in other.ask("tcp('web.example.com')")
+
+
+def test_the_gateways_listeners_are_no_way_for_code(guest: Guest) -> None:
+    """They are in the session's own network namespace. Whoever calls one himself gets nothing from it."""
+    code = """
+ports = {int(line.split()[1].rsplit(":", 1)[1], 16) for file in ("tcp", "tcp6") for line in open("/proc/net/" + file)
+         if line.split()[3] == "0A"}
+def call(address, port, source=None):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
+        s.settimeout(1)
+        if source:
+            s.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+            s.bind((source, 1024))
+        s.connect((address, port)); s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        return s.recv(100)
+[trying(call)(address, port, source) for port in ports for address, source in
+ [("198.18.0.1", None), ("127.0.0.1", None), ("fd00:6369::1", None), ("::1", None), ("198.18.0.1", "198.18.0.2"),
+  ("198.18.0.1", "93.184.216.34"), ("198.18.0.2", None)]]
+"""
+    assert not [answer for answer in guest.ask(code) if isinstance(answer, bytes) and answer]
+    assert b"hello" in guest.ask(f"tcp({names.WEB4!r})")
