@@ -22,7 +22,7 @@ TIMEOUT = "no answer"
 
 #: Runs in the session. Each function says what came of a try: bytes, a list, or an error's name.
 PROBE = f'''
-import errno, os, socket, struct
+import errno, os, socket, struct, time
 
 def trying(function):
     def tried(*arguments, **options):

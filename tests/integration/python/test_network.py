@@ -36,8 +36,9 @@ def test_a_name_server_that_fails_is_an_error_in_time(guest: Guest, name: str) -
 
 
 def test_a_name_of_many_addresses(guest: Guest) -> None:
-    """More than fits into a datagram of the old size."""
-    assert guest.ask("resolve('many.example.com')") == sorted(address for _, address in names.ZONE["many.example.com"])
+    """More than fit into a datagram of the old size: as many are given as do."""
+    found = set(guest.ask("resolve('many.example.com')"))
+    assert len(found) >= 20 and found <= {address for _, address in names.ZONE["many.example.com"]}
     assert b"hello" in guest.ask("tcp('many.example.com')")
 
 
@@ -95,12 +96,12 @@ def up(address, data):
 def test_a_reader_who_takes_his_time_gets_everything(guest: Guest) -> None:
     code = f"""
 s = socket.create_connection(({names.WEB4!r}, {names.BULK}), 30)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-s.sendall(b"down 3000000\\n"); n = 0
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+s.sendall(b"down 30000000\\n"); n = 0
 while data := s.recv(1000): n += len(data)
 s.close(); n
 """
-    assert guest.run(code).value == "3000000"
+    assert guest.run(code).value == "30000000"
 
 
 def test_many_connections_at_once(guest: Guest) -> None:

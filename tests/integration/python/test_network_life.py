@@ -6,26 +6,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import children
 from network import REFUSED, TIMEOUT, Guest, guest, lab, names, netlab, open_guest, sandbox  # noqa: F401
 
 Open = Callable[..., Guest]
 
 
-def descendants(pid: int) -> Iterator[int]:
-    try:
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            yield int(child)
-            yield from descendants(int(child))
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # ended meanwhile
-
-
-def status(pid: int) -> dict[str, str]:
+def status(pid: str | int) -> dict[str, str]:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -33,15 +23,19 @@ def status(pid: int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def gateways(root: int | None = None) -> set[int]:
-    """Of all the sessions of a process, this one by default."""
-    every = descendants(root) if root else (pid for child in children() for pid in [child, *descendants(child)])
-    return {pid for pid in every if is_gateway(status(pid))}
+def is_in_the_lab(pid: str) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+    except OSError:
+        return False  # ended meanwhile, or somebody else's
 
 
-def is_gateway(has: dict[str, str]) -> bool:
-    """The supervisor's children have its name; of them a gateway alone has a filter for system calls."""
-    return (has.get("Name"), has.get("Seccomp")) == ("ci-supervisor", "2") and has["State"][0] != "Z"
+def gateways() -> set[int]:
+    """Of all supervisors in the lab: of their children, which have their name, a gateway alone filters system calls."""
+    named = {pid: status(pid) for pid in filter(str.isdigit, os.listdir("/proc"))}
+    named = {pid: has for pid, has in named.items() if has.get("Name") == "ci-supervisor" and has["State"][0] != "Z"}
+    supervisors = {pid for pid, has in named.items() if has["Seccomp"] == "0" and is_in_the_lab(pid)}
+    return {int(pid) for pid, has in named.items() if has["Seccomp"] == "2" and has["PPid"] in supervisors}
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
@@ -89,14 +83,14 @@ def test_a_gateway_ends_with_its_session(with_gateway: tuple[Guest, int]) -> Non
 
 
 def test_a_gateway_ends_with_its_host(lab: netlab.Lab, ci_run_start: Callable[..., subprocess.Popen]) -> None:
+    before = gateways()
     host = ci_run_start("--network", "internet", "-c", f"curl -s http://{names.WEB4}:{names.SILENT}/")
     assert lab.has_open(names.SILENT, 1)
-    assert len(gateways(host.pid)) == 1
-    (pid,) = gateways(host.pid)
+    (pid,) = gateways() - before
     host.kill()
     host.wait()
     assert lab.has_open(names.SILENT, 0)
-    assert wait_for(lambda: not is_gateway(status(pid)))
+    assert wait_for(lambda: status(pid).get("PPid") is None or status(pid)["State"][0] == "Z")
 
 
 def test_without_its_gateway_a_session_lives_on_without_a_network(with_gateway: tuple[Guest, int]) -> None:
