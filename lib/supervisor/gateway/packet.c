@@ -83,7 +83,7 @@ bool packet_parse(uint8_t *data, size_t size, packet *ret) {
             return false;
     } else if (p.protocol == IPPROTO_UDP && left >= UDP_HEADER) {
         header = UDP_HEADER;
-        if (get16(p.transport + 4) < UDP_HEADER || get16(p.transport + 4) > left)
+        if (get16(p.transport + 4) > left)
             return false;
         left = get16(p.transport + 4);
     } else {

@@ -149,7 +149,11 @@ static void what_is_none_of_ours_is_refused(void **state) {
         if (packet_parse(data, size, &p))
             fail_msg("%s is taken", v6[i].what);
     }
-    size_t size = make_udp(data, ends[1][0], ends[1][1], "abc", true);
+    size_t size = make_udp(data, ends[0][0], ends[0][1], "abc", true);
+    data[0] = 0x44; /* the header's last word as the datagram's first, which would fit */
+    memcpy(data + 20, "\0\x0c", 2);
+    assert_false(packet_parse(data, size, &p));
+    size = make_udp(data, ends[1][0], ends[1][1], "abc", true);
     memcpy(data + 24, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x7f\0\0\x01", 16);
     assert_false(packet_parse(data, size, &p)); /* would be taken for 127.0.0.1 */
     size = make_syn(data, ends[0][0], ends[0][1]);
