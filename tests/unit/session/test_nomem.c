@@ -6,6 +6,7 @@
 #include "../unit.h"
 #include "failmalloc.h"
 #include "fake.h"
+#include "session/object.h"
 #include "template_sandbox.h"
 
 static char folder[64];
@@ -108,7 +109,28 @@ static void each_allocation_may_fail(void **state) {
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static ci_status copy_options(void *user) {
+    ci_session_options own;
+    uint64_t limits;
+    ci_status status = cii_settings_copy(&own, &limits, user, NULL);
+    if (status == CI_OK)
+        cii_settings_free(&own);
+    return status;
+}
+
+static void options_that_were_copied_in_part_are_freed(void **state) {
+    (void)state;
+    static const char *const env[] = {"A=1", "B=2", NULL}, *const rules[] = {"a.example", "*.b.example", NULL};
+    ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.session_id = "me";
+    options.env = env;
+    options.network = CI_NETWORK_INTERNET;
+    options.network_allow = options.network_deny = rules;
+    assert_true(failmalloc_each(copy_options, &options) >= 10);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_may_fail),
+                                       cmocka_unit_test(options_that_were_copied_in_part_are_freed)};
     return cmocka_run_group_tests_name("sessions without memory", tests, NULL, NULL);
 }
