@@ -149,17 +149,16 @@ class Side:
 
 
 class Lab:
-    """What tests ask of it. `folder` holds ca.pem, the certificate of the lab's authority."""
+    """What tests ask of it. `ca` is the certificate of the lab's authority."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ca = folder / "ca.pem"
-        self.own: set[tuple[str, int]] = set()  # where its own connections came from
         self._logged: dict[str, list[dict]] = {"host": [], "internet": []}
 
     def log(self, side: str) -> list[dict]:
-        """All that came to the servers of "host" or "internet", but for this object's own."""
-        return [entry for entry in self._everything(side) if tuple(entry["peer"]) not in self.own]
+        """All that came to the servers of "host" or "internet", but for this object's own calls."""
+        return [entry for entry in self._everything(side) if "own" not in entry]
 
     def has_open(self, port: int, count: int) -> bool:
         """Whether a server of the internet comes to have so many connections."""
@@ -168,33 +167,32 @@ class Lab:
     def _control(self, side: str, question: str) -> Any:
         address = "127.0.0.1" if side == "host" else names.WEB4
         with socket.create_connection((address, names.CONTROL), 20) as s:
-            self.own.add(s.getsockname()[:2])
             s.sendall(question.encode() + b"\n")
             return json.loads(s.makefile("rb").read())
+
+    def _everything(self, side: str) -> list[dict]:
+        logged = self._logged[side]
+        logged += self._control(side, f"log {len(logged)}")
+        return logged
 
     def _knock(self, address: str, port: int, protocol: str) -> None:
         """Calls a server and waits until that stands in its log: what came before does, too."""
         side = "host" if address in names.HOST_ADDRESSES else "internet"
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         scope = "%" + names.HOST_INTERFACE if address.startswith("fe80") else ""
+        known = len(self._everything(side))
         with socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as s:
             s.settimeout(10)
             s.connect(socket.getaddrinfo(address + scope, port, family)[0][4])
-            mine = [s.getsockname()[0].split("%")[0], s.getsockname()[1]]
             if protocol == "udp":
                 s.send(b"")
-            known = len(self._logged[side])
-            tries = 0
-            while not any(entry["peer"] == mine for entry in self._everything(side)[known:]):
-                tries += 1
-                if tries == TRIES_MAX:
-                    raise RuntimeError(f"{address}, {protocol} port {port}, was called, and nothing stands in its log")
-            self.own.add((mine[0], mine[1]))
-
-    def _everything(self, side: str) -> list[dict]:
-        logged = self._logged[side]
-        logged += self._control(side, f"log {len(logged)}")
-        return logged
+            mine = [s.getsockname()[0].split("%")[0], s.getsockname()[1]], port
+            for _ in range(TRIES_MAX):
+                for entry in self._everything(side)[known:]:
+                    if (entry["peer"], entry["port"]) == mine:
+                        entry["own"] = True
+                        return
+        raise RuntimeError(f"{address}, {protocol} port {port}, was called, and nothing stands in its log")
 
     def visitors(self, address: str, port: int = names.HTTP, protocol: str = "tcp") -> list[dict]:
         """Who else has come to a server, which can be reached: it has just been."""

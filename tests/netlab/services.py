@@ -204,6 +204,8 @@ class Control(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         line = self.rfile.readline().split()
+        mine = [plain(self.client_address[0]), self.client_address[1]]
+        next(entry for entry in reversed(LOG) if entry["peer"] == mine)["own"] = True
         if line[0] == b"log":
             told: object = LOG[int(line[1]) :]
         else:
