@@ -324,6 +324,24 @@ CI_API int32_t ci_result_state_lost(const ci_result *result);
 CI_API const char *ci_result_background(const ci_result *result, size_t *ret_size);
 
 /**
+ * @brief How many modules the call has replaced: a kernel had loaded them, and then a package was installed, upgraded or
+ * removed that they belong to. The kernel keeps the old ones until it is started anew (ci_context_clear()).
+ * @param result a result.
+ * @return the count, at most 64.
+ * @since 0.1
+ */
+CI_API size_t ci_result_replaced_count(const ci_result *result);
+
+/**
+ * @brief The name of one of them.
+ * @param result a result.
+ * @param index from 0.
+ * @return UTF-8 text; NULL for an index beyond the last.
+ * @since 0.1
+ */
+CI_API const char *ci_result_replaced(const ci_result *result, size_t index);
+
+/**
  * @brief The id of the background task that this call started or left behind, for ci_task_poll().
  * @param result a result.
  * @return the id; 0 when there is none.

@@ -232,6 +232,16 @@ static bool message_matters(const ci_result *result) {
     }
 }
 
+static ci_status replaced_words(const ci_result *result, cii_buf *text) {
+    ci_status status = CI_OK;
+    for (size_t i = 0; result->replaced[i] && status == CI_OK; i++)
+        status = cii_buf_printf(text, "%s%s", i > 0 ? ", " : "", result->replaced[i]);
+    return status == CI_OK
+               ? cii_buf_append_str(text, ": replaced by what was installed; code that runs now keeps the old state of "
+                                          "these modules until Python is started anew (clear the context).\n")
+               : status;
+}
+
 static ci_status outcome_words(const ci_result *result, cii_buf *text) {
     ci_status status = CI_OK;
     if (message_matters(result)) {
@@ -243,6 +253,8 @@ static ci_status outcome_words(const ci_result *result, cii_buf *text) {
         status = cii_buf_printf(text, "%s\n", result->traceback);
     if (status == CI_OK && result->state_lost)
         status = cii_buf_append_str(text, "The variables of this context were lost; the files are still there.\n");
+    if (status == CI_OK && result->replaced)
+        status = replaced_words(result, text);
     if (status == CI_OK && result->task_running)
         status = cii_buf_printf(text, "Task %" PRIu64 " is running in the background.\n", result->task_id);
     return status;
@@ -399,6 +411,13 @@ static void structured_content(cii_json_writer *w, const ci_result *result) {
         cii_diagnostics_write(w, &result->diagnostics);
     }
     cii_json_key_bool(w, "stateLost", result->state_lost);
+    if (result->replaced) {
+        cii_json_key(w, "replaced");
+        cii_json_begin_array(w);
+        for (char **name = result->replaced; *name; name++)
+            cii_json_string(w, *name);
+        cii_json_end_array(w);
+    }
     truncated(w, result);
     bool of_files = result->kind != CII_RESULT_RUN && result->kind != CII_RESULT_REPORT;
     file_list(w, "files", &result->lists[CI_FILES_MAIN], of_files);

@@ -55,6 +55,7 @@ struct ci_result {
     char *traceback;
     cii_diagnostics diagnostics;
     cii_refusals refusals;
+    char **replaced; /* NULL-ended; NULL: none */
     cii_item *items;
     size_t item_count;
     size_t item_total;

@@ -15,6 +15,7 @@
 #define DEFAULT_ITEM_BYTES (32u << 20)
 #define DEFAULT_ITEM_COUNT 64u
 #define MIME_TYPE_MAX 255u
+#define REPLACED_MAX 64u
 #define FAILURES_NAMED 3 /* in the message of a result whose files failed */
 
 /* exit_code -1: the result's own. */
@@ -107,6 +108,7 @@ void ci_result_free(ci_result *result) {
     free(result->traceback);
     cii_diagnostics_free(&result->diagnostics);
     cii_refusals_free(&result->refusals);
+    cii_strv_free(result->replaced);
     free(result);
 }
 
@@ -258,6 +260,18 @@ ci_status cii_result_override_memory(ci_result *result, uint64_t limit_bytes) {
     return cii_result_override(result, CI_OUTCOME_MEMORY_LIMIT, message);
 }
 
+static ci_status set_replaced(ci_result *result, const char *const *names) {
+    size_t count = CII_MIN(cii_strv_count(names), (size_t)REPLACED_MAX);
+    if (count == 0)
+        return CI_OK;
+    if ((result->replaced = calloc(count + 1, sizeof *result->replaced)) == NULL)
+        return CI_ERR_NOMEM;
+    for (size_t i = 0; i < count; i++)
+        if (set_string(&result->replaced[i], names[i]) != CI_OK)
+            return CI_ERR_NOMEM;
+    return CI_OK;
+}
+
 ci_status cii_result_set_end(ci_result *result, const ci_run_outcome *outcome) {
     ci_run_outcome end = {0};
     memcpy(&end, outcome, CII_MIN(outcome->struct_size, sizeof end));
@@ -280,7 +294,7 @@ ci_status cii_result_set_end(ci_result *result, const ci_run_outcome *outcome) {
         status = set_string(&result->traceback, end.traceback);
     if (status == CI_OK && end.outcome == CI_OUTCOME_TYPE_ERROR && end.diagnostics)
         status = cii_diagnostics_read(&result->diagnostics, end.diagnostics);
-    return status;
+    return status == CI_OK ? set_replaced(result, end.replaced) : status;
 }
 
 void cii_result_set_state_lost(ci_result *result, bool lost) {
@@ -494,6 +508,14 @@ const char *ci_result_traceback(const ci_result *result) {
 
 int64_t ci_result_execution_us(const ci_result *result) {
     return result->execution_us;
+}
+
+size_t ci_result_replaced_count(const ci_result *result) {
+    return cii_strv_count((const char *const *)result->replaced);
+}
+
+const char *ci_result_replaced(const ci_result *result, size_t index) {
+    return index < ci_result_replaced_count(result) ? result->replaced[index] : NULL;
 }
 
 int32_t ci_result_state_lost(const ci_result *result) {

@@ -105,6 +105,7 @@ static void write_file(const build *b, const char *path, const char *text, mode_
     must(b, cii_fd_write_all(fd, text, strlen(text)), path);
 }
 
+#define SESSION_ENVIRONMENT "/home/user/.local"
 #define READ_ONLY (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
 /* Attaches a tree (consumed) at a path of the new root, a folder or a file as the tree is. */
@@ -249,10 +250,13 @@ static void build_folders(const build *b) {
         refuse(b, "mount /proc (in a container this needs an unmasked /proc)");
 }
 
-/* First in the guest's PATH: `python`, `python3` and `pip` are the session's interpreter. */
+/* First in the guest's PATH: `python`, `python3` and `pip` are the session's interpreter. Of a virtual environment that is
+ * the one that the session has made on top of it (ci_kernel/packages.py). */
 static void build_commands(const build *b) {
-    _cleanup_free_ char *run = cii_str_printf("#!/bin/sh\nexec %s \"$@\"\n", b->python);
-    _cleanup_free_ char *pip = cii_str_printf("#!/bin/sh\nexec %s -m pip \"$@\"\n", b->python);
+    static const char run_text[] = "#!/bin/sh\n[ -f " SESSION_ENVIRONMENT "/pyvenv.cfg ] && exec " SESSION_ENVIRONMENT
+                                   "/bin/python %s\"$@\"\nexec %s %s\"$@\"\n";
+    _cleanup_free_ char *run = cii_str_printf(run_text, "", b->python, "");
+    _cleanup_free_ char *pip = cii_str_printf(run_text, "-m pip ", b->python, "-m pip ");
     must(b, run == NULL || pip == NULL ? -1 : 0, "no memory");
     if (cii_str_starts(b->python, "/usr/bin/")) { /* no virtual environment that a link would hide */
         must(b, symlink(b->python, "opt/libci/bin/python"), "python");

@@ -23,11 +23,13 @@ enum {
     /* to a kernel */
     CII_WIRE_EXEC = 1,     /* run: TEXT, LANGUAGE, CWD?, ENV*, FLAGS?, CALL */
     CII_WIRE_ITEM_ACK = 2, /* the item has been placed in the stream; empty */
+    CII_WIRE_CHECK = 3,    /* idle, of Python: something may have been installed; empty, answered by CHECKED */
     /* from a kernel */
-    CII_WIRE_READY = 16, /* up and waiting: INFO (JSON), LISTENS?, WARMING? */
-    CII_WIRE_ITEM = 17,  /* rich item: MIME, DATA (in that order) */
-    CII_WIRE_DONE = 18,  /* end of a run: OUTCOME and what belongs to it */
-    CII_WIRE_WARM = 19,  /* after a READY with WARMING: nothing is slow any more; empty */
+    CII_WIRE_READY = 16,   /* up and waiting: INFO (JSON), LISTENS?, WARMING? */
+    CII_WIRE_ITEM = 17,    /* rich item: MIME, DATA (in that order) */
+    CII_WIRE_DONE = 18,    /* end of a run: OUTCOME and what belongs to it */
+    CII_WIRE_WARM = 19,    /* after a READY with WARMING: nothing is slow any more; empty */
+    CII_WIRE_CHECKED = 20, /* REPLACED*, INSTALLED* */
     /* library to init, on a call's connection */
     CII_WIRE_START = 32,     /* KIND, LANGUAGE, CONTEXT, TEXT, CWD?, ENV*, FLAGS?, TASK? */
     CII_WIRE_INTERRUPT = 33, /* empty; also to a kernel that LISTENS */
@@ -71,6 +73,8 @@ enum {
     CII_FIELD_DIAGNOSTICS = 42, /* of TYPE_ERROR: a JSON array of {code, line, column, message} */
     CII_FIELD_LISTENS = 43,     /* of READY, 1: wants INTERRUPT on its channel instead of SIGINT */
     CII_FIELD_WARMING = 44,     /* of READY, 1: runs code, but goes on preparing; WARM follows */
+    CII_FIELD_REPLACED = 45,    /* of DONE and CHECKED, repeated: a loaded module that another has been installed for */
+    CII_FIELD_INSTALLED = 46,   /* likewise: a distribution that was installed, "name-version" */
 };
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */

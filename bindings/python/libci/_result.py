@@ -237,6 +237,13 @@ class Result:
         return self._c.ci_result_refusal_total(self._handle)
 
     @property
+    def replaced(self) -> list[str]:
+        """Modules that a kernel had loaded and that the call has replaced by installing, upgrading or removing a package:
+        the old ones stay until the context is cleared."""
+        count = self._c.ci_result_replaced_count(self._handle)
+        return [_text(self._c.ci_result_replaced(self._handle, index)) or "" for index in range(count)]
+
+    @property
     def execution_time(self) -> float:
         """Seconds that the code ran."""
         return self._c.ci_result_execution_us(self._handle) / 1e6

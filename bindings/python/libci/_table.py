@@ -310,6 +310,8 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_result_execution_us": (c_int64, [_HANDLE]),
     "ci_result_state_lost": (c_int32, [_HANDLE]),
     "ci_result_background": (c_void_p, [_HANDLE, _SIZE]),
+    "ci_result_replaced_count": (c_size_t, [_HANDLE]),
+    "ci_result_replaced": (c_char_p, [_HANDLE, c_size_t]),
     "ci_result_task_id": (c_uint64, [_HANDLE]),
     "ci_result_task_running": (c_int32, [_HANDLE]),
     "ci_result_item_count": (c_size_t, [_HANDLE]),

@@ -123,6 +123,8 @@ typedef struct ci_run_outcome {
     int32_t state_lost;          /**< 1 or 0. */
     int32_t task_running;        /**< 1 or 0. */
     uint32_t item_dropped_count; /**< Rich items the backend dropped at its limits. */
+    const char *const *replaced; /**< Modules that kernels have loaded and that another was installed for during the
+                                      run, NULL-ended; NULL: none. */
 } ci_run_outcome;
 
 /** Where the backend puts what a run produces. The library's; lives until the operation is freed. */

@@ -16,6 +16,7 @@
 /* How long the pipes of a shell that has ended may stay open before what holds them counts as a background task: just
  * enough for the end of a process substitution. */
 #define ENDING_MS 10
+#define CHECK_MS 500 /* that kernels get to say which of their modules were replaced */
 /* Linux takes no single argument of more bytes, its NUL included. A longer text comes by a file, which the shell has
  * read and closed before the text begins: in its first line, so that line numbers stay. sh can name no descriptor
  * beyond 9. */
@@ -40,11 +41,23 @@ static bool streams_ended(const job *j) {
     return j->streams[0].watch.fd < 0 && j->streams[1].watch.fd < 0;
 }
 
+/* Whether the end is to wait for kernels, because the command has installed something. */
+static bool kernels_are_asked(job *j) {
+    if (j->checks < 0 && !j->interrupted && packages_stamp(j->g->spec) != j->packages_before) {
+        j->checks = kernels_check(j->g, j);
+        j->state = JOB_ENDING;
+        j->ends_ms = cii_clock_ms() + CHECK_MS;
+    }
+    return j->checks > 0 && cii_clock_ms() < j->ends_ms;
+}
+
 static void finish(job *j) {
     done_info info = {0};
     char text[128];
     stream_drain(&j->streams[0]);
     stream_drain(&j->streams[1]);
+    if (kernels_are_asked(j))
+        return;
     if (j->interrupted)
         tag_kill(j->tag, 0);
     done_of_status(&info, j, j->wait_status);
@@ -181,6 +194,8 @@ void command_start(job *j) {
     }
     j->state = JOB_RUNNING;
     j->started_us = cii_clock_us();
+    j->packages_before = packages_stamp(j->g->spec);
+    j->checks = -1;
     j->pid =
         out < 0 || err < 0 ? -1 : spawn_shell(j, by_file ? READ_TEXT : text, env, (int[]){null, out, err, file}, dir);
     if (j->pid < 0) {

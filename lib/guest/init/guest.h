@@ -12,7 +12,8 @@
 #define GUEST_UID 1000 /* as the session sees itself */
 #define GUEST_ROOT "/workspace"
 #define GUEST_HOME "/home/user"
-#define GUEST_COVERED_MAX 4
+#define GUEST_COVERED_MAX 16
+#define GUEST_PACKAGES_MAX 4
 
 /* What the session is to be, read from its setup socket. */
 typedef struct session_spec {
@@ -36,7 +37,8 @@ typedef struct session_spec {
     int oom_fd;                           /* event file of the memory cgroup, or -1 */
     int cgroup_fds[CII_SETUP_CGROUP_MAX]; /* "0" written here moves the writer */
     size_t cgroup_count;
-    char **env;           /* NULL-ended */
+    char **env;                             /* NULL-ended */
+    char *packages[GUEST_PACKAGES_MAX + 1]; /* folders that packages are installed into; NULL-ended */
     char *const *covered; /* what is mounted where the session lays its own /tmp and home over it; NULL-ended */
 } session_spec;
 
@@ -122,6 +124,7 @@ typedef struct job {
     cii_wire_reader reader;
     cii_buf out;   /* not sent yet */
     cii_buf start; /* fields of START */
+    cii_buf news;  /* fields of DONE that kernels have to add */
     uint64_t tag;
     int64_t started_us;
     uint64_t stdout_bytes; /* sent */
@@ -134,7 +137,9 @@ typedef struct job {
     /* commands only */
     pid_t pid; /* 0: reaped */
     int wait_status;
-    int64_t ends_ms; /* JOB_ENDING: wait no longer */
+    int64_t ends_ms;          /* JOB_ENDING: wait no longer */
+    uint64_t packages_before; /* packages_stamp() */
+    int checks;               /* kernels that have not answered yet what became of their modules; -1: were not asked */
     stream streams[2];
     log_ring logs[2];
 } job;
@@ -172,6 +177,7 @@ struct kernel {
     bool removed;         /* gone for those who look for it; freed by kernels_sweep() */
     bool lost;            /* variables were lost and no result has said so yet */
     bool ack_wanted;      /* an item waits for its acknowledgement until the connection has taken it */
+    uint64_t check_tag;   /* of the command for which it looks whether its modules were replaced; 0: none */
     bool listens;         /* wants interrupts on its channel: no signal reaches its code */
     char *info;           /* JSON of its READY */
 };
@@ -235,6 +241,10 @@ void kernel_kill(kernel *k, job *j);
 void kernel_acknowledge(kernel *k);
 void kernel_settle(kernel *k);
 void kernel_interrupt_programs(kernel *k);
+/* Another number whenever something may have been installed. */
+uint64_t packages_stamp(const session_spec *spec);
+/* Asks the kernels that have nothing to do which of their modules a command has replaced; how many were asked. */
+int kernels_check(guest *g, const job *j);
 
 /* command.c */
 void command_start(job *j);

@@ -273,6 +273,7 @@ void job_done(job *j, const done_info *info) {
         cii_wire_put_int(&fields, numbers[i].key, numbers[i].value);
     cii_wire_put_str(&fields, CII_FIELD_ERROR_NAME, info->name);
     cii_wire_put_str(&fields, CII_FIELD_ERROR_MESSAGE, info->message);
+    cii_buf_append(&fields, j->news.data, j->news.size);
     job_done_message(j, fields.data, fields.size);
 }
 
@@ -468,6 +469,7 @@ static void job_free(job *j) {
     cii_wire_reader_free(&j->reader);
     cii_buf_free(&j->out);
     cii_buf_free(&j->start);
+    cii_buf_free(&j->news);
     for (int i = 0; i < 2; i++) {
         stream_close(&j->streams[i]);
         cii_buf_free(&j->logs[i].bytes);

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -22,8 +23,9 @@
 #include <ci/sys/sandbox.h>
 
 #define KERNELS_MAX 32
-#define MEMORY_LOST 71 /* a kernel's exit status when it has no memory left to answer with */
-#define SETTLE_MS 200  /* code may have blocked the signal: then nothing is on its way */
+#define NEWS_MAX (64u << 10) /* of what was installed, from one kernel */
+#define MEMORY_LOST 71       /* a kernel's exit status when it has no memory left to answer with */
+#define SETTLE_MS 200        /* code may have blocked the signal: then nothing is on its way */
 /* A kernel that listens hears of an interrupt this long before the programs of its cell: when it finds ended what it waits
  * for, its code must not go on. Node, ended just as the cell is over, is hit in code of its own and aborts. */
 #define AHEAD_MS 50
@@ -180,6 +182,46 @@ static void send_done(kernel *k, job *j, const uint8_t *data, size_t size) {
     job_done_message(j, message.data, message.size);
 }
 
+/* A kernel has told, or cannot any more, what became of its modules. */
+static void check_over(kernel *k, const uint8_t *data, size_t size) {
+    cii_wire_field field;
+    size_t cursor = 0;
+    job *j = k->g->jobs;
+    while (j != NULL && j->tag != k->check_tag)
+        j = j->next;
+    k->check_tag = 0;
+    if (j == NULL || j->state != JOB_ENDING)
+        return;
+    while (size <= NEWS_MAX && cii_wire_next(data, size, &cursor, &field) == 1)
+        if (field.key == CII_FIELD_REPLACED || field.key == CII_FIELD_INSTALLED)
+            cii_wire_put(&j->news, field.key, field.data, field.size);
+    if (--j->checks == 0)
+        j->ends_ms = 0;
+}
+
+int kernels_check(guest *g, const job *j) {
+    int count = 0;
+    for (kernel *k = g->kernels; k != NULL; k = k->next) {
+        if (k->program != NULL || k->state != KERNEL_IDLE || k->channel.fd < 0 || k->check_tag != 0)
+            continue; /* one that runs code looks by itself, at the end of it */
+        k->check_tag = j->tag;
+        cii_wire_frame(&k->out, CII_WIRE_CHECK, 0, NULL, 0);
+        channel_flush(k);
+        count++;
+    }
+    return count;
+}
+
+uint64_t packages_stamp(const session_spec *spec) {
+    uint64_t stamp = 0;
+    for (size_t i = 0; spec->packages[i] != NULL; i++) {
+        struct stat st = {0};
+        if (stat(spec->packages[i], &st) == 0)
+            stamp = stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
+    }
+    return stamp;
+}
+
 static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size) {
     kernel *k = user;
     if (type == CII_WIRE_READY && k->state == KERNEL_STARTING) {
@@ -187,6 +229,8 @@ static int on_message(void *user, uint8_t type, const uint8_t *data, size_t size
     } else if (type == CII_WIRE_WARM && k->warming) {
         k->warming = false;
         tell_ready(k->g);
+    } else if (type == CII_WIRE_CHECKED && k->check_tag != 0) {
+        check_over(k, data, size);
     } else if (type == CII_WIRE_ITEM && k->state == KERNEL_RUNNING && !k->ack_wanted && k->out.size == 0) {
         /* Only one that has read all it was sent: what waits here is outside the session's memory limit. */
         drain_streams(k);
@@ -686,6 +730,8 @@ void kernel_ended(kernel *k, int wait_status, uint64_t peak_bytes) {
         k->lost = j == NULL && !must_end(k);
     k->used = false;
     k->killed = false;
+    if (k->check_tag != 0)
+        check_over(k, NULL, 0);
     k->ack_wanted = false;
     k->listens = false;
     k->warming = false;

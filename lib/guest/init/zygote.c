@@ -35,6 +35,7 @@ EXPORT int ci_guest_zygote_next(void);
 EXPORT int ci_guest_zygote_forked(int pid);
 EXPORT int ci_guest_session_enter(void);
 EXPORT const char *ci_guest_session_env(int index);
+EXPORT void ci_guest_session_packages(const char *folder);
 EXPORT int ci_guest_session_serve(void);
 EXPORT int ci_guest_kernel_enter(void);
 EXPORT void ci_guest_kernel_forked(int pid);
@@ -277,6 +278,14 @@ int ci_guest_session_enter(void) {
 /* "NAME=value" strings for the interpreter's own environment; NULL beyond the last. */
 const char *ci_guest_session_env(int index) {
     return zygote.spec.env[index];
+}
+
+/* A folder that packages are installed into. */
+void ci_guest_session_packages(const char *folder) {
+    session_spec *spec = &zygote.spec;
+    size_t count = cii_strv_count((const char *const *)spec->packages);
+    if (count < GUEST_PACKAGES_MAX)
+        spec->packages[count] = strdup(folder);
 }
 
 /* Serves the session until the interpreter is to fork a kernel. */

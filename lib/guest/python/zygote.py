@@ -11,7 +11,6 @@ import ctypes
 import gc
 import json
 import os
-import site
 import struct
 import sys
 
@@ -53,20 +52,10 @@ def begin_anew(report):
     os.execv(sys.executable, [sys.executable, *sys.argv[:2], names, failed])
 
 
-def open_user_site():
-    """What `pip install` brings is importable at once: its folder is on the path before there is anything in it."""
-    if not site.ENABLE_USER_SITE:
-        return
-    folder = site.getusersitepackages()
-    os.makedirs(folder, exist_ok=True)
-    if folder not in sys.path:
-        systems = [i for i, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages"))]
-        sys.path.insert(systems[0] if systems else len(sys.path), folder)
-
-
 def be_session(library, kernel):
     library.ci_guest_session_enter()
-    open_user_site()
+    for folder in kernel.make_room():
+        library.ci_guest_session_packages(os.fsencode(folder))
     index = 0
     while True:
         entry = library.ci_guest_session_env(index)

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include "base/json.h"
+#include "base/str.h"
 #include "os/fd.h"
 #include "sandbox/local/local.h"
 
@@ -59,9 +60,26 @@ static void on_item(run_op *r, const uint8_t *data, size_t size) {
     }
 }
 
+#define NAMES_MAX 64
+
+/* Adds the name that a field holds, unless it is too long or there are too many. */
+static void add_name(char *names[NAMES_MAX + 1], const cii_wire_field *field) {
+    char name[256];
+    size_t count = 0;
+    if (field->size == 0 || field->size >= sizeof name)
+        return;
+    memcpy(name, field->data, field->size);
+    name[field->size] = 0;
+    while (names[count] != NULL && strcmp(names[count], name) != 0) /* several kernels may say the same */
+        count++;
+    if (count < NAMES_MAX && names[count] == NULL)
+        names[count] = strdup(name);
+}
+
 /* Texts of DONE are hostile: only their place is known. They are copied to end with NUL. */
 static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     ci_run_outcome outcome = {.struct_size = sizeof outcome};
+    char *replaced[NAMES_MAX + 1] = {0};
     static const uint8_t keys[] = {CII_FIELD_VALUE, CII_FIELD_ERROR_NAME, CII_FIELD_ERROR_MESSAGE, CII_FIELD_TRACEBACK,
                                    CII_FIELD_DIAGNOSTICS};
     char *texts[CII_ELEMENTS(keys)] = {0};
@@ -114,10 +132,14 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
             }
             break;
         }
+        case CII_FIELD_REPLACED:
+            add_name(replaced, &field);
+            break;
         default:
             break;
         }
     }
+    outcome.replaced = replaced[0] != NULL ? (const char *const *)replaced : NULL;
     outcome.value = texts[0];
     outcome.error_name = texts[1];
     outcome.error_message = texts[2];
@@ -131,6 +153,8 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     r->done = true;
     for (size_t i = 0; i < CII_ELEMENTS(texts); i++)
         free(texts[i]);
+    for (size_t i = 0; replaced[i] != NULL; i++)
+        free(replaced[i]);
     return CI_OK;
 }
 

@@ -1,7 +1,8 @@
 """The Python kernel of a session. See ../README.md.
 
-    prepare()  in a process that kernels will be forked from: imports what they shall find imported
-    serve()    in the kernel's own process: runs cells until the channel is closed
+    prepare()    in a process that kernels will be forked from: imports what they shall find imported
+    make_room()  in a session's first process: where it can install packages
+    serve()      in the kernel's own process: runs cells until the channel is closed
 
 `python -m ci_kernel FD` is a kernel without such a fork.
 """
@@ -16,10 +17,11 @@ from typing import Any, Dict, List, NoReturn, Optional
 
 from .channel import MEMORY_LOST
 from .kernel import Kernel
+from .packages import Packages, make_room
 from .prepared import Prepared
 from .private import ROOT
 
-__all__ = ["prepare", "serve"]
+__all__ = ["make_room", "prepare", "serve"]
 
 
 _prepared = Prepared()
@@ -52,15 +54,25 @@ def prepare(preload: Optional[List[str]], bare: bool = False) -> Dict[str, Any]:
 def serve(channel_fd: int) -> NoReturn:
     """Is a kernel, and never returns. Descriptors 0, 1 and 2, environment and working folder are the session's."""
     try:
+        packages = Packages(_prepared.since, _prepared.watcher.imported)
+        if packages.is_stale():
+            _begin_anew(channel_fd)
         _reseed()
         _make_natural()
         if _prepared.front_end is None:
             _prepared.make_front_end()
             _prepared.finish()
-        Kernel(channel_fd, _prepared).serve()
+        Kernel(channel_fd, _prepared, packages).serve()
     except MemoryError:  # not even one could be made
         os._exit(MEMORY_LOST)
     os._exit(0)
+
+
+def _begin_anew(channel_fd: int) -> NoReturn:
+    """A kernel in an interpreter that has imported nothing yet: what it was forked with has been replaced meanwhile."""
+    os.set_inheritable(channel_fd, True)
+    program = "import sys; sys.path[0] = %r; import ci_kernel; ci_kernel.serve(%d)" % (ROOT, channel_fd)
+    os.execv(sys.executable, [sys.executable, "-c", program])
 
 
 def _load(name: str) -> Optional[str]:

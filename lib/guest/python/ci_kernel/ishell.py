@@ -68,6 +68,7 @@ class Shell(InteractiveShell):
 
     publish_bundle = staticmethod(lambda bundle: None)  # these are set when a kernel runs
     figure_bundle = staticmethod(lambda figure: {})
+    after_command = staticmethod(lambda: None)
     updates = None
     trapped = None  # where a list, exceptions of formatters are put there instead of being shown
     failure = None  # the exception of code that a magic has run
@@ -102,6 +103,7 @@ class Shell(InteractiveShell):
         shell = next(filter(os.path.exists, (os.environ.get("SHELL", ""), "/bin/bash", "/bin/sh")), None)
         command = self.var_expand(command, depth=1)
         self.user_ns["_exit_code"] = subprocess.call(command, shell=True, executable=shell)
+        self.after_command()
 
     system_piped = system_raw = system
 
@@ -156,8 +158,9 @@ class IPythonFrontEnd(Plain):
         self.outputs = self.shell.history_manager.output_hist
         self._warm_up()
 
-    def attach(self, items, figure_bundle):
-        super().attach(items, figure_bundle)
+    def attach(self, items, figure_bundle, after_command):
+        super().attach(items, figure_bundle, after_command)
+        self.shell.after_command = after_command
         self.shell.publish_bundle = items.publish
         self.shell.figure_bundle = figure_bundle
         self.shell.updates = self.updates

@@ -10,7 +10,6 @@ import sys
 from os import _exit, chdir, environ, fsdecode, getcwd, getpid, register_at_fork
 from os.path import join
 from signal import ITIMER_REAL, setitimer
-from site import USER_SITE
 from sys import getprofile, getrecursionlimit, gettrace, setprofile, setrecursionlimit, settrace
 from time import monotonic_ns
 
@@ -18,6 +17,7 @@ from . import channel as wire
 from .failure import describe, describe_simply, name_of
 from .interrupts import Interrupts
 from .loop import EventLoop, awaits
+from .packages import forget_folder
 from .plain import Plain
 from .rich import Items, to_bytes
 from .source import Compiler
@@ -113,7 +113,7 @@ class Surroundings:
         for name, value in request.environment:
             self._environment.append((name, environ.get(name)))
             environ[name] = value
-        self._see_new_modules()
+        forget_folder(getcwd())  # a file may have come in the same tick of the clock as the one before
 
     def leave(self):
         while self._environment:
@@ -133,18 +133,9 @@ class Surroundings:
             except OSError:
                 continue
 
-    def _see_new_modules(self):
-        """A file that was put into the folder, or installed, in the same tick of the clock as the one before must be
-        found as well."""
-        for folder in (getcwd(), USER_SITE):
-            try:
-                sys.path_importer_cache[folder].invalidate_caches()
-            except Exception:  # nothing was imported from there, or code has changed how things are imported
-                pass
-
 
 class Kernel:
-    def __init__(self, channel_fd, prepared):
+    def __init__(self, channel_fd, prepared, packages):
         self._pid = getpid()
         self._preloaded, self._not_preloaded = prepared.loaded, prepared.failed
         self._essentials = prepared.essentials
@@ -155,7 +146,8 @@ class Kernel:
         self._interrupts = Interrupts(self._channel)
         self._streams = Streams()
         self._items = Items(self._channel, self._interrupts, self._streams.flush)
-        self._front_end.attach(self._items, self._figures.bundle)
+        self._packages = packages
+        self._front_end.attach(self._items, self._figures.bundle, packages.look)
         self._compiler = Compiler(self._namespace, self._front_end)
         self._loop = EventLoop()
         self._surroundings = Surroundings()
@@ -187,6 +179,9 @@ class Kernel:
 
     def _serve_one(self):
         kind, fields = self._channel.receive()
+        if kind == wire.CHECK:
+            self._channel.reading = False
+            return self._channel.send(wire.CHECKED, self._package_news())
         if kind != wire.EXEC:
             self._channel.give_up()
         self._interrupts.expect()
@@ -221,6 +216,7 @@ class Kernel:
         started = monotonic_ns()
         try:
             self._surroundings.enter(request)
+            self._packages.look()
             self._run(request.text, result)
         except (OSError, ValueError) as error:  # no such working folder
             result.exception(*describe(error, alone=True))
@@ -229,12 +225,20 @@ class Kernel:
         took_us = (monotonic_ns() - started) // 1000
         self._streams.flush()
         self._items.end()
-        fields = [(wire.OUTCOME, result.outcome), *result.fields, (wire.EXECUTION_US, took_us)]
+        fields = [(wire.OUTCOME, result.outcome), *result.fields, (wire.EXECUTION_US, took_us), *self._package_news()]
         if self._items.dropped:
             fields.append((wire.ITEM_DROPPED, self._items.dropped))
         if request.call is not None:
             fields.append((wire.CALL, request.call))
         return fields
+
+    def _package_news(self):
+        try:
+            replaced, installed = self._packages.news()
+        except Exception:  # of an interpreter in disorder
+            return []
+        fields = [(wire.REPLACED, to_bytes(name)) for name in replaced]
+        return fields + [(wire.INSTALLED, to_bytes(name)) for name in installed]
 
     def _emergency(self, error):
         self._items.end()

@@ -31,7 +31,7 @@ class Plain:
         self.updates = {}  # what is displayed anew at the end of the cell, by name
         builtins.display = self.display
 
-    def attach(self, items, figure_bundle):
+    def attach(self, items, figure_bundle, after_command):
         """Connects it with the kernel that runs."""
         self._items = items
         self._figure_bundle = figure_bundle

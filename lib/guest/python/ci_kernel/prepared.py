@@ -7,6 +7,7 @@ from .private import BUILTINS as __builtins__  # noqa: F401
 import builtins
 import sys
 import warnings
+from time import time_ns
 from types import ModuleType
 from typing import Dict, List, Optional
 
@@ -19,6 +20,7 @@ from .watch import Watcher
 
 class Prepared:
     def __init__(self) -> None:
+        self.since = time_ns()  # modules are not older
         self.main = ModuleType("__main__")
         vars(self.main)["__builtins__"] = builtins
         self.front_end: Optional[Plain] = None

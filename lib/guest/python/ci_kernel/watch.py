@@ -1,9 +1,10 @@
-"""Notices that a library is imported, and changes it then: nothing is imported for the sake of rich output."""
+"""Notices that a library is imported, and when, and changes it then: nothing is imported for the sake of rich output."""
 
 from .private import BUILTINS as __builtins__  # noqa: F401
 
 import sys
 from importlib.machinery import PathFinder
+from time import time_ns
 
 
 class Watcher:
@@ -11,6 +12,7 @@ class Watcher:
 
     def __init__(self):
         self._wanted = {}
+        self.imported = {}  # when modules were looked for, by name: nanoseconds since 1970
 
     def add(self, name, function):
         """Calls the function with the module, now or when it has been imported."""
@@ -25,6 +27,7 @@ class Watcher:
 
     def find_spec(self, name, path=None, target=None):
         """The import system's question. The answer is what it would find without us, with a loader that tells us."""
+        self.imported[name] = time_ns()
         function = self._wanted.get(name)
         if function is None:
             return None
