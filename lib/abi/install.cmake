@@ -22,7 +22,7 @@ if(TARGET ci_guest)
 endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/python DESTINATION ${helper_dir}/guest FILES_MATCHING PATTERN *.py)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/node DESTINATION ${helper_dir}/guest
-        FILES_MATCHING PATTERN *.js PATTERN *.d.ts)
+        FILES_MATCHING PATTERN *.js PATTERN *.d.ts PATTERN *.sh)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/bash DESTINATION ${helper_dir}/guest
         FILES_MATCHING PATTERN *.py PATTERN *.bash)
 install(DIRECTORY ${CI_LIBEXEC}/guest/node/node_modules DESTINATION ${helper_dir}/guest/node OPTIONAL)

@@ -139,6 +139,10 @@ static char **make_env(char *const *extra, size_t extra_count) {
         "PIP_DISABLE_PIP_VERSION_CHECK=1",
         "PIP_BREAK_SYSTEM_PACKAGES=1",
         "PIP_NO_INPUT=1",
+        "NPM_CONFIG_PREFIX=/home/user/.local", /* of `npm install --global` */
+        "NPM_CONFIG_GLOBALCONFIG=/usr/etc/npmrc", /* would go with the prefix */
+        "NPM_CONFIG_UPDATE_NOTIFIER=false",
+        "NPM_CONFIG_FUND=false",
         /* Thread pools that are made at import would keep the zygote from being forked. */
         "OPENBLAS_NUM_THREADS=1",
         "NUMEXPR_NUM_THREADS=1",

@@ -267,6 +267,8 @@ static void build_commands(const build *b) {
     }
     write_file(b, "opt/libci/bin/pip", pip, 0755);
     write_file(b, "opt/libci/bin/pip3", pip, 0755);
+    if (access("usr/bin/npm", X_OK) == 0 || access("usr/local/bin/npm", X_OK) == 0)
+        write_file(b, "opt/libci/bin/npm", "#!/bin/sh\nexec /bin/sh /opt/libci/guest/node/npm.sh \"$@\"\n", 0755);
 }
 
 static void build_root(build *b) {

@@ -1,6 +1,7 @@
 /* `require` and `import` of cells: both look from the working folder. */
 'use strict';
 
+const { existsSync, readFileSync } = require('fs');
 const { createRequire, isBuiltin } = require('module');
 const path = require('path');
 const { URL, pathToFileURL } = require('url');
@@ -18,6 +19,39 @@ function quietly(action) {
     } finally {
         process.emitWarning = emitWarning;
     }
+}
+
+/* The name of the package that a folder belongs to. */
+function packageOf(folder) {
+    try {
+        return JSON.parse(readFileSync(path.join(folder, 'package.json'))).name;
+    } catch {
+        const above = path.dirname(folder);
+        return above === folder ? undefined : packageOf(above);
+    }
+}
+
+/* Whether there is nothing by the name of a package. Node remembers of a package that is missing that it has no
+ * package.json, and would not find it right when it has been installed: so it is not asked. */
+function isMissing(specifier, { resolve }, folder) {
+    const [, name] = /^(@[^/]+\/[^/]+|[^@./#][^/]*)/.exec(specifier) ?? [];
+    if (name === undefined || isBuiltin(specifier) || packageOf(folder) === name)
+        return false;
+    const places = resolve.paths(specifier) ?? [];
+    return !places.some((place) => ['', '.js', '.json', '.node'].some((end) => existsSync(path.join(place, name + end))));
+}
+
+/* `require` of a program in a folder. */
+function makeRequire(filename) {
+    const found = createRequire(filename), folder = path.dirname(filename);
+    const guarded = (action) => (specifier, ...rest) => {
+        if (rest.length === 0 && typeof specifier === 'string' && isMissing(specifier, found, folder))
+            throw Object.assign(new users.Error(`Cannot find module '${specifier}'\nRequire stack:\n- ${filename}`),
+                { code: 'MODULE_NOT_FOUND', requireStack: [filename] });
+        return action(specifier, ...rest);
+    };
+    const resolve = Object.assign(guarded(found.resolve), { paths: found.resolve.paths });
+    return Object.assign(guarded(found), { resolve, cache: found.cache, extensions: found.extensions });
 }
 
 class Imports {
@@ -48,7 +82,11 @@ class Imports {
 
     /* A promise of the users' own kind. */
     load(specifier, options, names) {
-        const loading = quietly(() => this._here().load(`${specifier}`, options));
+        const { require, load, filename } = this._here(), name = `${specifier}`;
+        if (isMissing(name, require, path.dirname(filename)))
+            return users.Promise.reject(Object.assign(
+                new users.Error(`Cannot find package '${name}' imported from ${filename}`), { code: 'ERR_MODULE_NOT_FOUND' }));
+        const loading = quietly(() => load(name, options));
         return names === undefined ? loading : loading.then((found) => {
             const missing = names.filter((name) => !(name in found));
             const fallback = Object(found.default); // of a CommonJS module not all names are found
@@ -65,7 +103,7 @@ class Imports {
         if (folder === this._folder)
             return this._found;
         const filename = path.join(folder, 'cell.mjs');
-        const require = createRequire(filename);
+        const require = makeRequire(filename);
         const options = { filename, importModuleDynamically: LOADER };
         const load = LOADER === undefined
             ? (specifier) => importFrom(pathToFileURL(filename).href, specifier)
