@@ -105,6 +105,11 @@ static int make_sandbox(struct program *program) {
     local.python = options->python;
     local.preload = options->preload ? options->preload : options->calls ? "data" : NULL;
     local.kernels = options->kernels;
+    local.pip_config = options->pip_config;
+    local.npm_config = options->npm_config;
+    local.ca_file = options->ca_file;
+    local.package_cache = options->package_cache;
+    local.host_packages = options->host_packages;
     local.log = terminal_log;
     ci_error *error = NULL;
     if (ci_sandbox_local_new(&local, &program->sandbox, &error))

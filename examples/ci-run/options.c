@@ -44,6 +44,12 @@ static const struct row rows[] = {
     {"preload", "LIST", "modules imported beforehand: numpy,pandas; data; none", AT(preload), TEXT, 0},
     {"kernels", "LIST", "languages whose kernels are started with the session: javascript, typescript, bash",
      AT(kernels), TEXT, 0},
+    {"pip-config", "FILE", "a pip.conf for the session, whose code can read it", AT(pip_config), TEXT, 0},
+    {"npm-config", "FILE", "an .npmrc for the session, whose code can read it", AT(npm_config), TEXT, 0},
+    {"ca-file", "FILE", "certificates (PEM) to trust besides the system's", AT(ca_file), TEXT, 0},
+    {"host-packages", NULL, "hand in this machine's configuration of pip and npm, proxies and certificates",
+     AT(host_packages), FLAG, 0},
+    {"package-cache", "DIR", "keep wheels that sessions install there for the next ones", AT(package_cache), TEXT, 0},
     {"json", NULL, "print each result as one line of JSON, nothing else", AT(json), FLAG, 0},
     {"calls", "FILE", "answer tool calls, one {\"name\": …, \"input\": {…}} a line; - is stdin", AT(calls), TEXT, 0},
     {"check", NULL, "tell what this machine gives, what is missing and the remedy", AT(check), FLAG, 0},
@@ -159,16 +165,26 @@ static int check_together(const struct options *options) {
 
 /* "venv/bin/python" is meant from here; libci takes absolute paths alone. A link stays one: it makes the environment. */
 static int make_absolute(struct options *options) {
-    const char *path = options->python;
-    if (!path || *path == '/' || !strchr(path, '/'))
-        return 0;
+    const struct {
+        const char *name, **path;
+    } paths[] = {{"python", &options->python},
+                 {"pip-config", &options->pip_config},
+                 {"npm-config", &options->npm_config},
+                 {"ca-file", &options->ca_file},
+                 {"package-cache", &options->package_cache}};
     char *folder = getcwd(NULL, 0);
-    int failed = !folder || asprintf(&options->python_path, "%s/%s", folder, path) < 0;
+    int status = 0;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]) && !status; i++) {
+        const char *path = *paths[i].path;
+        if (!path || *path == '/' || (i == 0 && !strchr(path, '/'))) /* a name alone is no file but a mistake */
+            continue;
+        if (!folder || asprintf(&options->absolute[i], "%s/%s", folder, path) < 0)
+            status = refuse(paths[i].name, path, strerror(errno));
+        else
+            *paths[i].path = options->absolute[i];
+    }
     free(folder);
-    if (failed)
-        return refuse("python", path, strerror(errno));
-    options->python = options->python_path;
-    return 0;
+    return status;
 }
 
 static int allocate(struct options *options, int argc) {
@@ -221,7 +237,8 @@ int options_parse(struct options *options, int argc, char **argv) {
 }
 
 void options_free(struct options *options) {
-    free(options->python_path);
+    for (size_t i = 0; i < sizeof(options->absolute) / sizeof(options->absolute[0]); i++)
+        free(options->absolute[i]);
     free(options->units);
     free(options->uploads.items);
     free(options->outputs.items);

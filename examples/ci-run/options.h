@@ -32,20 +32,25 @@ struct options {
     const char *workspace;
     const char *session_id;
     const char *python;
-    char *python_path; /* what python was made of, when it was relative */
     const char *preload;
     const char *kernels;
+    const char *pip_config;
+    const char *npm_config;
+    const char *ca_file;
+    const char *package_cache;
     const char *calls;
     uint64_t memory_bytes;
     uint64_t disk_bytes;
     uint64_t process_count;
     int64_t timeout_ms;
     int32_t network;
+    int host_packages;
     int push;
     int json;
     int check;
     int version;
     int help;
+    char *absolute[5]; /* paths that were relative, as they are now */
 };
 
 /** Reads the command line. Returns 0, or -1 after a sentence on stderr. Free with options_free(), also after -1. */

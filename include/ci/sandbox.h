@@ -50,20 +50,35 @@ typedef struct ci_sandbox_local_options {
                                       it needs is left out with a warning. What a kernel costs, every session pays
                                       from its own limits, the one kept ready in advance as well: Node 55 MiB and
                                       8 threads, with the checker 175 MiB and 9. */
+    /* Packages. **Code in a session can read whatever these hand in**, names, passwords and tokens in it included. */
+    const char *pip_config; /**< A pip.conf for sessions; NULL: none. Folders that its find-links and file: indexes name
+                                      are shown read-only, files that it names (certificates, constraints) copied. */
+    const char *npm_config; /**< An .npmrc likewise; NULL: none. */
+    const char *ca_file;    /**< Certificates (PEM) that programs in sessions trust besides the system's, by the usual
+                                      variables and in /etc/ssl; NULL: none. */
+    const char *package_cache; /**< A folder, absolute path, in which wheels are kept that sessions with a network have
+                                      installed: sessions read it, and only /usr/bin/python3's pip, outside, writes it,
+                                      with what it downloads itself by the host's configuration; at most 1,000 wheels
+                                      or 2 GiB. Made when it is missing; keep others from writing to it. NULL: none. */
+    int32_t host_packages;     /**< 1: hand in the host's own configuration in effect, as `pip config list` of
+                                      /usr/bin/python3, npm's files and the variables for proxies and certificates tell
+                                      it, below the files above; takes about a second. 0: do not. */
+    int32_t reserved;          /**< 0. */
 } ci_sandbox_local_options;
 
 /** Initializer for ::ci_sandbox_local_options. */
 #define CI_SANDBOX_LOCAL_OPTIONS_INIT \
-    { sizeof(ci_sandbox_local_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(ci_sandbox_local_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0 }
 
 /**
  * @brief Makes a local sandbox: starts its helper program, which builds an interpreter to fork from. Does not wait for
- * the preload list; until that is ready, sessions start from a barer interpreter. Blocks for some milliseconds.
+ * the preload list; until that is ready, sessions start from a barer interpreter. Blocks for some milliseconds, longer
+ * with options of packages.
  * @param options copied; NULL: defaults.
  * @param[out] ret_sandbox the sandbox, the caller's; untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.
  * @return #CI_OK; #CI_ERR_MISSING (helper program or interpreter not found), #CI_ERR_MISMATCH, #CI_ERR_PERMISSION (the
- * system forbids namespaces; the hint names the remedy), #CI_ERR_INVALID (also a language that `kernels` cannot name),
+ * system forbids namespaces; the hint names the remedy), #CI_ERR_INVALID (also a language that `kernels` cannot name, and configuration of packages that cannot be read),
  * #CI_ERR_NOMEM, #CI_ERR_IO.
  * @since 0.1
  */

@@ -20,6 +20,8 @@ endif()
 if(TARGET ci_guest)
   install(TARGETS ci_guest LIBRARY DESTINATION ${helper_dir}/guest)
 endif()
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/sandbox/local/packages DESTINATION ${helper_dir}
+        FILES_MATCHING PATTERN *.py)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/python DESTINATION ${helper_dir}/guest FILES_MATCHING PATTERN *.py)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/lib/guest/node DESTINATION ${helper_dir}/guest
         FILES_MATCHING PATTERN *.js PATTERN *.d.ts PATTERN *.sh)

@@ -41,7 +41,9 @@ static void start_zygote(family *f, zygote *z) {
                                  .network = f->network,
                                  .socket_fd = theirs,
                                  .filter_fd = supervisor.filter_fd,
-                                 .rootfs_fd = rootfs};
+                                 .rootfs_fd = rootfs,
+                                 .files_fd = supervisor.files_fd,
+                                 .shares = supervisor.shares};
     if (template_start_zygote(&supervisor.template, &wish) < 0) {
         zygote_failed(z, "start an interpreter");
         return;

@@ -62,6 +62,8 @@ typedef struct request {
     char *python, *host_dir, *rootfs, *preload, *guest_dir, *build;
     char **env, **allow, **deny; /* NULL-ended */
     size_t env_count, allow_count, deny_count;
+    char *shares[CII_SETUP_SHARES_MAX + 1];
+    size_t share_count;
     uint64_t memory_bytes, kernels;
     uint32_t process_count;
     int network;
@@ -70,8 +72,10 @@ typedef struct request {
 
 struct supervisor {
     char *preload, *guest_dir;
-    char **env;       /* NULL-ended */
-    uint64_t kernels; /* CI_CAP_ bits of the languages whose kernels are kept ready */
+    char **env;                             /* NULL-ended */
+    int files_fd;                           /* what roots of zygotes have besides; -1: nothing */
+    char *shares[CII_SETUP_SHARES_MAX + 1]; /* folders of the host that sessions are shown; NULL-ended */
+    uint64_t kernels;                       /* CI_CAP_ bits of the languages whose kernels are kept ready */
     family *families;
     session *sessions;
     cgroup_root cgroups;

@@ -31,6 +31,8 @@ static void request_free(request *r) {
     free(r->build);
     cii_strv_free(r->allow);
     cii_strv_free(r->deny);
+    while (r->share_count > 0)
+        free(r->shares[--r->share_count]);
 }
 
 static void parse_request(request *r, const uint8_t *data, size_t size) {
@@ -58,6 +60,8 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
         r->env_count += field.key == CII_SETUP_ENV;
         r->allow_count += field.key == CII_SETUP_ALLOW;
         r->deny_count += field.key == CII_SETUP_DENY;
+        if (field.key == CII_SETUP_SHARE && r->share_count < CII_SETUP_SHARES_MAX)
+            r->shares[r->share_count++] = strndup((const char *)field.data, field.size);
         if (field.key == CII_SETUP_MEMORY)
             r->memory_bytes = (uint64_t)cii_wire_int(&field);
         else if (field.key == CII_SETUP_KERNELS)
@@ -139,7 +143,7 @@ static char **make_env(char *const *extra, size_t extra_count) {
         "PIP_DISABLE_PIP_VERSION_CHECK=1",
         "PIP_BREAK_SYSTEM_PACKAGES=1",
         "PIP_NO_INPUT=1",
-        "NPM_CONFIG_PREFIX=/home/user/.local", /* of `npm install --global` */
+        "NPM_CONFIG_PREFIX=/home/user/.local",    /* of `npm install --global` */
         "NPM_CONFIG_GLOBALCONFIG=/usr/etc/npmrc", /* would go with the prefix */
         "NPM_CONFIG_UPDATE_NOTIFIER=false",
         "NPM_CONFIG_FUND=false",
@@ -159,6 +163,7 @@ static ci_status set_up(const request *hello, ci_error **ret_error) {
     supervisor.preload = hello->preload;
     supervisor.guest_dir = hello->guest_dir;
     supervisor.kernels = hello->kernels;
+    memcpy(supervisor.shares, hello->shares, sizeof supervisor.shares);
     supervisor.env = make_env(hello->env, hello->env_count);
     if (hello->python == NULL || supervisor.env == NULL || supervisor.preload == NULL || supervisor.guest_dir == NULL)
         return cii_error_nomem(ret_error);
@@ -178,9 +183,11 @@ static ci_status set_up(const request *hello, ci_error **ret_error) {
 static bool read_hello(request *ret_hello) {
     static uint8_t message[CII_SETUP_MESSAGE_MAX];
     cii_wire_frame_head head;
+    size_t fd_count = 0;
     ssize_t size;
+    supervisor.files_fd = -1;
     do
-        size = recv(HOST_FD, message, sizeof message, 0);
+        size = cii_fd_recv(HOST_FD, message, sizeof message, &supervisor.files_fd, 1, &fd_count, 0);
     while (size < 0 && errno == EINTR);
     if (size < (ssize_t)CII_WIRE_HEAD_SIZE || cii_wire_parse_head(message, &head) < 0 || head.type != CII_SETUP_HELLO)
         return false;

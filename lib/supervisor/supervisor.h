@@ -78,10 +78,12 @@ typedef struct zygote_request {
     const char *preload;
     const char *guest_dir;
     char *const *env;
-    int network;   /* a CI_NETWORK_ value */
-    int socket_fd; /* becomes its descriptor 3 */
-    int filter_fd; /* and 4 */
-    int rootfs_fd; /* detached mount of its system; -1: the host's */
+    int network;         /* a CI_NETWORK_ value */
+    int socket_fd;       /* becomes its descriptor 3 */
+    int filter_fd;       /* and 4 */
+    int rootfs_fd;       /* detached mount of its system; -1: the host's */
+    int files_fd;        /* CII_SETUP_FILE_ fields: what its root has besides; -1: nothing */
+    char *const *shares; /* as CII_SETUP_SHARE has them; NULL-ended */
 } zygote_request;
 int template_start_zygote(const template_process *template, const zygote_request *request);
 /* A detached mount of a host folder, to be a session's workspace; -1 with errno. */

@@ -23,9 +23,10 @@
 #include "wire/network.h"
 
 #define DOMAIN "local"
-#define TREES_MAX (INTERPRETER_PREFIXES_MAX + 1)
 /* It answers by datagrams alone: those may be larger than 512 bytes. */
 #define GATEWAY_RESOLVER "nameserver " CII_NETWORK_RESOLVER "\noptions edns0\n"
+#define TREES_MAX (INTERPRETER_PREFIXES_MAX + 1 + CII_SETUP_SHARES_MAX)
+#define OWN_FDS_MAX 4 /* of a zygote's start, before the trees */
 
 /* <sys/mount.h> cannot be included beside <linux/mount.h> with every libc; these are mount(2)'s and umount2(2)'s. */
 #ifndef MNT_DETACH
@@ -56,6 +57,9 @@ typedef struct build {
     int rootfs_fd; /* detached mount of a system of its own; -1: the host's */
     char *prefixes[INTERPRETER_PREFIXES_MAX];
     size_t prefix_count;
+    char *shares[CII_SETUP_SHARES_MAX]; /* folder, newline, place */
+    size_t share_count;
+    int files_fd; /* -1: none */
     char **env;
     size_t env_count;
     int trees[TREES_MAX]; /* made by a supervisor that is root; -1: to be made here */
@@ -98,13 +102,18 @@ static void make_dir(const build *b, const char *path, mode_t mode) {
     must(b, chmod(path, mode), path);
 }
 
-static void write_file(const build *b, const char *path, const char *text, mode_t mode) {
+static void write_bytes(const build *b, const char *path, const void *data, size_t size, mode_t mode) {
     make_parents(b, path);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
     must(b, fd, path);
-    must(b, cii_fd_write_all(fd, text, strlen(text)), path);
+    must(b, cii_fd_write_all(fd, data, size), path);
 }
 
+static void write_file(const build *b, const char *path, const char *text, mode_t mode) {
+    write_bytes(b, path, text, strlen(text), mode);
+}
+
+#define CERTIFICATES "opt/libci/config/ca.pem"
 #define SESSION_ENVIRONMENT "/home/user/.local"
 #define READ_ONLY (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
@@ -271,12 +280,59 @@ static void build_commands(const build *b) {
         write_file(b, "opt/libci/bin/npm", "#!/bin/sh\nexec /bin/sh /opt/libci/guest/node/npm.sh \"$@\"\n", 0755);
 }
 
+/* In place of the bundle that programs look at which read no variable. */
+static void build_certificates(const build *b, const void *data, size_t size) {
+    static const char *const bundles[] = {"etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt",
+                                          "etc/ssl/cert.pem"};
+    for (size_t i = 0; i < CII_ELEMENTS(bundles); i++) {
+        if (access(bundles[i], F_OK) < 0)
+            continue;
+        if (b->rootfs_fd >= 0) { /* by the session's overlay */
+            _cleanup_free_ char *path = cii_str_printf("opt/libci/%s", bundles[i]);
+            must(b, path == NULL ? -1 : 0, "no memory");
+            write_bytes(b, path, data, size, 0644);
+            continue;
+        }
+        _cleanup_close_ int tree = tree_clone(CERTIFICATES);
+        must(b, tree, bundles[i]);
+        must(b, tree_protect(tree, READ_ONLY | MOUNT_ATTR_NOEXEC), bundles[i]);
+        must(b, tree_attach(tree, bundles[i]), bundles[i]);
+    }
+}
+
+/* What the host hands in (packages). */
+static void build_files(const build *b) {
+    struct stat st;
+    size_t cursor = 0;
+    _cleanup_free_ char *path = NULL;
+    cii_wire_field field;
+    if (b->files_fd < 0)
+        return;
+    must(b, fstat(b->files_fd, &st), "files");
+    _cleanup_free_ uint8_t *data = malloc((size_t)st.st_size);
+    must(b, data == NULL || pread(b->files_fd, data, (size_t)st.st_size, 0) != st.st_size ? -1 : 0, "files");
+    while (cii_wire_next(data, (size_t)st.st_size, &cursor, &field) == 1)
+        if (field.key == CII_SETUP_FILE_PATH) {
+            free(path);
+            path = strndup((const char *)field.data, field.size);
+        } else if (path != NULL) {
+            write_bytes(b, path, field.data, field.size, 0644);
+            if (strcmp(path, CERTIFICATES) == 0)
+                build_certificates(b, field.data, field.size);
+        }
+}
+
 static void build_root(build *b) {
     must(b, unshare(CLONE_NEWNS | (b->network == CI_NETWORK_HOST ? 0 : CLONE_NEWNET)), "make the zygote's namespaces");
-    const char *sources[TREES_MAX] = {b->guest_dir};
-    for (size_t i = 0; i < b->prefix_count; i++)
-        sources[i + 1] = b->prefixes[i];
-    for (size_t i = 0; i <= b->prefix_count; i++)
+    const char *sources[TREES_MAX] = {b->guest_dir}, *targets[TREES_MAX] = {"/opt/libci/guest"};
+    size_t count = 1;
+    for (size_t i = 0; i < b->prefix_count; i++, count++)
+        sources[count] = targets[count] = b->prefixes[i];
+    for (size_t i = 0; i < b->share_count; i++, count++) {
+        sources[count] = strsep(&b->shares[i], "\n");
+        targets[count] = b->shares[i];
+    }
+    for (size_t i = 0; i < count; i++)
         if (b->trees[i] < 0)
             must(b, b->trees[i] = tree_clone(sources[i]), sources[i]);
     must(b, mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=16m"), "mount the root");
@@ -288,9 +344,9 @@ static void build_root(build *b) {
     else
         build_system(b);
     build_commands(b);
-    attach(b, b->trees[0], "opt/libci/guest", READ_ONLY);
-    for (size_t i = 0; i < b->prefix_count; i++)
-        attach(b, b->trees[i + 1], b->prefixes[i] + 1, READ_ONLY);
+    build_files(b);
+    for (size_t i = 0; i < count; i++)
+        attach(b, b->trees[i], targets[i] + 1, READ_ONLY);
     must(b, syscall(SYS_pivot_root, ".", "."), "pivot_root");
     must(b, umount2(".", MNT_DETACH), "leave the host's root");
     must(b, chdir("/"), "enter the root");
@@ -330,6 +386,8 @@ static void parse_field(build *b, const cii_wire_field *field) {
         b->guest_dir = text;
     else if (field->key == CII_SETUP_PREFIX && b->prefix_count < INTERPRETER_PREFIXES_MAX)
         b->prefixes[b->prefix_count++] = text;
+    else if (field->key == CII_SETUP_SHARE && b->share_count < CII_SETUP_SHARES_MAX && strchr(text, '\n') != NULL)
+        b->shares[b->share_count++] = text;
     else if (field->key == CII_SETUP_ENV)
         b->env[b->env_count++] = text;
     else if (field->key == CII_SETUP_NETWORK)
@@ -339,12 +397,18 @@ static void parse_field(build *b, const cii_wire_field *field) {
 static void start_zygote(const uint8_t *data, size_t size, const int *fds, size_t fd_count) {
     if (fd_count < 2 || fork() != 0)
         return;
-    build b = {.socket_fd = fds[0], .filter_fd = fds[1], .rootfs_fd = -1, .env = calloc(size / 5 + 1, sizeof(char *))};
+    build b = {.socket_fd = fds[0],
+               .filter_fd = fds[1],
+               .rootfs_fd = -1,
+               .files_fd = -1,
+               .env = calloc(size / 5 + 1, sizeof(char *))};
     cii_wire_field field;
     size_t cursor = 0, next = 2;
     while (cii_wire_next(data, size, &cursor, &field) == 1)
         if (field.key == CII_SETUP_ROOTFS)
             b.rootfs_fd = cii_wire_int(&field) != 0 && next < fd_count ? fds[next++] : -1;
+        else if (field.key == CII_SETUP_FILES)
+            b.files_fd = cii_wire_int(&field) != 0 && next < fd_count ? fds[next++] : -1;
         else
             parse_field(&b, &field);
     for (size_t i = 0; i < TREES_MAX; i++)
@@ -380,7 +444,7 @@ static _Noreturn void be_template(int socket_fd, int go_fd) {
     int32_t error_number = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? errno : 0;
     cii_fd_send(socket_fd, &error_number, sizeof error_number, NULL, 0, 0);
     for (;;) {
-        int fds[3 + TREES_MAX];
+        int fds[OWN_FDS_MAX + TREES_MAX];
         size_t fd_count = 0;
         cii_wire_frame_head head;
         ssize_t size = cii_fd_recv(socket_fd, message, sizeof message, fds, CII_ELEMENTS(fds), &fd_count, 0);
@@ -465,7 +529,13 @@ static size_t make_trees(const zygote_request *request, int fds[TREES_MAX]) {
     count++;
     for (size_t i = 0; i < INTERPRETER_PREFIXES_MAX && request->python->prefixes[i] != NULL; i++) {
         if ((fds[count] = tree_clone(request->python->prefixes[i])) < 0)
-            break;
+            return count;
+        count++;
+    }
+    for (char *const *share = request->shares; *share != NULL; share++) {
+        _cleanup_free_ char *folder = strndup(*share, strcspn(*share, "\n"));
+        if (folder == NULL || (fds[count] = tree_clone(folder)) < 0)
+            return count;
         count++;
     }
     return count;
@@ -480,13 +550,21 @@ int template_start_zygote(const template_process *template, const zygote_request
     cii_wire_put_str(&message, CII_SETUP_GUEST_DIR, request->guest_dir);
     cii_wire_put_int(&message, CII_SETUP_ROOTFS, request->rootfs_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_NETWORK, request->network);
+    cii_wire_put_int(&message, CII_SETUP_FILES, request->files_fd >= 0);
+    for (char *const *share = request->shares; *share != NULL; share++)
+        cii_wire_put_str(&message, CII_SETUP_SHARE, *share);
     for (size_t i = 0; i < INTERPRETER_PREFIXES_MAX; i++)
         cii_wire_put_str(&message, CII_SETUP_PREFIX, request->python->prefixes[i]);
     for (char *const *entry = request->env; *entry != NULL; entry++)
         cii_wire_put_str(&message, CII_SETUP_ENV, *entry);
     cii_wire_end(&message, &mark);
-    int fds[3 + TREES_MAX] = {request->socket_fd, request->filter_fd, request->rootfs_fd};
-    size_t own = request->rootfs_fd >= 0 ? 3 : 2, count = make_trees(request, fds + own);
+    int fds[OWN_FDS_MAX + TREES_MAX] = {request->socket_fd, request->filter_fd};
+    size_t own = 2;
+    if (request->rootfs_fd >= 0)
+        fds[own++] = request->rootfs_fd;
+    if (request->files_fd >= 0)
+        fds[own++] = request->files_fd;
+    size_t count = make_trees(request, fds + own);
     ssize_t sent = cii_fd_send(template->socket_fd, message.data, message.size, fds, own + count, 0);
     while (count > 0)
         cii_close(fds[own + --count]);

@@ -1,7 +1,7 @@
 /* How a session comes to be: what library, supervisor, zygote and init say to each other before any code of a user
  * runs. Messages are single frames of wire.h over SOCK_SEQPACKET sockets, descriptors beside them by SCM_RIGHTS.
  *
- *     library -> supervisor  HELLO, once; answered by HELLO_OK or REFUSED
+ *     library -> supervisor  HELLO + [files?], once; answered by HELLO_OK or REFUSED
  *                            OPEN + [setup, events?]: fork a session; their other ends stay with the library.
  *                            events comes with a session of CI_NETWORK_INTERNET alone, for its gateway
  *                            PREPARE + [reply]: answered on reply by HELLO_OK when the preload list is ready
@@ -25,6 +25,7 @@
 #include "wire/wire.h"
 
 #define CII_SETUP_MESSAGE_MAX (128u << 10)
+#define CII_SETUP_SHARES_MAX 8 /* folders of the host that sessions are shown */
 #define CII_SETUP_CGROUP_MAX 4 /* descriptors to enter cgroups by */
 #define CII_REFUSAL_MAX 1024u
 
@@ -76,6 +77,11 @@ enum {
     CII_SETUP_DENY = 91,       /* a rule; repeated */
     CII_SETUP_ALLOW_LIST = 92, /* 1: there is an allow-list, perhaps an empty one */
     CII_SETUP_CHANNEL = 93,    /* 1: the session's gateway waits at a socket that comes with it (network.h) */
+    /* Of the files that HELLO brings with it, for the roots of zygotes: each path, then its content. */
+    CII_SETUP_FILE_PATH = 100, /* relative to the root */
+    CII_SETUP_FILE_DATA = 101,
+    CII_SETUP_SHARE = 102, /* repeated: a folder of the host, a newline, where it is shown, read-only */
+    CII_SETUP_FILES = 103, /* to a zygote 1: a descriptor of files comes with it */
 };
 
 /* What a spare session is made with. One that is asked for may have fewer processes and open files, nothing else. */

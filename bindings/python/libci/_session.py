@@ -266,7 +266,8 @@ class _Handle:
 
 
 class Sandbox(_Handle):
-    """A local sandbox, which many sessions may share."""
+    """A local sandbox, which many sessions may share. Code in a session can read whatever of pip_config, npm_config,
+    ca_file and host_packages is handed in."""
 
     _release = "ci_sandbox_free"
 
@@ -278,6 +279,11 @@ class Sandbox(_Handle):
         kernels: Optional[str] = None,
         helper_dir: Optional[Path] = None,
         env: Optional[Mapping[str, str]] = None,
+        pip_config: Optional[Path] = None,
+        npm_config: Optional[Path] = None,
+        ca_file: Optional[Path] = None,
+        package_cache: Optional[Path] = None,
+        host_packages: bool = False,
         log: Optional[Log] = None,
     ) -> None:
         options = _table.SandboxLocalOptions(
@@ -286,6 +292,11 @@ class Sandbox(_Handle):
             kernels=_bytes(kernels),
             helper_dir=_bytes(helper_dir),
             env=_environment(env),
+            pip_config=_bytes(pip_config),
+            npm_config=_bytes(npm_config),
+            ca_file=_bytes(ca_file),
+            package_cache=_bytes(package_cache),
+            host_packages=host_packages,
             log=_log_callback(log),
         )
         sandbox, error = c_void_p(), c_void_p()

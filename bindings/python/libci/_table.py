@@ -146,6 +146,12 @@ class SandboxLocalOptions(Sized):
         ("log", LOG_CB),
         ("log_user", c_void_p),
         ("kernels", c_char_p),
+        ("pip_config", c_char_p),
+        ("npm_config", c_char_p),
+        ("ca_file", c_char_p),
+        ("package_cache", c_char_p),
+        ("host_packages", c_int32),
+        ("reserved", c_int32),
     ]
 
 

@@ -27,6 +27,7 @@ typedef struct local {
     int pidfd;
     char *python;
     uint64_t kernels; /* CI_CAP_ bits of the languages whose kernels are kept ready */
+    local_cache cache;
     _Atomic bool missing_told;
     ci_log_cb log; /* NULL: none */
     void *log_user;
@@ -52,6 +53,7 @@ static void local_free(void *impl) {
     cii_close(l->socket_fd); /* the supervisor ends with it */
     cii_process_reap_adopted(l->pidfd, REAP_TIMEOUT_MS);
     cii_close(l->pidfd);
+    local_cache_stop(&l->cache);
     free(l->python);
     free(l);
 }
@@ -102,6 +104,7 @@ static ci_status refusal(const uint8_t *data, size_t size, ci_error **ret_error)
 
 static ci_status send_hello(local *l, const ci_sandbox_local_options *options, const char *helper_dir,
                             ci_error **ret_error) {
+    _cleanup_close_ int files = -1;
     _cleanup_free_ char *guest_dir = cii_str_printf("%s/guest", helper_dir);
     _cleanup_buf_ cii_buf message = {0};
     cii_wire_mark mark;
@@ -115,10 +118,13 @@ static ci_status send_hello(local *l, const ci_sandbox_local_options *options, c
     cii_wire_put_int(&message, CII_SETUP_KERNELS, (int64_t)l->kernels);
     for (const char *const *entry = options->env; entry != NULL && *entry != NULL; entry++)
         cii_wire_put_str(&message, CII_SETUP_ENV, *entry);
+    ci_status status = local_packages_collect(options, helper_dir, &message, &files, ret_error);
+    if (status != CI_OK)
+        return status;
     cii_wire_end(&message, &mark);
     if (message.size > CII_SETUP_MESSAGE_MAX)
         return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN, "options: more than 128 KiB of environment");
-    if (cii_fd_send(l->socket_fd, message.data, message.size, NULL, 0, 0) < 0)
+    if (cii_fd_send(l->socket_fd, message.data, message.size, &files, files >= 0, 0) < 0)
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "talk to the helper program");
     return CI_OK;
 }
@@ -157,7 +163,9 @@ static ci_status start_supervisor(local *l, const ci_sandbox_local_options *opti
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "pidfd_open (Linux 5.14 is needed)");
     const char *const argv[] = {path, NULL};
     pid_t pid;
-    ci_status status = cii_process_spawn(path, argv, NULL, (int[]){theirs, owner}, 2, &pid, &l->pidfd, ret_error);
+    ci_status status = local_cache_start(&l->cache, options->package_cache, dir, ret_error);
+    if (status == CI_OK)
+        status = cii_process_spawn(path, argv, NULL, (int[]){theirs, owner}, 2, &pid, &l->pidfd, ret_error);
     if (status == CI_OK)
         status = send_hello(l, options, dir, ret_error);
     cii_close(TAKE_FD(theirs));
@@ -438,6 +446,7 @@ static ci_status local_open(void *impl, const ci_sandbox_request *request, void 
                          .events_fd = TAKE_FD(events.ours),
                          .network = request->network};
     s->request = *request;
+    s->cache = &l->cache;
     r->session = s;
     r->ret_session = ret_session;
     status = send_open(impl, setup.theirs, events.theirs, request, ret_error);
@@ -547,6 +556,7 @@ ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandb
         return cii_error_nomem(ret_error);
     }
     l->socket_fd = l->pidfd = -1;
+    l->cache = (local_cache){.fd = -1, .pidfd = -1};
     l->log = own.log;
     l->log_user = own.log_user;
     status = parse_kernels(own.kernels, &l->kernels, ret_error);

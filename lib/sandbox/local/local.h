@@ -11,6 +11,12 @@
 
 #define LOCAL_DOMAIN "local"
 
+/* The program that fills the package cache. */
+typedef struct local_cache {
+    int fd; /* hints go there; -1: there is no cache */
+    int pidfd;
+} local_cache;
+
 typedef struct local_session {
     int control_fd; /* calls go here; init at the other end */
     int root_fd;    /* O_PATH of the guest's "/" */
@@ -25,6 +31,7 @@ typedef struct local_session {
     int limits;         /* CII_LIMIT_ bits */
     uint64_t languages; /* CI_CAP_ bits */
     ci_sandbox_request request;
+    const local_cache *cache; /* the sandbox's */
     _Atomic bool closed;
 } local_session;
 
@@ -37,6 +44,16 @@ uint64_t local_activity(void *session);
 
 /* refusals.c: those that have come go to the sink. From any thread: each goes to one. */
 void local_refusals_tell(const local_session *s, const ci_sink *sink);
+
+/* packages.c */
+/* What the options say of packages: fields for HELLO, and a descriptor with files for the roots of zygotes, untouched when
+ * there are none. Blocks while programs outside tell. */
+ci_status local_packages_collect(const ci_sandbox_local_options *options, const char *helper_dir, cii_buf *hello,
+                                 int *ret_files_fd, ci_error **ret_error);
+ci_status local_cache_start(local_cache *cache, const char *folder, const char *helper_dir, ci_error **ret_error);
+void local_cache_stop(local_cache *cache);
+/* "name-version" of what a session says that it has installed. Never blocks. */
+void local_cache_hint(const local_cache *cache, const void *name, size_t size);
 
 /* files.c */
 ci_status local_file_get(void *session, const char *path, uint64_t offset, uint64_t length, ci_op_write_cb write,

@@ -80,6 +80,7 @@ static void add_name(char *names[NAMES_MAX + 1], const cii_wire_field *field) {
 static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
     ci_run_outcome outcome = {.struct_size = sizeof outcome};
     char *replaced[NAMES_MAX + 1] = {0};
+    size_t installed = 0;
     static const uint8_t keys[] = {CII_FIELD_VALUE, CII_FIELD_ERROR_NAME, CII_FIELD_ERROR_MESSAGE, CII_FIELD_TRACEBACK,
                                    CII_FIELD_DIAGNOSTICS};
     char *texts[CII_ELEMENTS(keys)] = {0};
@@ -132,6 +133,10 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
             }
             break;
         }
+        case CII_FIELD_INSTALLED:
+            if (r->session->network != 0 && ++installed <= NAMES_MAX)
+                local_cache_hint(r->session->cache, field.data, field.size);
+            break;
         case CII_FIELD_REPLACED:
             add_name(replaced, &field);
             break;
