@@ -17,12 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 IMPORTS = "import numpy, pandas, matplotlib.pyplot; print(1)"
 PYTHON = "/usr/bin/python3"
+SOURCE = Path(__file__).resolve().parents[2]
 BWRAP = (
     "bwrap --unshare-all --die-with-parent --ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib "
     "--symlink usr/lib64 /lib64 --ro-bind /etc /etc --proc /proc --dev /dev --tmpfs /tmp --bind {fonts} {fonts} --"
@@ -158,6 +160,49 @@ def node_rows(libci: Coprocess, guest: Path, deno: Optional[Path], work: Path) -
     ]
 
 
+def make_wheel(folder: Path) -> None:
+    """Of pure Python, as large as usual."""
+    info = "measured-1.0.dist-info"
+    lines = "".join(f"def function_{i}(x):\n    return x + {i}\n" for i in range(100))
+    files = {f"measured/module_{i}.py": lines for i in range(100)}
+    files["measured/__init__.py"] = ""
+    files[f"{info}/METADATA"] = "Metadata-Version: 2.1\nName: measured\nVersion: 1.0\n"
+    files[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / "measured-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+
+
+def pip_rows(build: Path, work: Path) -> list[Row]:
+    sys.path.insert(0, str(SOURCE / "bindings/python"))
+    import libci
+
+    libci.use_library(str(build / "lib/libci.so"))
+    cache, home = work / "cache", work / "home"
+    (cache / "wheels").mkdir(parents=True)
+    home.mkdir()
+    work.chmod(0o755)
+    make_wheel(cache / "wheels")
+    session = libci.Session(sandbox=libci.Sandbox(package_cache=cache))
+    atexit.register(session.close)
+    install = "pip install --no-index --no-deps --force-reinstall measured"
+
+    def inside() -> list[float]:
+        start = time.perf_counter()
+        result = session.run_command(install)
+        assert result.ok, result.stderr
+        return [(time.perf_counter() - start) * 1e6]
+
+    outside = ["env", "-i", f"HOME={home}", "PATH=/usr/bin:/bin", "LANG=C.UTF-8", "PIP_BREAK_SYSTEM_PACKAGES=1"]
+    outside += [f"PIP_FIND_LINKS={cache}/wheels", "PIP_USER=1", "PIP_ROOT_USER_ACTION=ignore"]
+    outside += ["PIP_DISABLE_PIP_VERSION_CHECK=1", PYTHON, "-m", *install.split()]
+    return [
+        Row("pip install of a wheel of the cache", "libci", None, inside),
+        Row("", "pip outside", 1 / 1.2, lambda: command_us(outside, 1)),
+    ]
+
+
 def all_rows(build: Path, deno: Optional[Path], work: Path, libci: Coprocess, fork: Coprocess) -> list[Row]:
     bwrap = BWRAP.format(fonts=work).split()
     kernels: list[Kernel] = []
@@ -189,7 +234,7 @@ def all_rows(build: Path, deno: Optional[Path], work: Path, libci: Coprocess, fo
     guest = build / "libexec/libci/guest/node"
     if shutil.which("node") and (guest / "typescript.stamp").exists():
         rows += node_rows(libci, guest, deno, work)
-    return rows
+    return rows + pip_rows(build, work)
 
 
 def measure(rows: list[Row], rounds: int) -> list[list[float]]:
@@ -256,6 +301,32 @@ def main() -> int:
         samples = measure(rows, options.rounds)
         fork.end()
         libci.end()
+    about = machine()
+    report = []
+    print("| what | | median | against libci | wanted |\n|---|---|---:|---:|---|")
+    missed = False
+    base = 1.0
+    for (group, name, wanted, _), taken in zip(rows, samples):
+        median = statistics.median(taken)
+        base = median if name == "libci" else base
+        ratio = median / base
+        met = wanted is None or ratio >= wanted
+        missed = missed or not met
+        says = "" if wanted is None else f"{wanted:.3g}× or more{'' if met else ': MISSED'}"
+        print(f"| {group} | {name} | {readable(median)} | {'' if name == 'libci' else f'{ratio:.3g}×'} | {says} |")
+        what = group or report[-1]["what"]
+        report.append(
+            {
+                "what": what,
+                "name": name,
+                "medianUs": median,
+                "ratio": ratio,
+                "wanted": wanted,
+                "met": met,
+                "samples": len(taken),
+            }
+        )
+    print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))
     if options.json:
         options.json.unlink(missing_ok=True)
     return report(rows, samples, options.json)

@@ -131,7 +131,8 @@ ci_status local_cache_start(local_cache *cache, const char *folder, const char *
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "package_cache");
     _cleanup_close_ int theirs = ends[0];
     cache->fd = ends[1];
-    return spawn((const char *const[]){PROGRAM, "-I", "-B", script, folder, host, NULL}, theirs, &cache->pidfd, ret_error);
+    return spawn((const char *const[]){PROGRAM, "-I", "-B", script, folder, host, NULL}, theirs, &cache->pidfd,
+                 ret_error);
 }
 
 void local_cache_stop(local_cache *cache) {

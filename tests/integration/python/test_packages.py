@@ -133,7 +133,7 @@ WAYS = {
     "module": (None, "python3 -m pip install -q {}"),
     "magic": ("%pip install -q {}", None),
     "shell": ("!pip install -q {}", None),
-    "program": ("import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'pip', 'install', '-q', '{}'], check=True)", None),
+    "program": ("import subprocess as s, sys\ns.run([sys.executable, '-m', 'pip', 'install', '-q', '{}'])", None),
 }
 
 
@@ -167,14 +167,16 @@ def test_packages_are_shown_removed_and_installed_from_lists(online: libci.Sessi
     online.write_file("requirements.txt", "tiny-one==1.0\ntiny-two\n")
     assert online.run_command("pip install -q -r requirements.txt").ok
     assert "Version: 1.0" in online.run_command("pip show tiny-one").stdout
-    assert online.run_command("pip install -q -U tiny-one && tiny_one && pip uninstall -qy tiny-two").stdout == "tiny_one 2.0\n"
+    result = online.run_command("pip install -q -U tiny-one && tiny_one && pip uninstall -qy tiny-two")
+    assert result.stdout == "tiny_one 2.0\n"
     assert online.run_command("pip list 2>&1 | grep -c tiny.one").stdout == "1\n"
     assert online.run_code("import tiny_two").error_name == "ModuleNotFoundError"
     assert not online.run_command("command -v tiny_two").ok
 
 
 def test_a_package_in_development_can_be_imported(online: libci.Session) -> None:
-    online.write_file("project/setup.py", "from setuptools import setup\nsetup(name='devel', version='1', py_modules=['devel'])\n")
+    setup = "from setuptools import setup\nsetup(name='devel', version='1', py_modules=['devel'])\n"
+    online.write_file("project/setup.py", setup)
     online.write_file("project/devel.py", "X = 1\n")
     result = online.run_command("pip install -q --no-build-isolation --no-index -e project 2>&1")
     assert result.ok, result.stdout
@@ -378,7 +380,8 @@ def npm(tmp_path: Path) -> Iterator[libci.Sandbox]:
         pages[f"/{name}.tgz"] = raw
         dist = {"tarball": f"{index.url}/{name}.tgz", "integrity": integrity}
         one = {"name": name, "version": "1.0.0", "main": "lib/main.js", "dist": dist}
-        pages[f"/{name}"] = json.dumps({"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": one}}).encode()
+        all_versions = {"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": one}}
+        pages[f"/{name}"] = json.dumps(all_versions).encode()
     (tmp_path / "npmrc").write_text(f"registry={index.url}/\naudit=false\n")
     with libci.Sandbox(npm_config=tmp_path / "npmrc") as box:
         yield box
@@ -400,7 +403,8 @@ def test_npm_installs_into_the_session_and_leaves_no_files(npm: libci.Sandbox, w
         assert session.run_code("(await import('tiny-js')).default", language="javascript").value == "'tiny-js'"
         assert session.run_command("ls node_modules && npm ls --parseable | wc -l").stdout == "tiny-js\ntiny-more\n3\n"
         assert [file.path for file in session.push().files if file.status != libci.FileStatus.SKIPPED] == []
-        assert session.run_command("npm install --global tiny-js && ls ~/.local/lib/node_modules").stdout.endswith("tiny-js\n")
+        result = session.run_command("npm install --global tiny-js && ls ~/.local/lib/node_modules")
+        assert result.stdout.endswith("tiny-js\n")
 
 
 def test_npm_keeps_a_package_json_of_the_users(npm: libci.Sandbox, workspace: Path) -> None:

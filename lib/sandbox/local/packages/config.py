@@ -32,7 +32,8 @@ PIP_KEYS = {
 }  # fmt: skip
 NPM_KEY = re.compile(r"(@[^:]+:)?registry|//.*|ca|cafile|https?-proxy|proxy|noproxy|strict-ssl|fetch-.*", re.I)
 # Parts of the system, which a session has of its own or must not see.
-TAKEN = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /etc /proc /sys /dev /run /boot /workspace /home/user /opt/libci".split()
+TAKEN = "/usr /bin /sbin /lib /lib32 /lib64 /libx32 /etc /proc /sys /dev /run /boot".split()
+TAKEN += ["/workspace", "/home/user", "/opt/libci"]
 TOO_WIDE = ["/", "/home", "/root", "/opt", "/tmp", "/var", "/mnt", "/srv", "/media"]
 
 
@@ -119,9 +120,8 @@ def parser_of(text, option):
 
 def pip_in_effect():
     """What `pip config list` tells: SECTION.KEY='value', variables as section ":env:"."""
-    told = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
-    )
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
     parser = configparser.RawConfigParser()
     parser.add_section("global")
     sections = {"global": [], "download": [], "install": [], ":env:": []}  # the later ones count more

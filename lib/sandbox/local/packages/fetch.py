@@ -4,8 +4,8 @@ What sessions have installed comes by descriptor 3, a line each, "name-version":
 written, no more. Each is downloaded here, from where the host's own configuration says, as a wheel of exactly that name
 and version and without running anything of it. Never a byte comes from a session.
 
-Ends at end-of-file: a program that runs for one session would have nothing of the cache if what is being downloaded were
-not finished first, in bounded time. HOST is that program's process id: where it has to reap this one, nothing is.
+Ends at end-of-file, but finishes first, in bounded time, what is there to be downloaded: or a program that has but one
+session would never fill the cache. HOST is that program's process id: where it has to reap this one, nothing is finished.
 """
 
 import os
