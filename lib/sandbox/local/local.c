@@ -446,7 +446,7 @@ static ci_status local_open(void *impl, const ci_sandbox_request *request, void 
                          .events_fd = TAKE_FD(events.ours),
                          .network = request->network};
     s->request = *request;
-    s->cache = &l->cache;
+    s->cache = &((local *)impl)->cache;
     r->session = s;
     r->ret_session = ret_session;
     status = send_open(impl, setup.theirs, events.theirs, request, ret_error);
