@@ -52,7 +52,8 @@ void device_ready(_unused_ source *s, _unused_ uint32_t events) {
         if (size < 0)
             return;
         if (size < (ssize_t)(VNET + LINK) || size > (ssize_t)(VNET + LINK + PACKET_MAX) ||
-            !packet_parse(buffer + DEVICE_HEADROOM, (size_t)size - VNET - LINK, &p))
+            !packet_parse(buffer + DEVICE_HEADROOM, (size_t)size - VNET - LINK, &p) ||
+            !address_equal(&p.source.address, &gw.guest[p.v6].address))
             continue;
         if (p.protocol == IPPROTO_TCP)
             tcp_packet(&p);
