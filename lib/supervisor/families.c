@@ -38,7 +38,7 @@ static void start_zygote(family *f, zygote *z) {
                                  .preload = z->preload,
                                  .guest_dir = supervisor.guest_dir,
                                  .env = supervisor.env,
-                                 .network = f->network,
+                                 .host_network = f->host_network,
                                  .socket_fd = theirs,
                                  .filter_fd = supervisor.filter_fd,
                                  .rootfs_fd = rootfs,
@@ -52,15 +52,15 @@ static void start_zygote(family *f, zygote *z) {
     z->state = ZYGOTE_STARTING;
 }
 
-static bool is_family(const family *f, const char *python, const char *rootfs, int network) {
-    return !f->ending && f->network == network && strcmp(f->python.path, python) == 0 &&
+static bool is_family(const family *f, const char *python, const char *rootfs, bool host_network) {
+    return !f->ending && f->host_network == host_network && strcmp(f->python.path, python) == 0 &&
            (rootfs == NULL ? f->python.rootfs == NULL
                            : f->python.rootfs != NULL && strcmp(f->python.rootfs, rootfs) == 0);
 }
 
-family *family_find(const char *python, const char *rootfs, int network, ci_error **ret_error) {
+family *family_find(const char *python, const char *rootfs, bool host_network, ci_error **ret_error) {
     family *f = supervisor.families;
-    while (f != NULL && !is_family(f, python, rootfs, network))
+    while (f != NULL && !is_family(f, python, rootfs, host_network))
         f = f->next;
     if (f != NULL) {
         f->used_ms = cii_clock_ms();
@@ -70,7 +70,7 @@ family *family_find(const char *python, const char *rootfs, int network, ci_erro
         free(f);
         return NULL;
     }
-    f->network = network;
+    f->host_network = host_network;
     f->used_ms = cii_clock_ms();
     f->bare = (zygote){.fd = -1, .preload = "bare"};
     f->full = (zygote){.fd = -1, .preload = supervisor.preload};
@@ -195,7 +195,7 @@ void zygote_ready(family *f, zygote *z) {
 static bool is_idle(const family *f, int64_t now) {
     bool used = f->next == NULL || f->waiters != NULL || now - f->used_ms < FAMILY_IDLE_MS;
     for (const session *s = supervisor.sessions; s != NULL && !used; s = s->next)
-        used = s->family == f && (s != f->spare || s->root_fd < 0);
+        used = s->family == f && (s != f->spares[s->internet] || s->root_fd < 0);
     return !used;
 }
 
@@ -214,9 +214,11 @@ static void end_family(family *f) {
         cii_close(TAKE_FD(zygotes[i]->fd));
         zygotes[i]->state = ZYGOTE_NONE;
     }
-    if (f->spare != NULL)
-        cii_close(TAKE_FD(f->spare->spare_fd));
-    f->spare = NULL;
+    for (size_t i = 0; i < CII_ELEMENTS(f->spares); i++) {
+        if (f->spares[i] != NULL)
+            cii_close(TAKE_FD(f->spares[i]->spare_fd));
+        f->spares[i] = NULL;
+    }
 }
 
 static void free_zygote(zygote *z) {

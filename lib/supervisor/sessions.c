@@ -21,7 +21,8 @@ static void free_session(session *s) {
     cii_close(s->spare_fd);
     cii_close(s->root_fd);
     cii_close(s->base_fd);
-    cii_close(s->channel_fd);
+    cii_close(s->channel_fds[0]);
+    cii_close(s->channel_fds[1]);
     if (s->gateway_pid > 0) {
         kill(s->gateway_pid, SIGKILL);
         waitpid(s->gateway_pid, NULL, 0);
@@ -34,8 +35,8 @@ static void unlink_session(session *s) {
     while (*at != s)
         at = &(*at)->next;
     *at = s->next;
-    if (s->family->spare == s) {
-        s->family->spare = NULL;
+    if (s->family->spares[s->internet] == s) {
+        s->family->spares[s->internet] = NULL;
         family_wake(s->family);
     }
 }
@@ -74,7 +75,7 @@ static session *session_new(family *f, int setup_fd, uint64_t memory_bytes, uint
                    .spare_fd = -1,
                    .root_fd = -1,
                    .base_fd = -1,
-                   .channel_fd = -1,
+                   .channel_fds = {-1, -1},
                    .memory_bytes = memory_bytes,
                    .process_count = process_count,
                    .family = f};
@@ -99,10 +100,10 @@ static bool send_fork(session *s, zygote *z) {
     cii_wire_put_int(&message, CII_SETUP_KERNELS, (int64_t)supervisor.kernels);
     cii_wire_put_int(&message, CII_SETUP_TREE, s->tree_fd >= 0);
     cii_wire_put_int(&message, CII_SETUP_ROOTFS, s->rootfs_fd >= 0);
-    cii_wire_put_int(&message, CII_SETUP_CHANNEL, s->channel_fd >= 0);
+    cii_wire_put_int(&message, CII_SETUP_CHANNEL, s->channel_fds[0] >= 0);
     cii_wire_put_int(&message, CII_SETUP_OOM, groups.oom >= 0);
     cii_wire_end(&message, &mark);
-    const int own[] = {s->setup_fd, s->tree_fd, s->rootfs_fd, s->channel_fd, groups.oom};
+    const int own[] = {s->setup_fd, s->tree_fd, s->rootfs_fd, s->channel_fds[0], groups.oom};
     int fds[CII_ELEMENTS(own) + CII_SETUP_CGROUP_MAX];
     size_t count = 0;
     for (size_t i = 0; i < CII_ELEMENTS(own); i++)
@@ -153,37 +154,46 @@ void session_forked(const zygote *z, int pidfd) {
     cii_close(TAKE_FD(oldest->setup_fd));
     cii_close(TAKE_FD(oldest->tree_fd));
     cii_close(TAKE_FD(oldest->rootfs_fd));
-    cii_close(TAKE_FD(oldest->channel_fd));
+    cii_close(TAKE_FD(oldest->channel_fds[0]));
 }
 
 /* --- spares --------------------------------------------------------------------------------------------------------- */
 
 /* A system of its own needs mounts that take longer than is gained. */
 static bool has_spares(const family *f) {
-    return !f->ending && f->network == CI_NETWORK_NONE && f->python.rootfs == NULL;
+    return !f->ending && !f->host_network && f->python.rootfs == NULL;
 }
 
 bool spare_pending(const family *f) {
     return supervisor.kernels != 0 && has_spares(f) &&
-           (f->spare != NULL ? !f->spare->kernels_ready : supervisor.spare_due_ms != 0);
+           (f->spares[0] != NULL ? !f->spares[0]->kernels_ready : supervisor.spare_due_ms != 0);
+}
+
+static void put_plain_session(cii_buf *message, bool internet) {
+    cii_wire_mark mark;
+    cii_wire_begin(message, CII_SETUP_SESSION, &mark);
+    cii_wire_put_int(message, CII_SETUP_MEMORY, (int64_t)CII_PLAIN_MEMORY);
+    cii_wire_put_int(message, CII_SETUP_WORKSPACE, (int64_t)CII_PLAIN_WORKSPACE);
+    cii_wire_put_int(message, CII_SETUP_INODES, (int64_t)CII_PLAIN_INODES);
+    cii_wire_put_int(message, CII_SETUP_PROCESSES, CII_PLAIN_PROCESSES);
+    cii_wire_put_int(message, CII_SETUP_OPEN_FILES, CII_PLAIN_OPEN_FILES);
+    cii_wire_put_int(message, CII_SETUP_NETWORK, internet ? CI_NETWORK_INTERNET : CI_NETWORK_NONE);
+    cii_wire_end(message, &mark);
+}
+
+static bool open_channel(session *s) {
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->channel_fds) == 0;
 }
 
 /* Has a session made that nobody has asked for yet, so that the next who asks does not wait for it. */
-void spare_make(family *f) {
+static void spare_make(family *f, bool internet) {
     const zygote *z = wants_full() ? &f->full : &f->bare;
     int sockets[2];
     _cleanup_buf_ cii_buf message = {0};
-    cii_wire_mark mark;
-    if (f->spare != NULL || !has_spares(f) || z->state != ZYGOTE_READY ||
+    if (f->spares[internet] != NULL || !has_spares(f) || z->state != ZYGOTE_READY ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return;
-    cii_wire_begin(&message, CII_SETUP_SESSION, &mark);
-    cii_wire_put_int(&message, CII_SETUP_MEMORY, (int64_t)CII_PLAIN_MEMORY);
-    cii_wire_put_int(&message, CII_SETUP_WORKSPACE, (int64_t)CII_PLAIN_WORKSPACE);
-    cii_wire_put_int(&message, CII_SETUP_INODES, (int64_t)CII_PLAIN_INODES);
-    cii_wire_put_int(&message, CII_SETUP_PROCESSES, CII_PLAIN_PROCESSES);
-    cii_wire_put_int(&message, CII_SETUP_OPEN_FILES, CII_PLAIN_OPEN_FILES);
-    cii_wire_end(&message, &mark);
+    put_plain_session(&message, internet);
     session *s = session_new(f, sockets[1], CII_PLAIN_MEMORY, CII_PLAIN_PROCESSES);
     if (s == NULL) {
         cii_close(sockets[0]);
@@ -192,9 +202,20 @@ void spare_make(family *f) {
     }
     s->spare_fd = sockets[0];
     s->kernels_ready = supervisor.kernels == 0;
-    f->spare = s;
+    s->internet = internet;
+    f->spares[internet] = s;
+    if (internet && !open_channel(s)) {
+        session_refuse(s, CI_ERR_IO, "no descriptors left"); /* to nobody: the next who asks is told */
+        return;
+    }
     cii_fd_send(s->spare_fd, message.data, message.size, NULL, 0, 0);
     sessions_dispatch(f);
+}
+
+void spares_make(family *f) {
+    spare_make(f, false);
+    if (f->internet)
+        spare_make(f, true);
 }
 
 static void take_languages(session *s, const uint8_t *data, size_t size) {
@@ -224,8 +245,8 @@ void spare_ready(session *s) {
     s->kernels_ready = head.type == CII_SETUP_KERNELS_READY && s->root_fd >= 0;
     if (!s->kernels_ready) {
         cii_close(TAKE_FD(s->spare_fd)); /* it has failed: its end is noticed by its pidfd */
-        if (s->family->spare == s)
-            s->family->spare = NULL;
+        if (s->family->spares[s->internet] == s)
+            s->family->spares[s->internet] = NULL;
     }
     family_wake(s->family);
 }
@@ -253,7 +274,7 @@ static bool assign_spare(session *s, const request *r, int setup_fd) {
     cii_close(TAKE_FD(s->spare_fd));
     cii_close(TAKE_FD(s->root_fd));
     cii_close(TAKE_FD(s->base_fd));
-    s->family->spare = NULL;
+    s->family->spares[s->internet] = NULL;
     return true;
 }
 
@@ -286,41 +307,70 @@ static bool open_tree_of(const char *option, const char *path, int *ret_tree, ci
 }
 
 /* Starts the session's gateway, if it is to have one; true without. */
-static bool open_gateway(const request *r, int events_fd, int *ret_channel, pid_t *ret_pid, ci_error **ret_error) {
-    _cleanup_policy_ policy *rules = NULL;
+static bool start_gateway(session *s, policy *rules, int events_fd, ci_error **ret_error) {
+    if (rules == NULL)
+        return true;
+    if (s->channel_fds[1] < 0 && !open_channel(s)) {
+        cii_error_errno(ret_error, errno, DOMAIN, "start the session's gateway");
+        return false;
+    }
+    if (gateway_start(rules, s->channel_fds[1], events_fd, &s->gateway_pid, ret_error) != CI_OK)
+        return false;
+    cii_close(TAKE_FD(s->channel_fds[1]));
+    return true;
+}
+
+/* Rules for those who are to have the internet; true without. */
+static bool read_rules(const request *r, int events_fd, policy **ret_rules, ci_error **ret_error) {
     if (r->network != CI_NETWORK_INTERNET)
         return true;
     if (events_fd < 0 || r->allow == NULL || r->deny == NULL) {
         cii_error_nomem(ret_error);
         return false;
     }
-    return policy_new(r->allow_list ? (const char *const *)r->allow : NULL, (const char *const *)r->deny, &rules,
-                      ret_error) == CI_OK &&
-           gateway_start(rules, events_fd, ret_channel, ret_pid, ret_error) == CI_OK;
+    return policy_new(r->allow_list ? (const char *const *)r->allow : NULL, (const char *const *)r->deny, ret_rules,
+                      ret_error) == CI_OK;
+}
+
+/* One that is as the request wants it, its gateway started; NULL. */
+static session *find_spare(family *f, const request *r, policy *rules, int events_fd) {
+    session *s = r->plain ? f->spares[rules != NULL] : NULL;
+    return s != NULL && s->root_fd >= 0 && start_gateway(s, rules, events_fd, NULL) ? s : NULL;
+}
+
+static void refuse_opening(int setup_fd, const ci_error *error) {
+    answer_refuse_session(setup_fd, error);
+    cii_close(setup_fd);
 }
 
 void session_open(const request *r, int setup_fd, int events_fd) {
     _cleanup_error_ ci_error *error = NULL;
-    _cleanup_close_ int tree = -1, rootfs = -1, channel = -1;
-    pid_t gateway = 0;
-    family *f = family_find(r->python, r->rootfs, r->network, &error);
+    _cleanup_close_ int tree = -1, rootfs = -1;
+    _cleanup_policy_ policy *rules = NULL;
+    family *f = family_find(r->python, r->rootfs, r->network == CI_NETWORK_HOST, &error);
     want_spare();
-    if (f != NULL && r->plain && f->spare != NULL && f->spare->root_fd >= 0 && assign_spare(f->spare, r, setup_fd))
+    if (f == NULL || !read_rules(r, events_fd, &rules, &error)) {
+        refuse_opening(setup_fd, error);
         return;
-    if (f != NULL &&
-        (!open_tree_of("host_dir", r->host_dir, &tree, &error) || !open_tree_of("rootfs", r->rootfs, &rootfs, &error) ||
-         !open_gateway(r, events_fd, &channel, &gateway, &error)))
-        f = NULL;
-    session *s = f != NULL ? session_new(f, setup_fd, r->memory_bytes, r->process_count) : NULL;
+    }
+    f->internet |= rules != NULL;
+    session *s = find_spare(f, r, rules, events_fd);
+    if (s != NULL && assign_spare(s, r, setup_fd))
+        return;
+    s = open_tree_of("host_dir", r->host_dir, &tree, &error) && open_tree_of("rootfs", r->rootfs, &rootfs, &error)
+            ? session_new(f, setup_fd, r->memory_bytes, r->process_count)
+            : NULL;
     if (s == NULL) {
-        answer_refuse_session(setup_fd, error);
-        cii_close(setup_fd);
+        refuse_opening(setup_fd, error);
         return;
     }
     s->tree_fd = TAKE_FD(tree);
     s->rootfs_fd = TAKE_FD(rootfs);
-    s->channel_fd = TAKE_FD(channel);
-    s->gateway_pid = gateway;
+    s->internet = rules != NULL;
+    if (!start_gateway(s, rules, events_fd, &error)) {
+        session_refuse(s, ci_error_status(error), ci_error_message(error));
+        return;
+    }
     family_ensure(f);
     sessions_dispatch(f);
 }

@@ -16,8 +16,9 @@ struct session {
     uint64_t id;
     uint32_t uid;
     int setup_fd, tree_fd, rootfs_fd, pidfd;
-    int channel_fd;    /* the gateway's, on its way to the init; -1: no gateway, or handed on */
-    pid_t gateway_pid; /* 0: none */
+    bool internet;
+    int channel_fds[2]; /* the init's end, until it has it, and the gateway's, until it is started; -1 otherwise */
+    pid_t gateway_pid;  /* 0: none */
     /* A spare: made before anybody asked for it. */
     int spare_fd;         /* the other end of its setup socket; -1: no spare (any more) */
     int root_fd, base_fd; /* what it sent when it was ready; -1 before */
@@ -49,9 +50,10 @@ typedef struct waiter {
 typedef struct family {
     struct family *next;
     interpreter python;
-    int network;
+    bool host_network;
+    bool internet; /* a session had it: the next that wants it finds a spare */
     zygote bare, full;
-    session *spare;
+    session *spares[2]; /* without a network, with the internet */
     waiter *waiters;
     int64_t used_ms;
     bool ending; /* gone for who asks; freed with its last session */
@@ -103,7 +105,7 @@ int open_host_dir(const char *path, uint32_t uid);
 /* Whether there is a preload list: "none" asks for the bare zygote alone. */
 bool wants_full(void);
 /* Finds the family or makes it; NULL with an error. rootfs NULL: the host's system. */
-family *family_find(const char *python, const char *rootfs, int network, ci_error **ret_error);
+family *family_find(const char *python, const char *rootfs, bool host_network, ci_error **ret_error);
 /* Starts what zygotes are missing. */
 void family_ensure(family *f);
 /* Answers those who wait, if there is nothing to wait for any more. */
@@ -125,8 +127,8 @@ void session_forked(const zygote *z, int pidfd);
 void session_reap(session *s);
 /* Gives sessions that wait to the zygote that is ready. */
 void sessions_dispatch(family *f);
-/* Has a session made that nobody has asked for yet. */
-void spare_make(family *f);
+/* Has the sessions made that nobody has asked for yet. */
+void spares_make(family *f);
 /* Whether one is to come that has its kernels ready. */
 bool spare_pending(const family *f);
 /* A message of a spare that is being made, or its end. */

@@ -79,7 +79,7 @@ static void parse_request(request *r, const uint8_t *data, size_t size) {
 
 static void prepare(const request *r, int reply_fd) {
     _cleanup_error_ ci_error *error = NULL;
-    family *f = family_find(r->python, NULL, r->network, &error);
+    family *f = family_find(r->python, NULL, r->network == CI_NETWORK_HOST, &error);
     waiter *w = f != NULL ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
         answer_send(reply_fd, CII_SETUP_REFUSED, error, NULL);
@@ -91,7 +91,7 @@ static void prepare(const request *r, int reply_fd) {
     if (f->full.state == ZYGOTE_FAILED)
         f->full.state = ZYGOTE_NONE;
     family_ensure(f);
-    if (supervisor.kernels != 0 && f->spare == NULL)
+    if (supervisor.kernels != 0 && f->spares[0] == NULL)
         supervisor.spare_due_ms = cii_clock_ms();
     family_wake(f);
 }
@@ -173,7 +173,7 @@ static ci_status set_up(const request *hello, ci_error **ret_error) {
     identity_choose(&supervisor.ids);
     cgroup_open(&supervisor.cgroups);
     ci_status status = template_start(&supervisor.ids, &supervisor.template, ret_error);
-    family *f = status == CI_OK ? family_find(hello->python, NULL, CI_NETWORK_NONE, ret_error) : NULL;
+    family *f = status == CI_OK ? family_find(hello->python, NULL, false, ret_error) : NULL;
     if (f == NULL)
         return ret_error != NULL && *ret_error != NULL ? ci_error_status(*ret_error) : CI_ERR_NOMEM;
     family_ensure(f);
@@ -260,7 +260,7 @@ static bool serve(void) {
     if (spare_timeout() == 0) {
         supervisor.spare_due_ms = 0;
         for (family *f = supervisor.families; f != NULL; f = f->next) {
-            spare_make(f);
+            spares_make(f);
             family_wake(f); /* if it could not be made */
         }
     }

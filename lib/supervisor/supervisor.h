@@ -78,7 +78,7 @@ typedef struct zygote_request {
     const char *preload;
     const char *guest_dir;
     char *const *env;
-    int network;         /* a CI_NETWORK_ value */
+    bool host_network;
     int socket_fd;       /* becomes its descriptor 3 */
     int filter_fd;       /* and 4 */
     int rootfs_fd;       /* detached mount of its system; -1: the host's */

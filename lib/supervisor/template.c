@@ -20,11 +20,8 @@
 
 #include "os/fd.h"
 #include "supervisor/supervisor.h"
-#include "wire/network.h"
 
 #define DOMAIN "local"
-/* It answers by datagrams alone: those may be larger than 512 bytes. */
-#define GATEWAY_RESOLVER "nameserver " CII_NETWORK_RESOLVER "\noptions edns0\n"
 #define TREES_MAX (INTERPRETER_PREFIXES_MAX + 1 + CII_SETUP_SHARES_MAX)
 #define OWN_FDS_MAX 4 /* of a zygote's start, before the trees */
 
@@ -63,7 +60,7 @@ typedef struct build {
     char **env;
     size_t env_count;
     int trees[TREES_MAX]; /* made by a supervisor that is root; -1: to be made here */
-    int network;          /* a CI_NETWORK_ value */
+    bool host_network;
 } build;
 
 static _Noreturn void refuse(const build *b, const char *what) {
@@ -179,12 +176,11 @@ static void build_system(const build *b) {
     write_file(b, "etc/hosts", "127.0.0.1 localhost ci\n::1 localhost\n", 0644);
     write_file(b, "etc/hostname", "ci\n", 0644);
     write_file(b, "etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n", 0644);
-    if (b->network != CI_NETWORK_NONE)
-        show(b, "/etc/services", READ_ONLY | MOUNT_ATTR_NOEXEC);
-    if (b->network == CI_NETWORK_HOST)
+    show(b, "/etc/services", READ_ONLY | MOUNT_ATTR_NOEXEC);
+    if (b->host_network)
         show(b, "/etc/resolv.conf", READ_ONLY | MOUNT_ATTR_NOEXEC);
-    else if (b->network == CI_NETWORK_INTERNET)
-        write_file(b, "etc/resolv.conf", GATEWAY_RESOLVER, 0644);
+    else
+        write_file(b, "etc/resolv.conf", "", 0644); /* a session that has the internet lays its own over it */
 }
 
 /* What a sandbox has of its own at the top, whatever system it runs on. */
@@ -233,10 +229,8 @@ static void build_rootfs(const build *b) {
     write_accounts(b, "group", "user:x:1000:\n");
     write_file(b, "opt/libci/etc/hosts", "127.0.0.1 localhost ci\n::1 localhost\n", 0644);
     write_file(b, "opt/libci/etc/hostname", "ci\n", 0644);
-    _cleanup_free_ char *resolver = b->network == CI_NETWORK_HOST
-                                        ? cii_fd_read_file(AT_FDCWD, "/etc/resolv.conf", 1 << 16, NULL)
-                                    : b->network == CI_NETWORK_INTERNET ? strdup(GATEWAY_RESOLVER)
-                                                                        : NULL;
+    _cleanup_free_ char *resolver =
+        b->host_network ? cii_fd_read_file(AT_FDCWD, "/etc/resolv.conf", 1 << 16, NULL) : NULL;
     write_file(b, "opt/libci/etc/resolv.conf", resolver != NULL ? resolver : "", 0644);
     must(b, umount2("mnt", MNT_DETACH), "rootfs");
 }
@@ -323,7 +317,7 @@ static void build_files(const build *b) {
 }
 
 static void build_root(build *b) {
-    must(b, unshare(CLONE_NEWNS | (b->network == CI_NETWORK_HOST ? 0 : CLONE_NEWNET)), "make the zygote's namespaces");
+    must(b, unshare(CLONE_NEWNS | (b->host_network ? 0 : CLONE_NEWNET)), "make the zygote's namespaces");
     const char *sources[TREES_MAX] = {b->guest_dir}, *targets[TREES_MAX] = {"/opt/libci/guest"};
     size_t count = 1;
     for (size_t i = 0; i < b->prefix_count; i++, count++)
@@ -391,7 +385,7 @@ static void parse_field(build *b, const cii_wire_field *field) {
     else if (field->key == CII_SETUP_ENV)
         b->env[b->env_count++] = text;
     else if (field->key == CII_SETUP_NETWORK)
-        b->network = (int)cii_wire_int(field);
+        b->host_network = cii_wire_int(field) == CI_NETWORK_HOST;
 }
 
 static void start_zygote(const uint8_t *data, size_t size, const int *fds, size_t fd_count) {
@@ -549,7 +543,7 @@ int template_start_zygote(const template_process *template, const zygote_request
     cii_wire_put_str(&message, CII_SETUP_PRELOAD, request->preload);
     cii_wire_put_str(&message, CII_SETUP_GUEST_DIR, request->guest_dir);
     cii_wire_put_int(&message, CII_SETUP_ROOTFS, request->rootfs_fd >= 0);
-    cii_wire_put_int(&message, CII_SETUP_NETWORK, request->network);
+    cii_wire_put_int(&message, CII_SETUP_NETWORK, request->host_network ? CI_NETWORK_HOST : CI_NETWORK_NONE);
     cii_wire_put_int(&message, CII_SETUP_FILES, request->files_fd >= 0);
     for (char *const *share = request->shares; *share != NULL; share++)
         cii_wire_put_str(&message, CII_SETUP_SHARE, *share);

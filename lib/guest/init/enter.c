@@ -23,6 +23,7 @@
 #include "guest/init/guest.h"
 #include "os/fd.h"
 #include "os/privileges.h"
+#include "wire/network.h"
 
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE 1
@@ -211,6 +212,15 @@ static void uncover(const session_spec *spec, const int trees[GUEST_COVERED_MAX]
     }
 }
 
+/* It answers by datagrams alone: those may be larger than 512 bytes. */
+static void name_resolver(const session_spec *spec, int base) {
+    static const char text[] = "nameserver " CII_NETWORK_RESOLVER "\noptions edns0\n";
+    _cleanup_close_ int fd = openat(base, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    must(spec, fd, "resolv.conf");
+    must(spec, cii_fd_write_all(fd, text, sizeof text - 1), "resolv.conf");
+    bind_path(spec, "/mnt/resolv.conf", "/etc/resolv.conf");
+}
+
 /* All that the session writes lies on one tmpfs: workspace, home, /tmp, /dev/shm, and what it changes of a system of its
  * own. Returns a descriptor of its root. */
 static int mount_files(session_spec *spec) {
@@ -230,6 +240,8 @@ static int mount_files(session_spec *spec) {
     bind_path(spec, "/mnt/tmp", "/tmp");
     bind_path(spec, "/mnt/shm", "/dev/shm");
     bind_path(spec, "/mnt/meminfo", "/proc/meminfo");
+    if (spec->channel_fd >= 0)
+        name_resolver(spec, base);
     uncover(spec, trees);
     must(spec, umount2("/mnt", MNT_DETACH), "mount the session's files");
     return base;
@@ -247,8 +259,7 @@ static void raise_loopback(const session_spec *spec) {
 /* A session that asks for the internet and has no gateway has no network. */
 static void make_network(session_spec *spec) {
     if (spec->channel_fd >= 0)
-        must(spec, network_make(spec->channel_fd), "make the session's network");
-    cii_close(TAKE_FD(spec->channel_fd));
+        must(spec, network_make(spec->channel_fd), "make the session's network (the kernel must have veth)");
     raise_loopback(spec);
 }
 
@@ -346,6 +357,10 @@ void guest_enter(session_spec *spec, const void *filter, size_t filter_size) {
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     umask(022);
+    if (spec->control_fd >= 0 && spec->channel_fd >= 0) {
+        must(spec, network_await(spec->channel_fd), "the session's gateway has ended");
+        cii_close(TAKE_FD(spec->channel_fd));
+    }
     send_ready(spec, root, spec->tree_fd >= 0 ? -1 : base);
     if (spec->control_fd >= 0)
         cii_close(TAKE_FD(spec->setup_fd));
@@ -359,6 +374,9 @@ void guest_adopt(session_spec *spec, const uint8_t *fields, size_t size) {
     while (cii_wire_next(fields, size, &cursor, &field) == 1)
         session_take_field(spec, &field);
     write_meminfo(spec);
+    if (spec->channel_fd >= 0 && network_await(spec->channel_fd) < 0)
+        _exit(1); /* without its gateway there is no session */
+    cii_close(TAKE_FD(spec->channel_fd));
     cii_close(TAKE_FD(spec->setup_fd));
 }
 

@@ -56,6 +56,8 @@ void guest_confine(const session_spec *spec, bool is_kernel);
 /* network.c: the interface of a session that has the internet, whose far end goes to the gateway at `channel_fd`. The
  * network namespace that the process is in becomes the far end's; it leaves in a new one. 0, or -1 with errno. */
 int network_make(int channel_fd);
+/* Waits until the gateway has it and is walled in. 0, or -1 with errno. */
+int network_await(int channel_fd);
 
 /* kill.c: processes are told apart by a tag that they inherit: the soft limit of RLIMIT_LOCKS, which Linux has not used
  * since 2.4.25. So they are found wherever they have re-parented to, and those of other calls are left alone. */

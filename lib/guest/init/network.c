@@ -200,9 +200,11 @@ int network_make(int channel_fd) {
     _cleanup_close_ int v4 = listen_at(AF_INET, CII_NETWORK_GUEST_V4);
     _cleanup_close_ int v6 = listen_at(AF_INET6, CII_NETWORK_GUEST_V6);
     const int fds[CII_NETWORK_FDS] = {far_end, v4, v6};
+    return v4 < 0 || cii_fd_send(channel_fd, "", 1, fds, v6 < 0 ? 2 : 3, 0) < 0 ? -1 : 0;
+}
+
+int network_await(int channel_fd) {
     char ready;
-    if (v4 < 0 || cii_fd_send(channel_fd, "", 1, fds, v6 < 0 ? 2 : 3, 0) < 0)
-        return -1;
-    errno = EPIPE; /* if the gateway has ended */
+    errno = EPIPE; /* if it has ended */
     return recv(channel_fd, &ready, 1, 0) == 1 ? 0 : -1;
 }

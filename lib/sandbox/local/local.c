@@ -352,7 +352,7 @@ static void put_session(cii_buf *message, const ci_sandbox_request *request) {
 
 /* Whether a session that was made ready in advance will do. */
 static bool is_plain(const ci_sandbox_request *request) {
-    return request->network == CI_NETWORK_NONE && request->host_dir == NULL &&
+    return request->network != CI_NETWORK_HOST && request->host_dir == NULL &&
            (request->env == NULL || *request->env == NULL) && request->workspace_bytes == CII_PLAIN_WORKSPACE &&
            request->workspace_inodes == CII_PLAIN_INODES && request->memory_bytes == CII_PLAIN_MEMORY &&
            request->process_count <= CII_PLAIN_PROCESSES && request->open_file_count <= CII_PLAIN_OPEN_FILES;

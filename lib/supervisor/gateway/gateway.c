@@ -164,17 +164,12 @@ static _Noreturn void begin(policy *rules, int channel_fd, int events_fd) {
     run(rules, 0, 1);
 }
 
-ci_status gateway_start(policy *rules, int events_fd, int *ret_channel, pid_t *ret_pid, ci_error **ret_error) {
-    int sockets[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-        return cii_error_errno(ret_error, errno, DOMAIN, "start the session's gateway");
-    _cleanup_close_ int ours = sockets[0], theirs = sockets[1];
+ci_status gateway_start(policy *rules, int channel_fd, int events_fd, pid_t *ret_pid, ci_error **ret_error) {
     pid_t pid = fork();
     if (pid < 0)
         return cii_error_errno(ret_error, errno, DOMAIN, "start the session's gateway");
     if (pid == 0)
-        begin(rules, theirs, events_fd);
-    *ret_channel = TAKE_FD(ours);
+        begin(rules, channel_fd, events_fd);
     *ret_pid = pid;
     return CI_OK;
 }

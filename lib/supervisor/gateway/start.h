@@ -6,9 +6,9 @@
 
 #include "supervisor/gateway/policy.h"
 
-/* Starts the gateway of a session that is to be: it waits on *ret_channel's other end for what the session's init makes
- * (wire/network.h), tells on events_fd what it refuses, and ends when that is closed at its other end. The rules are
- * copied. *ret_channel and the child *ret_pid are the caller's. */
-ci_status gateway_start(policy *rules, int events_fd, int *ret_channel, pid_t *ret_pid, ci_error **ret_error);
+/* Starts a session's gateway: it takes from channel_fd what the session's init makes or has made (wire/network.h), tells on
+ * events_fd what it refuses, and ends when that is closed at its other end. Nothing is consumed; the child *ret_pid is the
+ * caller's. */
+ci_status gateway_start(policy *rules, int channel_fd, int events_fd, pid_t *ret_pid, ci_error **ret_error);
 
 #endif
