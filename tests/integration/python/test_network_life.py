@@ -23,19 +23,26 @@ def status(pid: str | int) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
-def is_in_the_lab(pid: str) -> bool:
+def listening(pid: str) -> set[str]:
+    """The inodes of what listens in a process's network namespace: they say which it is, also to one who may not ask."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+        lines = Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()
     except OSError:
-        return False  # ended meanwhile, or somebody else's
+        return set()  # ended meanwhile
+    return {line.split()[9] for line in lines if line.split()[3] == "0A"}
 
 
 def gateways() -> set[int]:
-    """Of all supervisors in the lab: of their children, which have their name, a gateway alone filters system calls."""
+    """Of all supervisors in the lab: their children have their name; of them a gateway alone filters system calls."""
+    lab = listening("self")
     named = {pid: status(pid) for pid in filter(str.isdigit, os.listdir("/proc"))}
-    named = {pid: has for pid, has in named.items() if has.get("Name") == "ci-supervisor" and has["State"][0] != "Z"}
-    supervisors = {pid for pid, has in named.items() if has["Seccomp"] == "0" and is_in_the_lab(pid)}
-    return {int(pid) for pid, has in named.items() if has["Seccomp"] == "2" and has["PPid"] in supervisors}
+    return {
+        int(pid)
+        for pid, has in named.items()
+        if (has.get("Name"), has.get("Seccomp")) == ("ci-supervisor", "2")
+        and has["State"][0] != "Z"
+        and lab & listening(pid)
+    }
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
