@@ -68,7 +68,7 @@ def test_a_gateway_has_no_privilege_and_no_file(with_gateway: tuple[Guest, int])
     for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(has[kind], 16) == 0, kind
     assert (has["NoNewPrivs"], has["Seccomp"]) == ("1", "2")
-    assert has["Threads"] == "1" and int(has["VmRSS"].split()[0]) < 16 << 10
+    assert has["Threads"] == "1"
     if os.getuid() == 0:
         assert set(has["Uid"].split()) != {"0"}
         assert os.listdir(f"/proc/{pid}/root/") == []
