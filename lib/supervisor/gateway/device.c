@@ -16,7 +16,7 @@
 
 _Static_assert(VNET + LINK <= DEVICE_HEADROOM, "room before a packet");
 
-static uint8_t buffer[DEVICE_HEADROOM + PACKET_MAX];
+static _Alignas(DEVICE_ALIGN) uint8_t buffer[DEVICE_HEADROOM + PACKET_MAX];
 
 static void write_packet(uint8_t *ip, size_t size) {
     struct ether_header *link = (struct ether_header *)(void *)(ip - LINK);

@@ -70,6 +70,7 @@ bool gateway_refused_expire(void);
 
 /* Room before each packet: for what the kernel says of it (virtio-net's header) and a link header. */
 #define DEVICE_HEADROOM 32
+#define DEVICE_ALIGN 8 /* of what has it, so that the headers in it are aligned */
 /* Sends a packet that came back with other addresses; what lies before it is as it came. */
 void device_forward(packet *p, const endpoint *from, const endpoint *to);
 /* Sends one that was made here. transport: where a header with a partial checksum begins; 0: it is whole. */

@@ -26,7 +26,8 @@ static struct {
 } names;
 
 static void answer(const question *q, uint8_t rcode, const dns_record *records, size_t count) {
-    uint8_t reply[DNS_REPLY_MAX], room[DEVICE_HEADROOM + PACKET_HEADERS_MAX + DNS_REPLY_MAX];
+    uint8_t reply[DNS_REPLY_MAX];
+    _Alignas(DEVICE_ALIGN) uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX + DNS_REPLY_MAX];
     size_t transport, size = dns_build_reply(&q->query, rcode, records, count, reply);
     size = packet_make_udp(room + DEVICE_HEADROOM, &q->asked, &q->guest, reply, size, &transport);
     device_send(room + DEVICE_HEADROOM, size, transport);

@@ -241,7 +241,7 @@ static void inner_ready(source *s, _unused_ uint32_t events) {
 
 /* Answers the held SYN: nobody takes the connection. */
 static void fail(tcp_flow *f, int error_number) {
-    uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
+    _Alignas(DEVICE_ALIGN) uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
     packet p;
     if (packet_parse(f->syn + DEVICE_HEADROOM, f->syn_size, &p)) {
         bool no_route = error_number == EHOSTUNREACH || error_number == ENETUNREACH || error_number == ETIMEDOUT;
@@ -296,7 +296,7 @@ static bool hold_syn(tcp_flow *f, const packet *p) {
 }
 
 static void refuse(const packet *p) {
-    uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
+    _Alignas(DEVICE_ALIGN) uint8_t room[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
     if (!(p->tcp_flags & TCP_RST))
         device_send(room + DEVICE_HEADROOM, packet_make_reset(room + DEVICE_HEADROOM, p), 0);
 }

@@ -22,7 +22,7 @@ static struct {
     size_t used; /* places that were ever taken */
     udp_flow *buckets[BUCKETS];
     uint8_t datagram[DATAGRAM_MAX];
-    uint8_t packet[DEVICE_HEADROOM + PACKET_HEADERS_MAX + DATAGRAM_MAX];
+    _Alignas(DEVICE_ALIGN) uint8_t packet[DEVICE_HEADROOM + PACKET_HEADERS_MAX + DATAGRAM_MAX];
 } udp;
 
 static udp_flow **bucket_of(const endpoint *guest, const endpoint *target) {
@@ -53,7 +53,8 @@ static udp_flow *find_place(void) {
 
 /* Nobody is there: the guest's socket gets the error that the host's got. */
 static void tell_unreachable(const udp_flow *f) {
-    uint8_t datagram[PACKET_HEADERS_MAX] = {0}, answer[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
+    uint8_t datagram[PACKET_HEADERS_MAX] = {0};
+    _Alignas(DEVICE_ALIGN) uint8_t answer[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
     size_t transport;
     packet p;
     if (packet_parse(datagram, packet_make_udp(datagram, &f->guest, &f->target, datagram, 0, &transport), &p))
@@ -101,7 +102,7 @@ void udp_packet(const packet *p) {
     if (f == NULL)
         f = open_flow(p);
     if (f == NULL) {
-        uint8_t answer[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
+        _Alignas(DEVICE_ALIGN) uint8_t answer[DEVICE_HEADROOM + PACKET_HEADERS_MAX];
         device_send(answer + DEVICE_HEADROOM, packet_make_unreachable(answer + DEVICE_HEADROOM, p), 0);
         return;
     }
