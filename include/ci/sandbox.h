@@ -52,7 +52,8 @@ typedef struct ci_sandbox_local_options {
                                       8 threads, with the checker 175 MiB and 9. */
     /* Packages. **Code in a session can read whatever these hand in**, names, passwords and tokens in it included. */
     const char *pip_config; /**< A pip.conf for sessions; NULL: none. Folders that its find-links and file: indexes name
-                                      are shown read-only, files that it names (certificates, constraints) copied. */
+                                      are shown read-only, as far as others may read them; files that it names
+                                      (certificates, constraints) are copied. */
     const char *npm_config; /**< An .npmrc likewise; NULL: none. */
     const char *ca_file;    /**< Certificates (PEM) that programs in sessions trust besides the system's, by the usual
                                       variables and in /etc/ssl; NULL: none. */

@@ -117,7 +117,7 @@ def sandbox(request: pytest.FixtureRequest, pip_config: Path) -> Iterator[libci.
     python = None
     if request.param == "environment":
         python = request.getfixturevalue("environment") / "bin/python"
-    with libci.Sandbox(python=python, pip_config=pip_config, preload="tiny_old" if python else None) as sandbox:
+    with libci.Sandbox(python=python, pip_config=pip_config, preload="tiny_old" if python else "six") as sandbox:
         sandbox.prepare(60)
         yield sandbox
 
@@ -200,25 +200,27 @@ def test_a_replaced_module_is_named_and_new_at_the_next_start(online: libci.Sess
     assert online.run_command("pip uninstall -qy tiny-one").replaced == ["tiny_one"]
 
 
-def test_a_preloaded_module_is_new_at_the_next_start(online: libci.Session) -> None:
-    if online.run_code("import sys\n'tiny_old' in sys.modules").value == "False":
-        name, version = "six", "import six\nsix.__version__"  # comes with the system, where IPython imports it
-        if not online.run_code(version).ok:
-            pytest.skip("no module of the system's that a wheel could replace")
+def test_a_preloaded_module_is_new_at_the_next_start(session: libci.Session) -> None:
+    loaded = session.run_code("import sys\n[name for name in ('six', 'tiny_old') if name in sys.modules]").value
+    if loaded == "[]":
+        pytest.skip("six is not installed")
+    if loaded == "['six']":
+        name, version = "six", "import six\nsix.__version__"
         file, data = wheel("six", "99.0", {"six.py": "__version__ = '99.0'\n"})
-        before, after = online.run_code(version).value, "'99.0'"
+        before, after = session.run_code(version).value, "'99.0'"
     else:
+        assert "tiny_old" in loaded
         name, version = "tiny_old", "import tiny_old\ntiny_old.VERSION"
         file, data = "tiny_old-2.0-py3-none-any.whl", WHEELS["tiny_old-2.0-py3-none-any.whl"]
         before, after = "'1.0'", "'2.0'"
-    online.write_file(file, data)
-    result = online.run_command(f"pip install -q --no-index -U ./{file}")
+    session.write_file(file, data)
+    result = session.run_command(f"pip install -q --no-index -U ./{file}")
     assert result.ok and result.replaced == [name], result.stderr
-    assert online.run_code(version).value == before
-    online.clear_context("python")
-    assert online.run_code(version).value == after
-    assert online.run_code("x = 1", context="second").ok
-    assert online.run_code(version, context="second").value == after
+    assert session.run_code(version).value == before
+    session.clear_context("python")
+    assert session.run_code(version).value == after
+    assert session.run_code("x = 1", context="second").ok
+    assert session.run_code(version, context="second").value == after
 
 
 def test_a_module_that_is_imported_after_it_was_installed_is_not_named(online: libci.Session) -> None:
@@ -248,6 +250,13 @@ def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         libci.Sandbox(pip_config=tmp_path / "bad")
     with pytest.raises(libci.Error, match="not an absolute path"):
         libci.Sandbox(ca_file="ca.pem")
+
+
+def test_folders_that_are_too_wide_are_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("[install]\nfind-links = / /root /home\n  /proc /etc\n")
+    with libci.Sandbox(pip_config=tmp_path / "pip.conf") as box, libci.Session(sandbox=box, timeout=60) as session:
+        assert session.run_command("ls /root 2>&1; ls /home").stdout.endswith("No such file or directory\nuser\n")
+        assert not session.run_command("cat /etc/shadow").ok
 
 
 def test_the_hosts_own_configuration_works_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +325,16 @@ def test_certificates_that_are_handed_in_are_trusted_by_all(tmp_path: Path) -> N
         index.close()
 
 
+def test_the_registry_that_the_host_uses_can_be_used(tmp_path: Path) -> None:
+    download = ["/usr/bin/python3", "-m", "pip", "download", "-q", "--no-deps", "--retries=0", "--dest", tmp_path, "six"]
+    if subprocess.run(download, capture_output=True, timeout=100, check=False).returncode:
+        pytest.skip("no package registry can be reached")
+    with libci.Sandbox(host_packages=True) as box, libci.Session(sandbox=box, timeout=100, network="host") as session:
+        result = session.run_command("pip install -q --ignore-installed six")
+        assert result.ok, result.stderr
+        assert (session.run_code("import six\nsix.__file__").value or "").startswith("'/home/user/")
+
+
 # -- the cache
 
 
@@ -340,7 +359,7 @@ def test_what_was_installed_once_comes_from_disk(
             session.write_file(local, data)
             assert session.run_command(f"pip install -q ./{local}").ok
             assert session.run_command("pip install -q tiny-two==1.0").ok
-            await_file(cache / "wheels/tiny_two-1.0-py3-none-any.whl")
+            await_file(cache / "wheels/tiny_two-1.0-0cached-py3-none-any.whl")
         index.asked.clear()
         with libci.Session(sandbox=box, network="host", timeout=100) as session:
             assert session.run_command("pip install -q tiny-two==1.0 && tiny_two").stdout == "tiny_two 1.0\n"
@@ -348,10 +367,14 @@ def test_what_was_installed_once_comes_from_disk(
             assert not session.run_command("touch /opt/libci/wheels/x || rm /opt/libci/wheels/*").ok
         with libci.Session(sandbox=box, timeout=100) as session:  # without a network
             assert session.run_command("pip install -q --no-index tiny-two && tiny_two").stdout == "tiny_two 1.0\n"
-            session.write_file(local, data)
-            assert session.run_command("pip install -q --no-index tiny_two").ok
+            session.write_file("tiny_three-2.0-py3-none-any.whl", WHEELS["tiny_three-2.0-py3-none-any.whl"])
+            assert session.run_command("pip install -q --no-index --find-links . tiny-three").ok  # is no hint
+        with libci.Session(sandbox=box, network="host", timeout=100) as session:
+            assert session.run_command("pip install -q tiny-one==1.0").ok
+            await_file(cache / "wheels/tiny_one-1.0-0cached-py3-none-any.whl")
     assert [path for path in asked if path.startswith("/files/")] == []
-    assert [path.name for path in (cache / "wheels").iterdir()] == ["tiny_two-1.0-py3-none-any.whl"]
+    kept = sorted(path.name for path in (cache / "wheels").iterdir())
+    assert kept == ["tiny_one-1.0-0cached-py3-none-any.whl", "tiny_two-1.0-0cached-py3-none-any.whl"]
 
 
 # -- npm

@@ -110,6 +110,16 @@ def has(wheels, wanted):
     return False
 
 
+def preferred(wheel):
+    """The name under which pip takes it: of equal files it would take the one that is farther away, were it not for the
+    build tag, which decides between files of one version."""
+    parts = wheel.split("-")
+    if len(parts) == 5:
+        parts.insert(2, "0")
+    parts[2] += "cached"
+    return "-".join(parts)
+
+
 def make_room(wheels):
     left = wheels_of(wheels)
     while len(left) > COUNT_MAX or sum(size for _, size in left) > BYTES_MAX:
@@ -127,7 +137,7 @@ def fetch(wanted, root, hints):
                 if size <= ONE_BYTES_MAX:
                     os.chmod(path, 0o644)
                     os.utime(path)
-                    os.replace(path, os.path.join(wheels, os.path.basename(path)))
+                    os.replace(path, os.path.join(wheels, preferred(os.path.basename(path))))
             make_room(wheels)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
