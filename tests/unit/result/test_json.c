@@ -85,7 +85,7 @@ static void check_structured(const cii_json *structured) {
         {"error", "object", false},      {"stateLost", "boolean", true},    {"truncated", "object", false},
         {"files", "array", false},       {"preload", "array", false},       {"changes", "array", false},
         {"background", "string", false}, {"taskId", "string", false},       {"taskStatus", "string", false},
-        {"diagnostics", "array", false}, {"refusals", "array", false}};
+        {"diagnostics", "array", false}, {"refusals", "array", false},      {"replaced", "array", false}};
     static const member error[] = {
         {"name", "string", true}, {"message", "string", true}, {"traceback", "string", false}};
     static const member cut[] = {{"kept", "number", true}, {"total", "number", true}};
@@ -408,6 +408,23 @@ static void odd_refusals_lose_what_is_odd_and_are_counted(void **state) {
     }
 }
 
+static void modules_that_were_replaced_are_told_up_to_a_limit(void **state) {
+    (void)state;
+    const char *names[101] = {"six", "n\xff"};
+    for (size_t i = 2; i < 100; i++)
+        names[i] = "more";
+    const ci_run_outcome outcome = {.struct_size = sizeof outcome, .replaced = names};
+    _cleanup_result_ ci_result *result = result_of(&outcome, NULL);
+    _cleanup_json_ cii_json *root = json_of(result);
+    const cii_json *replaced = cii_json_get(cii_json_get(root, "structuredContent"), "replaced");
+    assert_int_equal(cii_json_count(replaced), 64);
+    assert_int_equal(ci_result_replaced_count(result), 64);
+    assert_string_equal(ci_result_replaced(result, 0), "six");
+    assert_string_equal(ci_result_replaced(result, 1), "n\xef\xbf\xbd");
+    assert_null(ci_result_replaced(result, 64));
+    assert_content_count(root, 1);
+}
+
 static void every_outcome_but_ok_says_what_happened(void **state) {
     (void)state;
     for (int32_t outcome = CI_OUTCOME_EXCEPTION; outcome <= CI_OUTCOME_REFUSED; outcome++) {
@@ -654,6 +671,7 @@ int main(void) {
         cmocka_unit_test(refusals_of_code_that_went_well_are_for_programs_alone),
         cmocka_unit_test(of_many_refusals_some_are_kept_and_the_rest_is_counted),
         cmocka_unit_test(odd_refusals_lose_what_is_odd_and_are_counted),
+        cmocka_unit_test(modules_that_were_replaced_are_told_up_to_a_limit),
         cmocka_unit_test(every_outcome_but_ok_says_what_happened),
         cmocka_unit_test(a_timeout_says_the_limit_where_it_was_and_what_was_lost),
         cmocka_unit_test(truncation_is_told_with_what_was_kept_of_how_much),

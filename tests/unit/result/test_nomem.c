@@ -21,7 +21,8 @@ static void feed(const ci_sink *sink) {
                                              .error_name = "E",
                                              .error_message = "m",
                                              .traceback = "t",
-                                             .diagnostics = "[{\"message\":\"m\"}]"});
+                                             .diagnostics = "[{\"message\":\"m\"}]",
+                                             .replaced = (const char *const[]){"six", NULL}});
 }
 
 static ci_status run(ci_result **ret_result) {
