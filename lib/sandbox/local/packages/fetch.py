@@ -143,9 +143,17 @@ def fetch(wanted, root, hints):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_left(root):
+    """What one that was killed has left."""
+    for entry in os.scandir(root):
+        if entry.name.startswith(".fetch-") and time.time() - entry.stat(follow_symlinks=False).st_mtime > 3600:
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
 def main():
     os.umask(0o022)
     os.nice(10)
+    remove_left(sys.argv[1])
     hints = Hints(3, int(sys.argv[2]))
     while not hints.over() and not (hints.ended and not hints.queue):
         if not hints.queue:
