@@ -146,8 +146,11 @@ def fetch(wanted, root, hints):
 def remove_left(root):
     """What one that was killed has left."""
     for entry in os.scandir(root):
-        if entry.name.startswith(".fetch-") and time.time() - entry.stat(follow_symlinks=False).st_mtime > 3600:
-            shutil.rmtree(entry.path, ignore_errors=True)
+        try:
+            if entry.name.startswith(".fetch-") and time.time() - entry.stat(follow_symlinks=False).st_mtime > 3600:
+                shutil.rmtree(entry.path, ignore_errors=True)
+        except OSError:  # another's, which has just ended
+            pass
 
 
 def main():
