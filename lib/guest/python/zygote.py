@@ -1,7 +1,8 @@
 """The interpreter that sessions are forked from.
 
 Started by the supervisor inside a read-only root with two descriptors (3: the supervisor, 4: the system call filter) as
-`zygote.py LIBRARY PRELOAD`. PRELOAD is "bare" (nothing but this), "" (IPython) or module names by comma. It imports,
+`zygote.py LIBRARY PRELOAD`. PRELOAD is "bare" (nothing but this), "" (IPython) or module names by comma; "group:NAME" is
+what the environment that this interpreter belongs to, one of ci-env's (lib/environments), names for that group. It imports,
 says that it is ready, and forks whenever the supervisor asks. A process with threads cannot be forked: where a module has
 left some behind it begins anew without it. The fork becomes the session's init, in libci_guest.so; it
 comes back here only to fork kernels, because only the interpreter knows how to fork itself.
@@ -26,17 +27,39 @@ def load_kernel():
     return ci_kernel
 
 
+def group_list(name):
+    """What a group of the environment wants preloaded."""
+    try:
+        with open(os.path.join(sys.prefix, "ci-env.json"), encoding="utf-8") as file:
+            groups = json.load(file)["preload"]
+    except FileNotFoundError:
+        raise LookupError("%s is no environment of ci-env" % sys.prefix)
+    if name not in groups:
+        raise LookupError("the environment has no such group; it has: %s" % ", ".join(groups))
+    return [str(module) for module in groups[name]]
+
+
 def preload_list(text):
-    names = []
+    """The modules, and what is none: the reason by its name."""
+    names, failed = [], {}
     for name in filter(None, (part.strip() for part in text.split(","))):
-        names.extend(DATA_LIBRARIES if name == "data" else [name])
-    return names
+        kind, _, group = name.partition(":")
+        if kind != "group":
+            names.extend(DATA_LIBRARIES if name == "data" else [name])
+            continue
+        try:
+            names.extend(group_list(group))
+        except Exception as error:
+            failed[name] = str(error)
+    return list(dict.fromkeys(names)), failed
 
 
 def prepare(kernel, preload):
     if preload == "bare":
         return kernel.prepare(None, bare=True)
-    report = kernel.prepare(preload_list(preload))
+    names, failed = preload_list(preload)
+    report = kernel.prepare(names)
+    report["failed"].update(failed)
     if "data" in preload.split(","):
         # Of this list only what is installed is meant.
         for name in DATA_LIBRARIES:

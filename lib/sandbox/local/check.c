@@ -70,8 +70,14 @@ static ci_status finish(ci_op *op, ci_error **ret_error) {
 }
 
 /* Prints a line for each thing that is there. */
-static const char probe[] = "import importlib.util as u, shutil, sys\n"
+static const char probe[] = "import importlib.util as u, json, shutil, sys\n"
                             "print('python', sys.version.split()[0])\n"
+                            "try:\n"
+                            "    e = json.load(open(sys.prefix + '/ci-env.json'))\n"
+                            "    without = '; without ' + ', '.join(e['lacking']) if e['lacking'] else ''\n"
+                            "    print('environment groups', ', '.join(e['groups']) + ':', len(e['distributions']),\n"
+                            "          'distributions' + without)\n"
+                            "except OSError: pass\n"
                             "for n in ('IPython', 'pip', 'matplotlib', 'numpy', 'pandas'):\n"
                             "    print(n, 'yes' if u.find_spec(n) else 'no')\n"
                             "print('node', shutil.which('node') or 'no')\n"
@@ -85,6 +91,17 @@ static bool has_line(const char *text, const char *name, const char **ret_value)
             return true;
         }
     return false;
+}
+
+/* An environment of ci-env tells what is in it; what it lacks is to be told of, but hinders nothing. */
+static void add_environment(report *r, const char *text) {
+    const char *value;
+    if (!has_line(text, "environment", &value))
+        return;
+    _cleanup_free_ char *detail = strndup(value, strcspn(value, "\n"));
+    bool lacks = detail != NULL && strstr(detail, "; without ") != NULL;
+    add(r, "environment", lacks ? "warning" : "ok", detail != NULL ? detail : "",
+        lacks ? "`ci-env create` with its name tries again, and says why" : NULL);
 }
 
 static void add_parts(report *r, const char *text) {
@@ -129,6 +146,7 @@ static void check_code(report *r, const ci_sandbox_ops *ops, void *session) {
     else {
         _cleanup_free_ char *text = strndup(version, strcspn(version, "\n"));
         add(r, "python", "ok", text, NULL);
+        add_environment(r, got.output.data);
         add_parts(r, got.output.data);
     }
     cii_buf_free(&got.output);

@@ -17,7 +17,6 @@
 #include "os/fd.h"
 #include "os/process.h"
 
-#define PYTHON_DEFAULT "/usr/bin/python3"
 #define HELPER_NAME "ci-supervisor"
 #define HELLO_TIMEOUT_MS 20000
 #define REAP_TIMEOUT_MS 2000
@@ -363,10 +362,10 @@ static void put_rules(cii_buf *message, uint8_t key, const char *const *rules) {
         cii_wire_put_str(message, key, *rules);
 }
 
-static void put_open(cii_buf *message, const local *l, const ci_sandbox_request *request) {
+static void put_open(cii_buf *message, const char *python, const ci_sandbox_request *request) {
     cii_wire_mark mark;
     cii_wire_begin(message, CII_SETUP_OPEN, &mark);
-    cii_wire_put_str(message, CII_SETUP_PYTHON, request->python != NULL ? request->python : l->python);
+    cii_wire_put_str(message, CII_SETUP_PYTHON, python);
     cii_wire_put_str(message, CII_SETUP_HOST_DIR, request->host_dir);
     cii_wire_put_str(message, CII_SETUP_ROOTFS, request->rootfs);
     cii_wire_put_int(message, CII_SETUP_MEMORY, (int64_t)request->memory_bytes);
@@ -380,6 +379,18 @@ static void put_open(cii_buf *message, const local *l, const ci_sandbox_request 
     cii_wire_end(message, &mark);
 }
 
+/* The session's own, else the sandbox's. In a system of its own a path is one of that system. */
+static ci_status find_python(const local *l, const ci_sandbox_request *request, char **ret_python,
+                             ci_error **ret_error) {
+    if (request->python != NULL && request->rootfs == NULL)
+        return local_python_find(request->python, ret_python, ret_error);
+    char *python = strdup(request->python != NULL ? request->python : l->python);
+    if (python == NULL)
+        return cii_error_nomem(ret_error);
+    *ret_python = python;
+    return CI_OK;
+}
+
 static ci_status send_session(int setup_fd, int control_fd, const ci_sandbox_request *request, ci_error **ret_error) {
     _cleanup_buf_ cii_buf message = {0};
     put_session(&message, request);
@@ -391,10 +402,10 @@ static ci_status send_session(int setup_fd, int control_fd, const ci_sandbox_req
 }
 
 /* events_fd -1: a session without a gateway. */
-static ci_status send_open(local *l, int setup_fd, int events_fd, const ci_sandbox_request *request,
+static ci_status send_open(local *l, const char *python, int setup_fd, int events_fd, const ci_sandbox_request *request,
                            ci_error **ret_error) {
     _cleanup_buf_ cii_buf message = {0};
-    put_open(&message, l, request);
+    put_open(&message, python, request);
     if (message.size > CII_SETUP_MESSAGE_MAX)
         return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN,
                              "network_allow, network_deny: more than 128 KiB of rules");
@@ -422,8 +433,11 @@ static ci_status pair_open(pair *p, ci_error **ret_error) {
 
 static ci_status local_open(void *impl, const ci_sandbox_request *request, void **ret_session, ci_op **ret_op,
                             ci_error **ret_error) {
+    _cleanup_free_ char *python = NULL;
     _cleanup_pair_ pair setup = {-1, -1}, control = {-1, -1}, events = {-1, -1};
-    ci_status status = pair_open(&setup, ret_error);
+    ci_status status = find_python(impl, request, &python, ret_error);
+    if (status == CI_OK)
+        status = pair_open(&setup, ret_error);
     if (status == CI_OK)
         status = pair_open(&control, ret_error);
     if (status == CI_OK && request->network == CI_NETWORK_INTERNET)
@@ -449,7 +463,7 @@ static ci_status local_open(void *impl, const ci_sandbox_request *request, void 
     s->cache = &((local *)impl)->cache;
     r->session = s;
     r->ret_session = ret_session;
-    status = send_open(impl, setup.theirs, events.theirs, request, ret_error);
+    status = send_open(impl, python, setup.theirs, events.theirs, request, ret_error);
     if (status != CI_OK) {
         reply_free(&r->op);
         return status;
@@ -551,15 +565,15 @@ ci_status ci_sandbox_local_new(const ci_sandbox_local_options *options, ci_sandb
     if (status != CI_OK)
         return status;
     local *l = calloc(1, sizeof *l);
-    if (l == NULL || (l->python = strdup(own.python != NULL ? own.python : PYTHON_DEFAULT)) == NULL) {
-        free(l);
+    if (l == NULL)
         return cii_error_nomem(ret_error);
-    }
     l->socket_fd = l->pidfd = -1;
     l->cache = (local_cache){.fd = -1, .pidfd = -1};
     l->log = own.log;
     l->log_user = own.log_user;
-    status = parse_kernels(own.kernels, &l->kernels, ret_error);
+    status = local_python_find(own.python, &l->python, ret_error);
+    if (status == CI_OK)
+        status = parse_kernels(own.kernels, &l->kernels, ret_error);
     if (status == CI_OK)
         status = start_supervisor(l, &own, ret_error);
     if (status == CI_OK)

@@ -1,5 +1,6 @@
 /* The local backend's parts: the sandbox object and its sessions (local.c), runs (run.c), what their network refused
- * (refusals.c), files on the host's side (files.c), what this machine gives (check.c). */
+ * (refusals.c), files on the host's side (files.c), packages (packages.c), the interpreter that is meant (python.c), what
+ * this machine gives (check.c). */
 #ifndef CII_SANDBOX_LOCAL_H
 #define CII_SANDBOX_LOCAL_H
 
@@ -70,5 +71,8 @@ ci_status local_walk(void *session, const char *path, uint32_t flags, ci_entry_c
                      ci_error **ret_error);
 /* Finds out which mounts may be written, before any code of a user runs. */
 ci_status local_files_init(local_session *s, ci_error **ret_error);
+
+/* python.c: the path of the interpreter that an option names, malloc'd; NULL: the default. */
+ci_status local_python_find(const char *option, char **ret_python, ci_error **ret_error);
 
 #endif
