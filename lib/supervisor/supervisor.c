@@ -150,6 +150,8 @@ static char **make_env(char *const *extra, size_t extra_count) {
         /* Thread pools that are made at import would keep the zygote from being forked. */
         "OPENBLAS_NUM_THREADS=1",
         "NUMEXPR_NUM_THREADS=1",
+        /* That of pyarrow, which pandas imports where it is installed. */
+        "JE_ARROW_MALLOC_CONF=background_thread:false",
     };
     char **env = calloc(CII_ELEMENTS(base) + extra_count + 1, sizeof *env);
     for (size_t i = 0; env != NULL && i < CII_ELEMENTS(base); i++)
