@@ -81,12 +81,13 @@ static const char draw[] = "import matplotlib.pyplot as plt\n"
 static const char shell[] = "cat sales/README.txt && wc -l sales/months/*.csv | tail -1 && ls -l chart.png";
 
 int main(int argc, char **argv) {
-    if (argc != 2) {
-        fprintf(stderr, "usage: quickstart WORKSPACE\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: quickstart WORKSPACE [PYTHON]\n");
         return 2;
     }
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
     options.workspace_dir = argv[1];
+    options.python = argv[2]; /* an environment or interpreter; NULL: the system's */
     ci_session *session;
     ci_error *error = NULL;
     if (ci_session_open(&options, &session, &error) != CI_OK)
