@@ -36,12 +36,16 @@ PARTIAL = "ci-env.partial"
 CORE = "core"
 CHUNK = 16  # distributions for each run of pip: what a broken-off run has to do again at most
 PYTHON_MINIMUM = (3, 10)
-EXIT_FAILED, EXIT_USAGE, EXIT_LACKING = 1, 2, 3
+EXIT_FAILED, EXIT_LACKING, EXIT_UNREACHABLE = 1, 3, 4  # 2 is wrong use, of argparse
 PR_SET_PDEATHSIG = 1
 
 
 class Failure(Exception):
     """Ends the program with a sentence."""
+
+    def __init__(self, sentence: str, status: int = EXIT_FAILED) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 # ---- the lists ----
@@ -270,7 +274,7 @@ def run(command: list[str], lock: int, line: Callable[[str], None] = lambda _: N
     try:
         for text in child.stdout or ():
             line(text.rstrip())
-            lines = [*lines[-199:], text.rstrip()]
+            lines = [*lines[-999:], text.rstrip()]
         return child.wait(), lines
     finally:
         stop(child)
@@ -316,15 +320,25 @@ def make_venv(folder: Path, python: str, lock: int) -> None:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     status, lines = run([python, "-I", "-m", "venv", str(folder)], lock)
     if status:
-        raise Failure(f"venv failed: {' '.join(lines[-3:])}")
+        raise Failure(f"venv failed: {last_error(chr(10).join(lines))}")
 
 
+# What pip says, some of it only when it is asked to say more.
 NETWORK = re.compile(
-    r"connection broken|Failed to establish|Temporary failure|Could not fetch URL|Read timed out|"
-    r"ConnectionError|ProxyError|HTTP error (?:401|403|407|429|5\d\d)|SSLError",
+    r"\s*(?:Could not fetch URL|WARNING: Retrying|ERROR: ).*(?:connection broken|connection error|establish|name resolution|"
+    r"timed out|ProxyError|SSLError|ssl certificate|: (?:401|407|429|5\d\d) )",
     re.I,
 )
 NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+BUILDER = re.compile(r"Running command [^\n]*\n(.*?)\n\s*error: subprocess-exited", re.S)
+
+
+def last_error(text: str) -> str:
+    """The line that says most, of what pip or a failing import has printed."""
+    told = BUILDER.findall(text)
+    lines = [line.strip() for line in (told[-1] if told else text).splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"(?:ERROR: |[\w.]+(?:Error|Exception|Exit)\b)", line)]
+    return (errors or lines or [""])[-1].removeprefix("ERROR: ")[:300]
 
 
 class Installer:
@@ -374,11 +388,16 @@ class Installer:
         arguments += ["--no-warn-script-location", "--progress-bar", "off"]
         if not (special and self.cuda):
             arguments.append("--no-deps")
+        if len(pins) == 1:
+            arguments.append("-vv")  # that an index does not answer is not told otherwise
         if special and self.torch_index:
             arguments += ["--extra-index-url", self.torch_index]
         wanted = [f"{pin.name}=={pin.version.removesuffix('+cpu') if self.cuda else pin.version}" for pin in pins]
 
         def line(text: str) -> None:
+            if len(pins) == 1 and NETWORK.match(text):
+                sentence = f"the package registry cannot be reached; later the same command goes on: {text.strip()[:300]}"
+                raise Failure(sentence, EXIT_UNREACHABLE)
             if text.startswith(("Collecting ", "Building wheel", "Installing collected")):
                 progress.show(text.split(":")[0].split("==")[0].removeprefix("Collecting "))
 
@@ -388,13 +407,10 @@ class Installer:
     def reason(self, pins: list[Pin], lines: list[str]) -> str:
         """Why pip failed, in a sentence. What would be so for all the others as well ends the program."""
         text = "\n".join(lines)
-        errors = [line.split("ERROR: ", 1)[1] for line in lines if "ERROR: " in line] or lines[-1:] or ["pip failed"]
         if NO_SPACE.search(text):
             raise Failure(f"{self.folder}: no space left on the device; with more the same command goes on")
-        if NETWORK.search(text) and "No matching distribution" in text or re.search(r"^ERROR: .*timed out", text, re.M):
-            raise Failure(f"the package registry cannot be reached; the same command goes on later: {errors[0]}")
-        if "No matching distribution" not in text:
-            return f"it cannot be built: {errors[0][:300]}"
+        if "No matching distribution" not in text and "conflicting dependencies" not in text:
+            return f"it cannot be built or installed: {last_error(text)}"
         if self.is_special(pins[0]) and not self.cuda:
             return (
                 "the registry has no CPU build of it; name the index of PyTorch's CPU builds by --torch-index, or take "
@@ -422,8 +438,7 @@ def verify(folder: Path, record: Record, pins: list[Pin], timeout: float, lock: 
             return f"import {pin.module} takes longer than {timeout:g} s"
         finally:
             stop(child)
-        last = (output.strip().splitlines() or [f"status {child.returncode}"])[-1]
-        return f"import {pin.module}: {last[:300]}" if child.returncode else None
+        return f"import {pin.module}: {last_error(output) or f'status {child.returncode}'}" if child.returncode else None
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
     waiting = {pool.submit(imported, pin): pin for pin in pins}
@@ -507,6 +522,7 @@ def build(folder: Path, record: Record, groups: dict[str, Group], options: argpa
     if unproven:
         verify(folder, record, unproven, options.import_timeout, lock)
     record.imported.sort()
+    record.lacking = dict(sorted(record.lacking.items()))
 
 
 def create(options: argparse.Namespace) -> int:
@@ -520,7 +536,7 @@ def create(options: argparse.Namespace) -> int:
         build(folder, record, groups, options, lock)
         record.finish(folder)
     print(f"{len(record.distributions)} distributions, {human(size_of(folder))}, {time.monotonic() - begun:.0f} s")
-    for name, why in sorted(record.lacking.items()):
+    for name, why in record.lacking.items():
         print(f"lacking: {name}: {why}")
     if record.lacking:
         print(f"The environment is without {len(record.lacking)} of its libraries; the same command tries them again.")
@@ -544,7 +560,7 @@ def human(size: int) -> str:
 def state_of(record: Record, whole: bool) -> str:
     if not whole:
         return "not whole: ci-env create goes on with it"
-    return f"without {', '.join(sorted(record.lacking))}" if record.lacking else "whole"
+    return f"without {', '.join(record.lacking)}" if record.lacking else "whole"
 
 
 def show_list(options: argparse.Namespace) -> int:
@@ -593,8 +609,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="ci-env",
         description="Builds the Python environments that sessions run in, from pinned lists of libraries.",
-        epilog="Exit status: 0 whole; 3 made, but without the libraries that are named; 1 not done, the same command "
-        "goes on; 2 wrong use. Sessions take an environment by ci-run --python NAME, or the option `python`.",
+        epilog="Exit status: 0 whole; 3 made, but without the libraries that are named; 4 the registry cannot be reached, "
+        "1 otherwise not done, and the same command goes on; 2 wrong use. Sessions take an environment by ci-run --python NAME, or the option `python`.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -632,6 +648,7 @@ def main() -> int:
         return options.action(options)
     except Failure as error:
         print(f"ci-env: {error}", file=sys.stderr)
+        return error.status
     except OSError as error:
         print(f"ci-env: {error.filename or ''}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:

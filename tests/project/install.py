@@ -60,11 +60,14 @@ def main() -> int:
         install(Path(build), prefix)
         pc = next(prefix.rglob("libci.pc"))
         library_dir = pc.parent.parent
-        expected = ["bin/ci-run", "include/ci/ci.h", "include/ci/sys/sandbox.h", "libexec/libci/ci-supervisor",
+        expected = ["bin/ci-run", "bin/ci-env", "share/libci/environments/core.txt", "include/ci/ci.h",
+                    "include/ci/sys/sandbox.h", "libexec/libci/ci-supervisor",
                     "libexec/libci/guest/python/zygote.py", f"{library_dir.name}/libci.so"]
         missing = [path for path in expected if not (prefix / path).exists()]
         assert not missing, missing
-        stray = [path for path in prefix.rglob("*") if path.is_file() and path.suffix in (".pyc", ".txt", ".md", ".in")]
+        lists = prefix / "share/libci/environments"
+        stray = [path for path in prefix.rglob("*") if path.is_file() and path.suffix in (".pyc", ".txt", ".md", ".in")
+                 and path.parent != lists]
         assert not stray, stray
 
         environment = dict(os.environ, PKG_CONFIG_PATH=str(pc.parent))
@@ -91,6 +94,8 @@ def main() -> int:
         environment["PKG_CONFIG_PATH"] = str(moved / pc.parent.relative_to(prefix))
         found = run("pkg-config", "--variable", "includedir", "libci", env=environment).strip()
         assert Path(found).resolve() == (moved / "include").resolve(), found
+        groups = run("/usr/bin/python3", moved / "bin/ci-env", "groups", env={}, cwd="/")
+        assert groups.startswith("core"), groups
         print(f"ci-run: {run(moved / 'bin/ci-run', '--version', env={}, cwd='/').strip()}")
     return 0
 

@@ -83,6 +83,8 @@ static const char probe[] = "import importlib.util as u, json, shutil, sys\n"
                             "print('node', shutil.which('node') or 'no')\n"
                             "print('bash', shutil.which('bash') or 'no')\n";
 
+#define PYTHON_PACKAGE "install the package python3-"
+
 static bool has_line(const char *text, const char *name, const char **ret_value) {
     size_t size = strlen(name);
     for (const char *at = text; at != NULL && *at != 0; at = strchr(at, '\n') != NULL ? strchr(at, '\n') + 1 : NULL)
@@ -94,25 +96,26 @@ static bool has_line(const char *text, const char *name, const char **ret_value)
 }
 
 /* An environment of ci-env tells what is in it; what it lacks is to be told of, but hinders nothing. */
-static void add_environment(report *r, const char *text) {
+static bool add_environment(report *r, const char *text) {
     const char *value;
     if (!has_line(text, "environment", &value))
-        return;
+        return false;
     _cleanup_free_ char *detail = strndup(value, strcspn(value, "\n"));
     bool lacks = detail != NULL && strstr(detail, "; without ") != NULL;
     add(r, "environment", lacks ? "warning" : "ok", detail != NULL ? detail : "",
         lacks ? "`ci-env create` with its name tries again, and says why" : NULL);
+    return true;
 }
 
-static void add_parts(report *r, const char *text) {
+static void add_parts(report *r, const char *text, bool environment) {
     static const struct {
         const char *name, *purpose, *remedy;
     } parts[] = {
-        {"IPython", "magics, rich display", "install the package python3-ipython"},
-        {"pip", "installing packages", "install the package python3-pip"},
-        {"matplotlib", "charts", "install the package python3-matplotlib"},
-        {"numpy", "data", "install the package python3-numpy"},
-        {"pandas", "data", "install the package python3-pandas"},
+        {"IPython", "magics, rich display", PYTHON_PACKAGE "ipython"},
+        {"pip", "installing packages", PYTHON_PACKAGE "pip"},
+        {"matplotlib", "charts", PYTHON_PACKAGE "matplotlib"},
+        {"numpy", "data", PYTHON_PACKAGE "numpy"},
+        {"pandas", "data", PYTHON_PACKAGE "pandas"},
         {"node", "JavaScript, TypeScript", "install Node 18 or later (the package nodejs)"},
         {"bash", "Bash, and the shell (sh is used without it)", "install the package bash"},
     };
@@ -120,7 +123,10 @@ static void add_parts(report *r, const char *text) {
         const char *value = "no";
         bool there = has_line(text, parts[i].name, &value) && strncmp(value, "no\n", 3) != 0;
         _cleanup_free_ char *detail = cii_str_printf("%s: for %s", there ? "present" : "missing", parts[i].purpose);
-        add(r, parts[i].name, there ? "ok" : "warning", detail, there ? NULL : parts[i].remedy);
+        const char *remedy = environment && cii_str_starts(parts[i].remedy, PYTHON_PACKAGE)
+                                 ? "install it into the environment, with its own pip"
+                                 : parts[i].remedy;
+        add(r, parts[i].name, there ? "ok" : "warning", detail, there ? NULL : remedy);
     }
 }
 
@@ -146,8 +152,7 @@ static void check_code(report *r, const ci_sandbox_ops *ops, void *session) {
     else {
         _cleanup_free_ char *text = strndup(version, strcspn(version, "\n"));
         add(r, "python", "ok", text, NULL);
-        add_environment(r, got.output.data);
-        add_parts(r, got.output.data);
+        add_parts(r, got.output.data, add_environment(r, got.output.data));
     }
     cii_buf_free(&got.output);
 }

@@ -26,10 +26,11 @@ static ci_status find_environments(char **ret_folder, ci_error **ret_error) {
     if (texts == NULL)
         return cii_error_nomem(ret_error);
     int error_number = getpwuid_r(geteuid(), &entry, texts, ENTRY_MAX, &found);
+    if (error_number != 0)
+        return cii_error_errno(ret_error, error_number, LOCAL_DOMAIN, "python: find your home");
     if (found == NULL) {
-        cii_error_set(ret_error, CI_ERR_MISSING, LOCAL_DOMAIN, "python: the home of user %u is not known%s%s",
-                      (unsigned)geteuid(), error_number != 0 ? ": " : "",
-                      error_number != 0 ? strerror(error_number) : "");
+        cii_error_set(ret_error, CI_ERR_MISSING, LOCAL_DOMAIN, "python: user %u has no home in the passwd file",
+                      (unsigned)geteuid());
         cii_error_hint(ret_error, "name the environment by its path");
         return CI_ERR_MISSING;
     }
