@@ -25,6 +25,7 @@ if [ "$(id -u)" = 0 ]; then
 else
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/libci
 fi
+environment=$cache/environments/core
 cache=$cache/$(printf %s "$top" | sha256sum | cut -c 1-12)
 umask 022
 mkdir -p "$cache"
@@ -62,10 +63,11 @@ user=61234
 as_user() {
   setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --bounding-set=-all -- \
     env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home/user" TMPDIR="$home/user" USER=ci-test \
-    LOGNAME=ci-test CI_TEST_FULL="$full" UBSAN_OPTIONS=print_stacktrace=1 "$@"
+    LOGNAME=ci-test CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 as_self() {
-  env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" UBSAN_OPTIONS=print_stacktrace=1 "$@"
+  env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" \
+    UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 mkdir "$home/self" "$home/user"
 source=$top
@@ -112,6 +114,15 @@ without=long
 without_c_less="$without|project|python"
 
 build plain
+
+say "The core environment, in $environment"
+status=0
+"$cache/plain/bin/ci-env" create "$environment" --group core || status=$?
+if [ "$status" != 0 ]; then
+  environment=
+  [ "$status" = 4 ] || count_failure "$(failures)" # 4: no registry here; what needs the environment is skipped
+fi
+
 if [ "$(id -u)" = 0 ]; then
   # Kernels alone run once, and not as root: no session's is.
   run self plain "as root" -LE "$without|kernel"

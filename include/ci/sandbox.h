@@ -33,11 +33,14 @@ typedef void (*ci_log_cb)(void *user, int32_t level, const char *domain, const c
 /** Options of ci_sandbox_local_new(). Zero is the default of every field. */
 typedef struct ci_sandbox_local_options {
     size_t struct_size;     /**< sizeof(ci_sandbox_local_options). */
-    const char *python;     /**< Interpreter, an absolute path (a virtual environment's is fine); NULL:
-                                      /usr/bin/python3. */
+    const char *python;     /**< Interpreter: its absolute path (a virtual environment's is fine), that of a virtual
+                                      environment's folder, or, without a slash, the name of an environment that
+                                      `ci-env` has made, in .local/share/libci/environments of the home that the
+                                      passwd file names; NULL: /usr/bin/python3. */
     const char *preload;    /**< Modules that kernels have imported when they start, by comma: "numpy,pandas";
-                                      "data": numpy, pandas, matplotlib, scipy, scikit-learn as far as installed; NULL:
-                                      none but IPython; "none": not even that. One that cannot be imported is left
+                                      "data": numpy, pandas, matplotlib, scipy, scikit-learn as far as installed;
+                                      "group:data": what that group of an environment of `ci-env` names; NULL: none
+                                      but IPython; "none": not even that. One that cannot be imported is left
                                       out; ci_session_info() names those that a kernel has. */
     const char *helper_dir; /**< Folder of the helper program and kernels; NULL: beside the library, then the
                                       installed place. */
@@ -78,8 +81,9 @@ typedef struct ci_sandbox_local_options {
  * @param options copied; NULL: defaults.
  * @param[out] ret_sandbox the sandbox, the caller's; untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.
- * @return #CI_OK; #CI_ERR_MISSING (helper program or interpreter not found), #CI_ERR_MISMATCH, #CI_ERR_PERMISSION (the
- * system forbids namespaces; the hint names the remedy), #CI_ERR_INVALID (also a language that `kernels` cannot name, and configuration of packages that cannot be read),
+ * @return #CI_OK; #CI_ERR_MISSING (helper program, interpreter or environment not found), #CI_ERR_MISMATCH,
+ * #CI_ERR_PERMISSION (the system forbids namespaces; the hint names the remedy), #CI_ERR_INVALID (also a language that
+ * `kernels` cannot name, an environment that `ci-env` has not finished, configuration of packages that cannot be read),
  * #CI_ERR_NOMEM, #CI_ERR_IO.
  * @since 0.1
  */

@@ -61,13 +61,14 @@ typedef struct ci_session_options {
     const char *workspace_dir; /**< A folder as workspace when storage is NULL; NULL too: no workspace. */
     const char *session_id;    /**< 1 to 64 of [A-Za-z0-9_-]; names the session's part of the workspace. NULL: a random
                                        id, and the workspace's root, which such sessions share. */
-    const char *python;        /**< Interpreter, when not the sandbox's own. */
-    const char *host_dir;      /**< A host folder to be the sandbox root instead of a tmpfs of its own. */
-    const char *rootfs;        /**< A folder with a whole system to run on instead of the host's /usr; its Python 3.9 or
+    const char *python;     /**< Interpreter, when not the sandbox's own, as in ::ci_sandbox_local_options; with rootfs
+                                       its path there. */
+    const char *host_dir;   /**< A host folder to be the sandbox root instead of a tmpfs of its own. */
+    const char *rootfs;     /**< A folder with a whole system to run on instead of the host's /usr; its Python 3.9 or
                                      later, at python's path inside, runs the session. What the session writes to it goes
                                      to a layer of its own, as large as workspace_bytes; the folder stays as it was. A
                                      root host needs Linux 5.19 for it. */
-    const char *const *env;    /**< "NAME=value" strings for every call, NULL-ended. */
+    const char *const *env; /**< "NAME=value" strings for every call, NULL-ended. */
     const char *uploads_prefix; /**< Key prefix of uploads, {user} and {session} replaced; NULL: "uploads/", below the
                                        session's id when one is given. */
     const char *output_prefix;  /**< Key prefix of what is saved; NULL: "code-interpreter/", likewise. */

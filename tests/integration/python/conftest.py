@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests. CI_TEST_BUILD names the build folder, CI_TEST_FULL=1 adds the long tests,
-CI_TEST_TIMEOUT_FACTOR multiplies the deadlines of sessions where all is slow."""
+CI_TEST_TIMEOUT_FACTOR multiplies the deadlines of sessions where all is slow, CI_TEST_ENVIRONMENT names the core
+environment that ci-env has made."""
 
 from __future__ import annotations
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +43,30 @@ class Conversation:
         return self.process.wait(20)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversation]:
-    """One conversation for the whole file, as this mode is meant to live long."""
-    workspace = tmp_path_factory.mktemp("shared")
-    command = [BUILD / "bin/ci-run", "--calls", "-", "--workspace", workspace, "--timeout", "60"]
+@contextmanager
+def conversation(workspace: Path, *arguments: object) -> Iterator[Conversation]:
+    command = [BUILD / "bin/ci-run", "--calls", "-", "--workspace", workspace, "--timeout", "60", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     yield Conversation(process)
     process.stdin.close()
     assert process.wait(20) == 0
     process.stdout.close()
     process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversation]:
+    """One conversation for the whole file, as this mode is meant to live long."""
+    with conversation(tmp_path_factory.mktemp("shared")) as talk:
+        yield talk
+
+
+@pytest.fixture(scope="module")
+def skill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversation]:
+    """Likewise, with the core environment, which run.sh makes where there is a package registry; else without it."""
+    environment = os.environ.get("CI_TEST_ENVIRONMENT")
+    with conversation(tmp_path_factory.mktemp("skill"), *(["--python", environment] if environment else [])) as talk:
+        yield talk
 
 
 @pytest.fixture
@@ -63,55 +77,55 @@ def talk(ci_run_start: Start) -> Callable[..., Conversation]:
 # -- the skill's examples, as written
 
 
-def test_example_text_output(shared: Conversation) -> None:
+def test_example_text_output(skill: Conversation) -> None:
     code = "import pandas as pd\ndf = pd.DataFrame({'A': [1,2,3], 'B': [4,5,6]})\nprint(df.describe())"
-    assert "mean   2.0  5.0" in shared.text("execute_code", code=code, language="python")
+    assert "mean   2.0  5.0" in skill.text("execute_code", code=code, language="python")
 
 
-def test_example_generate_chart(shared: Conversation) -> None:
+def test_example_generate_chart(skill: Conversation) -> None:
     code = (
         "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nimport numpy as np\n"
         "x = np.linspace(0, 10, 100)\nplt.figure(figsize=(10,6))\nplt.plot(x, np.sin(x))\nplt.title('Sine Wave')\n"
         "plt.savefig('sine.png', dpi=300, bbox_inches='tight')\nprint('Done')"
     )
-    answer = shared.call("execute_code", code=code, language="python", output_filename="sine.png")
+    answer = skill.call("execute_code", code=code, language="python", output_filename="sine.png")
     assert answer["structuredContent"]["stdout"] == "Done\n" and answer["isError"] is False
     assert answer["structuredContent"]["files"][0]["key"] == "code-interpreter/sine.png"
-    read = shared.call("workspace_read", path="code-interpreter/sine.png")
+    read = skill.call("workspace_read", path="code-interpreter/sine.png")
     (blob,) = [item["resource"]["blob"] for item in read["content"] if item["type"] == "resource"] or [
         item["data"] for item in read["content"] if item["type"] == "image"
     ]
     assert base64.b64decode(blob).startswith(b"\x89PNG")
 
 
-def test_example_check_environment(shared: Conversation) -> None:
-    out = shared.text("execute_command", command="python --version && pip list | head -20")
+def test_example_check_environment(skill: Conversation) -> None:
+    out = skill.text("execute_command", command="python --version && pip list | head -20")
     assert out.startswith("Python 3.") and "Package" in out
 
 
-def test_example_file_operations(shared: Conversation) -> None:
-    write = shared.call(
+def test_example_file_operations(skill: Conversation) -> None:
+    write = skill.call(
         "file_operations", operation="write", content=[{"path": "config.json", "text": '{"key": "value"}'}]
     )
     assert write["isError"] is False
-    listed = shared.call("file_operations", operation="list", paths=["."])
+    listed = skill.call("file_operations", operation="list", paths=["."])
     assert "config.json" in [file["path"] for file in listed["structuredContent"]["files"]]
-    shared.text("execute_code", code="open('output.csv', 'w').write('a,b\\n1,2\\n');")
-    read = shared.call("file_operations", operation="read", paths=["output.csv"])
+    skill.text("execute_code", code="open('output.csv', 'w').write('a,b\\n1,2\\n');")
+    read = skill.call("file_operations", operation="read", paths=["output.csv"])
     (resource,) = [item["resource"] for item in read["content"] if item["type"] == "resource"]
     assert resource["text"] == "a,b\n1,2\n"
 
 
-def test_example_push_and_read_back(shared: Conversation) -> None:
-    shared.text(
+def test_example_push_and_read_back(skill: Conversation) -> None:
+    skill.text(
         "execute_code", code="open('chart.png', 'wb').write(b'\\x89PNG\\xff'); open('results.json', 'w').write('{}');"
     )
-    answer = shared.call("ci_push_to_workspace", paths=["chart.png", "results.json"])
+    answer = skill.call("ci_push_to_workspace", paths=["chart.png", "results.json"])
     assert [file["status"] for file in answer["structuredContent"]["files"]] == ["saved", "saved"]
-    assert shared.call("ci_push_to_workspace")["isError"] is False
-    read = shared.call("workspace_read", path="code-interpreter/results.json")
+    assert skill.call("ci_push_to_workspace")["isError"] is False
+    read = skill.call("workspace_read", path="code-interpreter/results.json")
     assert "{}" in json.dumps(read["content"])
-    listed = shared.call("workspace_list", path="code-interpreter/")
+    listed = skill.call("workspace_list", path="code-interpreter/")
     assert {"code-interpreter/chart.png", "code-interpreter/results.json"} <= {
         file["path"] for file in listed["structuredContent"]["files"]
     }
@@ -127,35 +141,36 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_usage_pattern(shared: Conversation, pattern: str) -> None:
+def test_usage_pattern(skill: Conversation, pattern: str) -> None:
     library, expected, output = PATTERNS[pattern]
-    if not importlib.util.find_spec(library):
+    code = f"import importlib.util\nprint(importlib.util.find_spec({library!r}) is not None)"
+    if skill.text("execute_code", code=code) != "True\n":
         pytest.skip(f"{library} is not installed")
     extra = {"output_filename": output} if output else {}
     code = (Path(__file__).parent / "skill" / f"{pattern}.py").read_text()
-    assert expected in shared.text("execute_code", code=code, **extra)
+    assert expected in skill.text("execute_code", code=code, **extra)
 
 
-def test_usage_pattern_multi_step_workflow(shared: Conversation) -> None:
-    shared.text(
+def test_usage_pattern_multi_step_workflow(skill: Conversation) -> None:
+    skill.text(
         "execute_code",
         code="import pandas as pd\ndf = pd.DataFrame({'k': list('abca'), 'v': [1, 2, None, 4]}).dropna()",
     )
-    chart = shared.call(
+    chart = skill.call(
         "execute_code",
         code="ax = df.groupby('k').v.sum().plot.bar()\nax.figure.savefig('multi.png')",
         output_filename="multi.png",
     )
     assert chart["isError"] is False
-    shared.text("execute_code", code="df.to_csv('multi.csv', index=False)")
-    read = shared.call("file_operations", operation="read", paths=["multi.csv"])
+    skill.text("execute_code", code="df.to_csv('multi.csv', index=False)")
+    read = skill.call("file_operations", operation="read", paths=["multi.csv"])
     assert "k,v\na,1.0\nb,2.0\na,4.0\n" in [
         item["resource"]["text"] for item in read["content"] if item["type"] == "resource"
     ]
 
 
-def test_show_instead_of_savefig_gives_the_picture_all_the_same(shared: Conversation) -> None:
-    answer = shared.call("execute_code", code="import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
+def test_show_instead_of_savefig_gives_the_picture_all_the_same(skill: Conversation) -> None:
+    answer = skill.call("execute_code", code="import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()")
     (image,) = [item for item in answer["content"] if item["type"] == "image"]
     assert image["mimeType"] == "image/png" and base64.b64decode(image["data"]).startswith(b"\x89PNG")
 
