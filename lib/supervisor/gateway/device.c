@@ -44,13 +44,13 @@ void device_send(uint8_t *data, size_t size, size_t transport) {
     write_packet(data, size);
 }
 
-void device_ready(_unused_ source *s, _unused_ uint32_t events) {
+bool device_read(void) {
     for (int i = 0; i < BATCH; i++) {
         uint8_t *at = buffer + DEVICE_HEADROOM - LINK - VNET;
         ssize_t size = recv(gw.device.fd, at, VNET + LINK + PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
         packet p;
         if (size < 0)
-            return;
+            return i > 0;
         if (size < (ssize_t)(VNET + LINK) || size > (ssize_t)(VNET + LINK + PACKET_MAX) ||
             !packet_parse(buffer + DEVICE_HEADROOM, (size_t)size - VNET - LINK, &p) ||
             !address_equal(&p.source.address, &gw.guest[p.v6].address))
@@ -62,4 +62,9 @@ void device_ready(_unused_ source *s, _unused_ uint32_t events) {
         else
             udp_packet(&p);
     }
+    return true;
+}
+
+void device_ready(_unused_ source *s, _unused_ uint32_t events) {
+    /* It is read after all that is ready, in each round. */
 }

@@ -16,6 +16,9 @@
 
 #define TICK_MS 500
 #define EVENTS_MAX 64
+#define ROUNDS 8
+#define POLLS_MAX 40 /* about 20 microseconds */
+#define WAKE_US 60
 #define FAR_END_BYTES (16 << 20)
 
 gateway gw = {.epoll_fd = -1};
@@ -52,6 +55,11 @@ int gateway_connect(const endpoint *target, int type) {
 bool gateway_watch(source *s, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = s};
     return epoll_ctl(gw.epoll_fd, EPOLL_CTL_ADD, s->fd, &event) == 0;
+}
+
+void gateway_rewatch(source *s, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.ptr = s};
+    epoll_ctl(gw.epoll_fd, EPOLL_CTL_MOD, s->fd, &event);
 }
 
 void gateway_unwatch(source *s) {
@@ -113,20 +121,39 @@ static bool expire(void) {
     return gateway_refused_expire() || tcp || udp || names;
 }
 
+/* Waits as long as there is nothing to do. Where answers have come sooner than a sleeping process is woken, it looks a few
+ * times before it sleeps; what has been looked for in vain is looked for half as often the next time. */
+static int wait_events(struct epoll_event *events, int timeout_ms) {
+    static int polls;
+    int count = 0;
+    for (int i = 0; i < polls && count == 0; i++)
+        count = epoll_wait(gw.epoll_fd, events, EVENTS_MAX, 0);
+    if (count > 0 || timeout_ms == 0)
+        return count > 0 ? count : epoll_wait(gw.epoll_fd, events, EVENTS_MAX, 0);
+    int64_t slept_us = cii_clock_us();
+    polls /= 2;
+    count = epoll_wait(gw.epoll_fd, events, EVENTS_MAX, timeout_ms);
+    if (cii_clock_us() - slept_us < WAKE_US)
+        polls = POLLS_MAX;
+    return count;
+}
+
 /* An idle gateway sleeps. */
 static _Noreturn void serve(void) {
     struct epoll_event events[EVENTS_MAX];
     int64_t expired_ms = 0;
     bool again = false, ticking = false;
     for (;;) {
-        int count = epoll_wait(gw.epoll_fd, events, EVENTS_MAX, again ? 0 : ticking ? TICK_MS : -1);
+        int count = wait_events(events, again ? 0 : ticking ? TICK_MS : -1);
         gw.now_ms = cii_clock_ms();
         for (int i = 0; i < count; i++) {
             source *s = events[i].data.ptr;
             if (s->fd >= 0) /* not ended by one before it */
                 s->ready(s, events[i].events);
         }
-        again = tcp_again();
+        /* What was written comes out as packets at once, and what came in packets can be read at once. */
+        for (int i = 0; i < ROUNDS && (again = tcp_again(), device_read()); i++)
+            ;
         if (gw.now_ms - expired_ms >= TICK_MS) {
             ticking = expire();
             expired_ms = gw.now_ms;

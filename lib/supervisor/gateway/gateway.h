@@ -50,6 +50,7 @@ endpoint endpoint_from(const socket_address *a);
 socklen_t socket_address_of(const endpoint *e, socket_address *ret);
 
 bool gateway_watch(source *s, uint32_t events);
+void gateway_rewatch(source *s, uint32_t events);
 /* Ends a source's descriptor. */
 void gateway_unwatch(source *s);
 /* A socket of the host's, not blocking, on its way to `target`; -1 with errno. */
@@ -76,6 +77,8 @@ void device_forward(packet *p, const endpoint *from, const endpoint *to);
 /* Sends one that was made here. transport: where a header with a partial checksum begins; 0: it is whole. */
 void device_send(uint8_t *data, size_t size, size_t transport);
 void device_ready(source *s, uint32_t events);
+/* Reads what has come; false: nothing had. */
+bool device_read(void);
 
 /* --- tcp.c, udp.c, names.c ------------------------------------------------------------------------------------------ */
 

@@ -17,6 +17,7 @@
 
 #define SYN_MAX 192        /* of a connection attempt's packet, with what lies before it */
 #define CHUNK (256u << 10) /* moved at a time */
+#define SMALL 16384        /* copied, not spliced */
 #define ROUNDS 8           /* chunks before others have their turn */
 #define ALIAS_FIRST 1024   /* ports of the peer */
 #define HANDSHAKE_MS 30000
@@ -32,10 +33,13 @@ typedef enum tcp_state {
 
 /* One way of a connection: what was read and not yet written. */
 typedef struct tcp_way {
-    int pipe[2];      /* 0: none */
-    size_t held;      /* bytes in it */
-    bool ended, shut; /* its end was read; and passed on */
+    int pipe[2];              /* 0: none */
+    size_t held;              /* bytes in it */
+    bool waits;               /* for room at the other end */
+    bool ending, ended, shut; /* its end has come; was read; was passed on */
 } tcp_way;
+
+enum { MOVE_UP = 1, MOVE_DOWN = 2 };
 
 typedef struct tcp_flow tcp_flow;
 struct tcp_flow {
@@ -48,9 +52,10 @@ struct tcp_flow {
     size_t syn_size;
     uint16_t alias;
     tcp_state state;
-    bool again; /* has more to move */
+    int again; /* what is to be moved in the next round: MOVE_ bits; then it is among the due */
 };
 
+#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 #define BUCKETS 2048 /* a power of two */
 
 static struct {
@@ -58,6 +63,9 @@ static struct {
     tcp_flow *by_alias[65536];
     tcp_flow *buckets[BUCKETS];
     uint16_t next_alias;
+    tcp_flow *due[GATEWAY_TCP_MAX], *going[GATEWAY_TCP_MAX]; /* have more to move, in the next round and in this */
+    size_t due_count;
+    uint8_t small[SMALL];
     int pipes[32][2];
     size_t pipe_count;
 } tcp = {.next_alias = ALIAS_FIRST};
@@ -82,7 +90,7 @@ static void forget(tcp_flow *f) {
     *at = f->next;
     tcp.by_alias[f->alias] = NULL;
     free(f->syn);
-    *f = (tcp_flow){.state = TCP_FREE};
+    *f = (tcp_flow){.state = TCP_FREE, .again = f->again};
 }
 
 /* A place for one more: free, or held by the connection that has been over for longest. */
@@ -110,7 +118,8 @@ static void remember(tcp_flow *f, const packet *p) {
                     .guest = p->source,
                     .target = p->target,
                     .alias = tcp.next_alias,
-                    .used_ms = gw.now_ms};
+                    .used_ms = gw.now_ms,
+                    .again = f->again};
     *bucket = tcp.by_alias[f->alias] = f;
 }
 
@@ -131,10 +140,16 @@ static void close_flow(tcp_flow *f, bool reset) {
     give_pipe(&f->down);
     free(TAKE_PTR(f->syn));
     f->state = TCP_CLOSED;
-    f->again = false;
 }
 
 /* --- moving bytes --------------------------------------------------------------------------------------------------- */
+
+/* The flow is looked at again in this round or the next. */
+static void come_again(tcp_flow *f, int what) {
+    if (f->again == 0)
+        tcp.due[tcp.due_count++] = f;
+    f->again |= what;
+}
 
 /* Pipes that are empty. A way takes one for what it moves and has it as long as something is in it. */
 static bool take_pipe(tcp_way *way) {
@@ -168,54 +183,121 @@ static bool is_later(ssize_t result) {
     return result < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* Moves what has come from one end to the other, without a copy. False: the connection is broken. */
-static bool move_way(tcp_flow *f, tcp_way *way, int from, int to) {
-    if (way->shut)
-        return true;
-    if (!take_pipe(way))
-        return false;
-    for (int round = 0; round < ROUNDS; round++) {
-        while (way->held > 0) {
-            ssize_t size = splice(way->pipe[0], NULL, to, NULL, way->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-            if (size <= 0)
-                return is_later(size); /* goes on when there is room again */
-            way->held -= (size_t)size;
-        }
+/* Writes what the pipe holds. Less than all: goes on when there is room again. False: the connection is broken. */
+static bool empty_pipe(tcp_way *way, int to) {
+    while (way->held > 0) {
+        ssize_t size = splice(way->pipe[0], NULL, to, NULL, way->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (size <= 0)
+            return is_later(size);
+        way->held -= (size_t)size;
+    }
+    return true;
+}
+
+/* What is small is copied: one call to read, one to write. Returns what was read, as read(2) does; -1 also when what could
+ * not be written could not be kept, which the next call finds out. */
+static ssize_t copy_small(tcp_way *way, int from, int to) {
+    ssize_t size = recv(from, tcp.small, sizeof tcp.small, MSG_DONTWAIT);
+    ssize_t sent = size > 0 ? send(to, tcp.small, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (sent < 0 && !is_later(sent))
+        return -1;
+    size_t done = (size_t)CII_MAX(sent, 0), left = size > 0 ? (size_t)size - done : 0;
+    if (left > 0 && (!take_pipe(way) || write(way->pipe[1], tcp.small + done, left) != (ssize_t)left)) {
+        errno = EPIPE;
+        return -1;
+    }
+    way->held = left;
+    return size;
+}
+
+/* What is large is moved without a copy. */
+static ssize_t fill_pipe(tcp_way *way, int from) {
+    ssize_t size =
+        take_pipe(way) ? splice(from, NULL, way->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK) : -1;
+    way->held = (size_t)CII_MAX(size, 0);
+    return size;
+}
+
+/* Whether there is room again is told only where it is waited for. */
+static void want_room(source *to, tcp_way *way) {
+    if (way->waits == (way->held > 0))
+        return;
+    way->waits = way->held > 0;
+    gateway_rewatch(to, EVENTS | (way->waits ? EPOLLOUT : 0));
+}
+
+static void end_way(tcp_way *way, int to) {
+    shutdown(to, SHUT_WR);
+    way->shut = true;
+    give_pipe(way);
+}
+
+/* Moves what has come from one end to the other. Less than was asked for is all there was (epoll(7)), unless the end has come
+ * too, of which there is only one event. False: the connection is broken. */
+static bool move_way(tcp_flow *f, tcp_way *way, int from, source *to_end) {
+    const int to = to_end->fd;
+    for (int round = 0; round < ROUNDS && !way->shut; round++) {
+        if (!empty_pipe(way, to))
+            return false;
+        want_room(to_end, way);
+        if (way->held > 0)
+            return true;
         if (way->ended) {
-            shutdown(to, SHUT_WR);
-            way->shut = true;
-            give_pipe(way);
+            end_way(way, to);
             return true;
         }
-        ssize_t size = splice(from, NULL, way->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        ssize_t size = round == 0 ? copy_small(way, from, to) : fill_pipe(way, from);
         if (size < 0) {
             bool later = is_later(size);
             give_pipe(way);
             return later;
         }
         way->ended = size == 0;
-        way->held = (size_t)size;
+        if (round == 0 && size > 0 && size < (ssize_t)sizeof tcp.small && way->held == 0 && !way->ending) {
+            give_pipe(way);
+            return true;
+        }
     }
-    f->again = true;
+    if (!way->shut)
+        come_again(f, way == &f->up ? MOVE_UP : MOVE_DOWN);
     return true;
 }
 
-static void move(tcp_flow *f) {
-    f->again = false;
+static void move(tcp_flow *f, int what) {
+    bool whole = true;
     f->used_ms = gw.now_ms;
-    bool whole = move_way(f, &f->up, f->inner.fd, f->outer.fd) && move_way(f, &f->down, f->outer.fd, f->inner.fd);
+    if (what & MOVE_UP)
+        whole = move_way(f, &f->up, f->inner.fd, &f->outer);
+    if (whole && (what & MOVE_DOWN))
+        whole = move_way(f, &f->down, f->outer.fd, &f->inner);
     if (!whole || (f->up.shut && f->down.shut))
         close_flow(f, !whole);
 }
 
+#define ENDS (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
+/* What an event of an end says there is to move: something to read, its end, or room for what was held. */
+static void end_ready(tcp_flow *f, uint32_t events, tcp_way *read, int moves_read, const tcp_way *written,
+                      int moves_written) {
+    int what = events & (EPOLLIN | ENDS) ? moves_read : 0;
+    read->ending |= (events & ENDS) != 0;
+    if ((events & EPOLLOUT) && written->held > 0)
+        what |= moves_written;
+    move(f, what);
+}
+
 bool tcp_again(void) {
-    bool again = false;
-    for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
-        if (f->again)
-            move(f);
-        again |= f->again;
+    size_t count = tcp.due_count;
+    memcpy(tcp.going, tcp.due, count * sizeof(tcp_flow *));
+    tcp.due_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        tcp_flow *f = tcp.going[i];
+        int what = f->again;
+        f->again = 0;
+        if (f->state == TCP_OPEN)
+            move(f, what);
     }
-    return again;
+    return tcp.due_count > 0;
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------- */
@@ -233,10 +315,10 @@ static void tune(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
 }
 
-static void inner_ready(source *s, _unused_ uint32_t events) {
+static void inner_ready(source *s, uint32_t events) {
     tcp_flow *f = (tcp_flow *)(void *)((char *)s - offsetof(tcp_flow, inner));
     if (f->state == TCP_OPEN)
-        move(f);
+        end_ready(f, events, &f->up, MOVE_UP, &f->down, MOVE_DOWN);
 }
 
 /* Answers the held SYN: nobody takes the connection. */
@@ -274,7 +356,7 @@ static void outer_ready(source *s, uint32_t events) {
     socklen_t size = sizeof error_number;
     socket_address peer;
     if (f->state == TCP_OPEN) {
-        move(f);
+        end_ready(f, events, &f->down, MOVE_DOWN, &f->up, MOVE_UP);
     } else if (f->state == TCP_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
         getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
         if (error_number != 0)
@@ -318,7 +400,7 @@ static void open_flow(const packet *p) {
         return;
     }
     f->outer.fd = gateway_connect(&f->target, SOCK_STREAM);
-    if (f->outer.fd < 0 || !gateway_watch(&f->outer, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+    if (f->outer.fd < 0 || !gateway_watch(&f->outer, EVENTS | EPOLLOUT))
         fail(f, errno);
     else
         tune(f->outer.fd);
@@ -338,9 +420,10 @@ void tcp_accept(source *listener, _unused_ uint32_t events) {
         }
         f->inner.fd = fd;
         f->state = TCP_OPEN;
+        gateway_rewatch(&f->outer, EVENTS);
         tune(fd);
-        if (gateway_watch(&f->inner, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
-            move(f);
+        if (gateway_watch(&f->inner, EVENTS))
+            move(f, MOVE_UP | MOVE_DOWN);
         else
             close_flow(f, true);
     }
@@ -377,6 +460,11 @@ void tcp_packet(packet *p) {
     } else if (f->state != TCP_CONNECTING) {
         f->used_ms = gw.now_ms;
         turn_in(f, p);
+        /* What it brought is there already: no need to be told. */
+        if (f->state == TCP_OPEN && p->payload_size > SMALL)
+            come_again(f, MOVE_UP);
+        else if (f->state == TCP_OPEN && p->payload_size > 0)
+            move(f, MOVE_UP);
     } else if (p->tcp_flags & TCP_RST) {
         close_flow(f, true); /* given up before it stood */
         forget(f);
