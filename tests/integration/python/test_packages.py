@@ -336,15 +336,15 @@ def registry_addresses() -> set[str]:
 @pytest.mark.parametrize("network", ["host", "internet"])
 def test_the_registry_that_the_host_uses_can_be_used(network: str, tmp_path: Path) -> None:
     download = ["/usr/bin/python3", "-m", "pip", "download", "-q", "--no-deps", "--retries=0", "--no-cache-dir"]
-    if subprocess.run([*download, "--dest", tmp_path, "colorama"], capture_output=True, timeout=100).returncode:
+    if subprocess.run([*download, "--dest", tmp_path, "iniconfig"], capture_output=True, timeout=100).returncode:
         pytest.skip("no package registry can be reached")
     options: dict[str, Any] = {"network": network}
     if network == "internet":
         options["network_allow"] = ["*", *registry_addresses()]
     with libci.Sandbox(host_packages=True) as box, libci.Session(sandbox=box, timeout=100, **options) as session:
-        result = session.run_command("pip install -q --ignore-installed colorama")
+        result = session.run_command("pip install -q --ignore-installed iniconfig")
         assert result.ok, result.stderr
-        assert (session.run_code("import colorama\ncolorama.__file__").value or "").startswith("'/home/user/")
+        assert (session.run_code("import iniconfig\niniconfig.__file__").value or "").startswith("'/home/user/")
 
 def await_file(path: Path) -> None:
     deadline = time.monotonic() + 60
