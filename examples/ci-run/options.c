@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum kind { TEXT, LIST, FLAG, UNIT, SIZE, COUNT, SECONDS, NETWORK };
@@ -38,7 +39,8 @@ static const struct row rows[] = {
     {"disk", "SIZE", "size of the sandbox's folder (4G)", AT(disk_bytes), SIZE, 0},
     {"processes", "N", "processes and threads (256)", AT(process_count), COUNT, 0},
     {"network", "MODE", "none (the default), internet or host", AT(network), NETWORK, 0},
-    {"allow", "RULE", "with --network internet: reach this alone; none: nothing at all", AT(allow), LIST, 0},
+    {"allow", "RULE", "with --network internet: reach this alone (several: repeat it); none: nothing at all", AT(allow),
+     LIST, 0},
     {"deny", "RULE", "with --network internet: do not reach this, whatever --allow says", AT(deny), LIST, 0},
     {"python", "NAME|PATH", "an environment of ci-env by its name, or the path of an environment or interpreter",
      AT(python), TEXT, 0},
@@ -52,7 +54,7 @@ static const struct row rows[] = {
     {"host-packages", NULL, "hand in this machine's configuration of pip and npm, proxies and certificates",
      AT(host_packages), FLAG, 0},
     {"package-cache", "DIR", "keep wheels that sessions install there for the next ones", AT(package_cache), TEXT, 0},
-    {"json", NULL, "print each result as one line of JSON, nothing else", AT(json), FLAG, 0},
+    {"json", NULL, "print each result as one line of JSON, and nothing else to stdout", AT(json), FLAG, 0},
     {"calls", "FILE", "answer tool calls, one {\"name\": …, \"input\": {…}} a line; - is stdin", AT(calls), TEXT, 0},
     {"check", NULL, "tell what this machine gives, what is missing and the remedy", AT(check), FLAG, 0},
     {"version", NULL, "print the version", AT(version), FLAG, 'V'},
@@ -119,7 +121,7 @@ static int set(struct options *options, const struct row *row, const char *value
     case LIST: {
         struct list *list = (struct list *)field;
         list->items[list->count++] = value;
-        options->allow_nothing |= list == &options->allow && strcmp(value, "none") == 0;
+        options->allow_nothing |= list == &options->allow && strcasecmp(value, "none") == 0;
         return 0;
     }
     case FLAG:

@@ -54,16 +54,20 @@ typedef struct ci_sandbox_local_options {
                                       from its own limits, the one kept ready in advance as well: Node 55 MiB and
                                       8 threads, with the checker 175 MiB and 9. */
     /* Packages. **Code in a session can read whatever these hand in**, names, passwords and tokens in it included. */
-    const char *pip_config; /**< A pip.conf for sessions; NULL: none. Folders that its find-links and file: indexes name
-                                      are shown read-only, as far as others may read them; files that it names
-                                      (certificates, constraints) are copied. */
+    const char *pip_config; /**< A pip.conf for sessions, absolute path, read once, now, as all of these; NULL: none.
+                                      Folders that its find-links and file: indexes name are shown read-only, as far as
+                                      others may read them, eight at most, none of the system's or as wide as /home;
+                                      files that it names (certificates, constraints) are copied. */
     const char *npm_config; /**< An .npmrc likewise; NULL: none. */
     const char *ca_file;    /**< Certificates (PEM) that programs in sessions trust besides the system's, by the usual
                                       variables and in /etc/ssl; NULL: none. */
-    const char *package_cache; /**< A folder, absolute path, in which wheels are kept that sessions with a network have
-                                      installed: sessions read it, and only /usr/bin/python3's pip, outside, writes it,
-                                      with what it downloads itself by the host's configuration; at most 1,000 wheels
-                                      or 2 GiB. Made when it is missing; keep others from writing to it. NULL: none. */
+    const char *package_cache; /**< A folder, absolute path, in which wheels are kept that sessions have installed:
+                                      sessions read it, and only /usr/bin/python3's pip, outside, writes it, with what
+                                      it downloads itself by the host's configuration; at most 1,000 wheels or 2 GiB.
+                                      Sessions without a network or with network rules only read: what they install is
+                                      not asked for outside. pip's packages alone, not npm's. Made when it is missing,
+                                      not the folder above it; keep others from writing to it. Not beside pip_config
+                                      (#CI_ERR_INVALID). NULL: none. */
     int32_t host_packages;     /**< 1: hand in the host's own configuration in effect, as `pip config list` of
                                       /usr/bin/python3, npm's files and the variables for proxies and certificates tell
                                       it, below the files above; takes about a second. 0: do not. */

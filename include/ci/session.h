@@ -49,9 +49,18 @@ enum {
  * **Rules** of network_allow and network_deny, which only #CI_NETWORK_INTERNET may have (else #CI_ERR_INVALID): `*`, all
  * that is public; `NAME`, that name; `*.NAME`, every name below it, not itself; an address or CIDR, IPv4 or IPv6. Each may
  * end in a port or a range of ports: `example.org:443`, `10.0.0.0/8:5432`, `[2001:db8::]/32:80-90`, `*:443`. A deny rule wins
- * over an allow rule. Names are compared label by label, without case. Private, link-local and other special addresses,
- * those of the host among them, are reached only where a rule has the address or a CIDR around it, never by a name's rule.
- * What was refused, results tell (ci_result_refusal()).
+ * over an allow rule. Names are compared label by label, without case; other letters are written as `xn--…`; with a port an
+ * IPv6 address stands in brackets. At most 1,024 rules a list; what is none (a URL, a list with commas) fails the opening
+ * with #CI_ERR_INVALID, which names list and rule.
+ *
+ * Private, link-local and other special addresses, those of the host among them, are reached only where a rule has the
+ * address or a CIDR around it, never by a name's rule; a CIDR opens every special address in it, metadata services too.
+ * 127.0.0.1 and ::1 are always the session's own. An allowed name opens every site on its address. A denied name does not
+ * resolve, but code that has its address still connects: to close a service, deny its addresses, or allow only what is
+ * needed. Exact names keep data from leaving in the labels of questions, `*.NAME` does not.
+ *
+ * TCP and UDP alone leave the session, no ping; names have A and AAAA records alone. What was refused, results tell
+ * (ci_result_refusal()).
  */
 typedef struct ci_session_options {
     size_t struct_size;        /**< sizeof(ci_session_options). */

@@ -610,7 +610,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         prog="ci-env",
         description="Builds the Python environments that sessions run in, from pinned lists of libraries.",
         epilog="Exit status: 0 whole; 3 made, but without the libraries that are named; 4 the registry cannot be reached, "
-        "1 otherwise not done, and the same command goes on; 2 wrong use. Sessions take an environment by ci-run --python NAME, or the option `python`.",
+        "1 not done, and after a failure the same command goes on; 2 wrong use. Sessions take an environment by "
+        "ci-run --python NAME, or the option `python`.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -623,7 +624,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
     lists = {"type": Path, "default": own_lists(), "metavar": "DIR", "help": "the folder of the lists (those of libci)"}
     made = command("create", create, "make an environment, go on with one, or add groups to it", named=True)
-    made.add_argument("--group", action="append", metavar="G", help="core and this one, repeatable (all); see groups")
+    text = "add this group to core, repeatable; without it all of them: 4.1 GiB, a quarter of an hour"
+    made.add_argument("--group", action="append", metavar="G", help=text)
     made.add_argument("--python", default="/usr/bin/python3", metavar="PATH", help="the interpreter (/usr/bin/python3)")
     made.add_argument("--torch-index", metavar="URL", help="an index with CPU builds of torch and its companions")
     made.add_argument("--cuda", action="store_true", help="torch for NVIDIA cards where there is no CPU build")

@@ -20,6 +20,7 @@
 
 #include "os/fd.h"
 #include "supervisor/supervisor.h"
+#include "wire/network.h"
 
 #define DOMAIN "local"
 #define TREES_MAX (INTERPRETER_PREFIXES_MAX + 1 + CII_SETUP_SHARES_MAX)
@@ -180,7 +181,7 @@ static void build_system(const build *b) {
     if (b->host_network)
         show(b, "/etc/resolv.conf", READ_ONLY | MOUNT_ATTR_NOEXEC);
     else
-        write_file(b, "etc/resolv.conf", "", 0644); /* a session that has the internet lays its own over it */
+        must(b, symlink(CII_NETWORK_FOLDER "/resolv.conf", "etc/resolv.conf"), "resolv.conf");
 }
 
 /* What a sandbox has of its own at the top, whatever system it runs on. */
@@ -231,13 +232,16 @@ static void build_rootfs(const build *b) {
     write_file(b, "opt/libci/etc/hostname", "ci\n", 0644);
     _cleanup_free_ char *resolver =
         b->host_network ? cii_fd_read_file(AT_FDCWD, "/etc/resolv.conf", 1 << 16, NULL) : NULL;
-    write_file(b, "opt/libci/etc/resolv.conf", resolver != NULL ? resolver : "", 0644);
+    if (resolver != NULL)
+        write_file(b, "opt/libci/etc/resolv.conf", resolver, 0644);
+    else
+        must(b, symlink(CII_NETWORK_FOLDER "/resolv.conf", "opt/libci/etc/resolv.conf"), "resolv.conf");
     must(b, umount2("mnt", MNT_DETACH), "rootfs");
 }
 
 static void build_folders(const build *b) {
-    static const char *const folders[] = {"proc", "sys",       "run",       "var",
-                                          "mnt",  "workspace", "home/user", "opt/libci/bin"};
+    static const char *const folders[] = {
+        "proc", "sys", "run", "var", "mnt", "workspace", "home/user", "opt/libci/bin", CII_NETWORK_FOLDER + 1};
     for (size_t i = 0; i < CII_ELEMENTS(folders); i++)
         make_dir(b, folders[i], 0755);
     make_dir(b, "tmp", 01777);

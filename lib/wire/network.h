@@ -10,6 +10,9 @@
 #define CII_NETWORK_PEER_V6 "fd00:6369::2"
 #define CII_NETWORK_LISTEN_PORT 1
 
+/* In a sandbox /etc/resolv.conf leads here, where nothing is: a session that has the internet lays a folder over it. */
+#define CII_NETWORK_FOLDER "/opt/libci/network"
+
 /* The descriptors that init sends to the gateway, in this order: the interface's far end, a listener for IPv4, and one
  * for IPv6 where the kernel has that. */
 #define CII_NETWORK_FDS 3

@@ -128,7 +128,7 @@ static void the_hosts_umask_does_not_matter(void **state) {
     umask(before);
     assert_prints(session, "umask; echo x > new; mkdir folder; stat -c %a new folder", "0022\n644\n755\n");
     ci_result *result = run_code(session, "import os\nprint(oct(os.umask(0)), sorted(os.listdir('/opt/libci')))");
-    assert_string_equal(ci_result_stdout(result, NULL), "0o22 ['bin', 'guest']\n");
+    assert_string_equal(ci_result_stdout(result, NULL), "0o22 ['bin', 'guest', 'network']\n");
     ci_result_free(result);
     ci_session_close(session);
     (void)state;

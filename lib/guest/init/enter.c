@@ -215,10 +215,11 @@ static void uncover(const session_spec *spec, const int trees[GUEST_COVERED_MAX]
 /* It answers by datagrams alone: those may be larger than 512 bytes. */
 static void name_resolver(const session_spec *spec, int base) {
     static const char text[] = "nameserver " CII_NETWORK_RESOLVER "\noptions edns0\n";
-    _cleanup_close_ int fd = openat(base, "resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    make_dir(spec, base, "network", 0755, 0);
+    _cleanup_close_ int fd = openat(base, "network/resolv.conf", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     must(spec, fd, "resolv.conf");
     must(spec, cii_fd_write_all(fd, text, sizeof text - 1), "resolv.conf");
-    bind_path(spec, "/mnt/resolv.conf", "/etc/resolv.conf");
+    bind_path(spec, "/mnt/network", CII_NETWORK_FOLDER);
 }
 
 /* All that the session writes lies on one tmpfs: workspace, home, /tmp, /dev/shm, and what it changes of a system of its

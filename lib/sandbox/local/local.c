@@ -460,6 +460,9 @@ static ci_status local_open(void *impl, const ci_sandbox_request *request, void 
                          .events_fd = TAKE_FD(events.ours),
                          .network = request->network};
     s->request = *request;
+    s->fills_cache = request->network == CI_NETWORK_HOST ||
+                     (request->network == CI_NETWORK_INTERNET && request->network_allow == NULL &&
+                      (request->network_deny == NULL || *request->network_deny == NULL));
     s->cache = &((local *)impl)->cache;
     r->session = s;
     r->ret_session = ret_session;

@@ -32,6 +32,7 @@ typedef struct local_session {
     int limits;         /* CII_LIMIT_ bits */
     uint64_t languages; /* CI_CAP_ bits */
     ci_sandbox_request request;
+    bool fills_cache; /* what it installs may be fetched for others: a session with rules could send data out by it */
     const local_cache *cache; /* the sandbox's */
     _Atomic bool closed;
 } local_session;

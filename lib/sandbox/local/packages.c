@@ -80,14 +80,26 @@ ci_status local_packages_collect(const ci_sandbox_local_options *o, const char *
     const char *argv[16] = {PROGRAM, "-I", "-B", script};
     size_t count = 4;
     const struct {
-        const char *name, *value;
-    } options[] = {{"--pip", o->pip_config}, {"--npm", o->npm_config}, {"--ca", o->ca_file}, {"--wheels", wheels}};
+        const char *name, *value, *option;
+    } options[] = {{"--pip", o->pip_config, "pip_config"},
+                   {"--npm", o->npm_config, "npm_config"},
+                   {"--ca", o->ca_file, "ca_file"},
+                   {"--wheels", wheels, "package_cache"}};
+    if (o->package_cache != NULL && o->pip_config != NULL) {
+        cii_error_set(
+            ret_error, CI_ERR_INVALID, LOCAL_DOMAIN,
+            "package_cache and pip_config: the cache is filled from the host's index, whose packages would take "
+            "the place of others of the same name");
+        cii_error_hint(ret_error,
+                       "say it in the host's own pip configuration, and set host_packages instead of pip_config");
+        return CI_ERR_INVALID;
+    }
     for (size_t i = 0; i < CII_ELEMENTS(options); i++) {
         if (options[i].value == NULL)
             continue;
         if (options[i].value[0] != '/')
-            return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "packages: \"%s\" is not an absolute path",
-                                 options[i].value);
+            return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "%s: \"%s\" is not an absolute path",
+                                 options[i].option, options[i].value);
         argv[count++] = options[i].name;
         argv[count++] = options[i].value;
     }
@@ -126,7 +138,7 @@ ci_status local_cache_start(local_cache *cache, const char *folder, const char *
     if (script == NULL || wheels == NULL)
         return cii_error_nomem(ret_error);
     if ((mkdir(folder, 0755) < 0 && errno != EEXIST) || (mkdir(wheels, 0755) < 0 && errno != EEXIST))
-        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "package_cache: %s", folder);
+        return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "package_cache: make the folder %s", folder);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "package_cache");
     _cleanup_close_ int theirs = ends[0];

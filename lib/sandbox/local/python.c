@@ -119,6 +119,13 @@ ci_status local_python_find(const char *option, char **ret_python, ci_error **re
     _cleanup_free_ char *python = folder != NULL ? cii_str_printf("%s/bin/python", folder) : strdup(option);
     if (python == NULL)
         return cii_error_nomem(ret_error);
+    if (folder != NULL && check_whole(folder, NULL) == CI_OK && access(python, F_OK) != 0) {
+        cii_error_set(ret_error, CI_ERR_MISSING, LOCAL_DOMAIN,
+                      "python: %s is no virtual environment: there is no bin/python in it", folder);
+        cii_error_hint(ret_error,
+                       "name an interpreter, a virtual environment's folder, or one that `ci-env list` shows");
+        return CI_ERR_MISSING;
+    }
     if (folder == NULL)
         folder = environment_of(python);
     ci_status status = folder != NULL ? check_whole(folder, ret_error) : CI_OK;

@@ -134,7 +134,7 @@ static ci_status on_done(run_op *r, const uint8_t *data, size_t size) {
             break;
         }
         case CII_FIELD_INSTALLED:
-            if (r->session->network != 0 && ++installed <= NAMES_MAX)
+            if (r->session->fills_cache && ++installed <= NAMES_MAX)
                 local_cache_hint(r->session->cache, field.data, field.size);
             break;
         case CII_FIELD_REPLACED:

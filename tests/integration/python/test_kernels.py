@@ -36,7 +36,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def arguments(session: libci.Session) -> list[str]:
     """Of the Node kernel; asks the shell, so that no kernel is started for it."""
-    found = session.run_command("cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -A9 -x node").stdout
+    found = session.run_command("cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -A9 -x '[n]ode'").stdout
     return found.splitlines()
 
 

@@ -246,10 +246,14 @@ def test_every_kernel_is_asked_and_one_that_is_busy_says_so_itself(online: libci
 def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(libci.Error, match="pip_config: .*nowhere.*No such file"):
         libci.Sandbox(pip_config=tmp_path / "nowhere")
-    (tmp_path / "bad").write_text("no section\n")
-    with pytest.raises(libci.Error, match="pip_config"):
-        libci.Sandbox(pip_config=tmp_path / "bad")
-    with pytest.raises(libci.Error, match="not an absolute path"):
+    for text, line in (("s3cret\n", 1), ("[global]\ntoken s3cret\n", 2), ("[global]\na=1\na=s3cret\n", 3)):
+        (tmp_path / "bad").write_text(text)
+        with pytest.raises(libci.Error, match=f"pip_config: .*/bad, line {line}") as raised:
+            libci.Sandbox(pip_config=tmp_path / "bad")
+        assert "s3cret" not in str(raised.value)
+    with pytest.raises(libci.Error, match="ca_file: .*no certificate in it"):
+        libci.Sandbox(ca_file=tmp_path / "bad")
+    with pytest.raises(libci.Error, match='ca_file: "ca.pem" is not an absolute path'):
         libci.Sandbox(ca_file="ca.pem")
 
 
@@ -362,7 +366,9 @@ def test_what_was_installed_once_comes_from_disk(
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_INDEX_URL", f"{index.url}/simple")
     local, data = wheel("tiny_local", "1.0")
-    with libci.Sandbox(pip_config=pip_config, package_cache=cache) as box:
+    with pytest.raises(libci.Invalid, match="package_cache and pip_config: .*take the place"):
+        libci.Sandbox(pip_config=pip_config, package_cache=cache)
+    with libci.Sandbox(host_packages=True, package_cache=cache) as box:
         with libci.Session(sandbox=box, network="host", timeout=100) as session:
             session.write_file(local, data)
             assert session.run_command(f"pip install -q ./{local}").ok

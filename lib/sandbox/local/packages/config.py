@@ -113,8 +113,12 @@ def parser_of(text, option):
     parser = configparser.RawConfigParser()
     try:
         parser.read_string(text)
+    except configparser.MissingSectionHeaderError as error:
+        raise Refused("%s, line %d: before the first [section]" % (option, error.lineno)) from None
+    except configparser.ParsingError as error:  # whose own words have the line, and it may hold a secret
+        raise Refused('%s, line %d: neither "[section]" nor "key = value"' % (option, error.errors[0][0])) from None
     except configparser.Error as error:
-        raise Refused("%s: %s" % (option, " ".join(str(error).split()))) from None
+        raise Refused("%s, line %d: a section or key is there twice" % (option, error.lineno)) from None
     return parser
 
 
@@ -146,6 +150,8 @@ def local_path(text):
 
 def bring_pip(given, parser, wheels):
     """Folders it names are shown; files are copied, and named as they are called inside."""
+    if wheels:
+        given.share(wheels, WHEELS_INSIDE)
     for section in parser.sections():
         for key, value in parser.items(section):
             values = value.split()
@@ -164,7 +170,6 @@ def bring_pip(given, parser, wheels):
                     copies.append(INSIDE + name)
                 parser.set(section, key, "\n".join(copies))
     if wheels:
-        given.share(wheels, WHEELS_INSIDE)
         for section in {"global"} | {s for s in parser.sections() if parser.has_option(s, "find-links")}:
             if not parser.has_section(section):
                 parser.add_section(section)
@@ -240,9 +245,12 @@ def collect(options, environ):
         bring_host(given, environ)
     if options.ca:
         given.add_bundle(options.ca, "ca_file")
+        if b"-----BEGIN " not in given.bundles[-1][1]:
+            raise Refused("ca_file: %s: no certificate in it (no line -----BEGIN CERTIFICATE-----)" % options.ca)
     pip = pip_in_effect() if options.host else configparser.RawConfigParser()
     if options.pip:
-        pip.read_dict(parser_of(read(options.pip, "pip_config").decode("utf-8", "replace"), "pip_config"))
+        text = read(options.pip, "pip_config").decode("utf-8", "replace")
+        pip.read_dict(parser_of(text, "pip_config: " + options.pip))
     if pip.sections() or options.wheels:
         bring_pip(given, pip, options.wheels)
     npm = npm_in_effect(environ) if options.host else {}
