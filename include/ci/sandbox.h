@@ -63,7 +63,7 @@ typedef struct ci_sandbox_local_options {
                                       variables and in /etc/ssl; NULL: none. */
     const char *package_cache; /**< A folder, absolute path, in which wheels are kept that sessions have installed:
                                       sessions read it, and only /usr/bin/python3's pip, outside, writes it, with what
-                                      it downloads itself by the host's configuration; at most 1,000 wheels or 2 GiB.
+                                      it downloads itself, by the host's configuration if host_packages is set; at most 1,000 wheels or 2 GiB.
                                       Sessions without a network or with network rules only read: what they install is
                                       not asked for outside. pip's packages alone, not npm's. Made when it is missing,
                                       not the folder above it; keep others from writing to it. Not beside pip_config

@@ -17,8 +17,9 @@
 #include "os/fd.h"
 #include "wire/network.h"
 
-#define MTU \
-    1500 /* as on a real network; the kernel passes segments of a connection uncut, 64 KiB at a time, all the same */
+#define MTU 65520   /* no datagram is cut in pieces */
+#define MSS_V4 1460 /* a connection's segments are as on a real network; the kernel passes 64 KiB of them at a time */
+#define MSS_V6 1440
 
 /* --- netlink (rtnetlink(7)) ----------------------------------------------------------------------------------------- */
 
@@ -121,7 +122,11 @@ static int add_default_route(int fd, int family, uint32_t index) {
                                   .rtm_scope = family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
                                   .rtm_type = RTN_UNICAST};
     request r = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &message, sizeof message);
+    const uint32_t mss = family == AF_INET ? MSS_V4 : MSS_V6;
     attribute(&r, RTA_OIF, &index, sizeof index);
+    struct rtattr *metrics = attribute(&r, RTA_METRICS, NULL, 0);
+    attribute(&r, RTAX_ADVMSS, &mss, sizeof mss);
+    end_nest(&r, metrics);
     return ask(fd, &r);
 }
 

@@ -162,7 +162,8 @@ static ci_status start_supervisor(local *l, const ci_sandbox_local_options *opti
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "pidfd_open (Linux 5.14 is needed)");
     const char *const argv[] = {path, NULL};
     pid_t pid;
-    ci_status status = local_cache_start(&l->cache, options->package_cache, dir, ret_error);
+    ci_status status =
+        local_cache_start(&l->cache, options->package_cache, options->host_packages != 0, dir, ret_error);
     if (status == CI_OK)
         status = cii_process_spawn(path, argv, NULL, (int[]){theirs, owner}, 2, &pid, &l->pidfd, ret_error);
     if (status == CI_OK)

@@ -52,7 +52,8 @@ void local_refusals_tell(const local_session *s, const ci_sink *sink);
  * there are none. Blocks while programs outside tell. */
 ci_status local_packages_collect(const ci_sandbox_local_options *options, const char *helper_dir, cii_buf *hello,
                                  int *ret_files_fd, ci_error **ret_error);
-ci_status local_cache_start(local_cache *cache, const char *folder, const char *helper_dir, ci_error **ret_error);
+ci_status local_cache_start(local_cache *cache, const char *folder, bool host_packages, const char *helper_dir,
+                            ci_error **ret_error);
 void local_cache_stop(local_cache *cache);
 /* "name-version" of what a session says that it has installed. Never blocks. */
 void local_cache_hint(const local_cache *cache, const void *name, size_t size);

@@ -123,7 +123,8 @@ ci_status local_packages_collect(const ci_sandbox_local_options *o, const char *
     return status == CI_OK ? take(&told, hello, ret_files_fd, ret_error) : status;
 }
 
-ci_status local_cache_start(local_cache *cache, const char *folder, const char *dir, ci_error **ret_error) {
+ci_status local_cache_start(local_cache *cache, const char *folder, bool host_packages, const char *dir,
+                            ci_error **ret_error) {
     *cache = (local_cache){.fd = -1, .pidfd = -1};
     if (folder == NULL)
         return CI_OK;
@@ -143,8 +144,9 @@ ci_status local_cache_start(local_cache *cache, const char *folder, const char *
         return cii_error_errno(ret_error, errno, LOCAL_DOMAIN, "package_cache");
     _cleanup_close_ int theirs = ends[0];
     cache->fd = ends[1];
-    return spawn((const char *const[]){PROGRAM, "-I", "-B", script, folder, host, NULL}, theirs, &cache->pidfd,
-                 ret_error);
+    return spawn(
+        (const char *const[]){PROGRAM, "-I", "-B", script, folder, host, host_packages ? "--host" : NULL, NULL}, theirs,
+        &cache->pidfd, ret_error);
 }
 
 void local_cache_stop(local_cache *cache) {

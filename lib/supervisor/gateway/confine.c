@@ -54,8 +54,9 @@ static int limit(int which, rlim_t value) {
 /* A socket of the internet, of a kind that is made here. */
 static int allow_socket(scmp_filter_ctx ctx, int domain, int type) {
     return seccomp_rule_add(
-        ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domain),
-        SCMP_A1(SCMP_CMP_MASKED_EQ, (scmp_datum_t) ~(SOCK_NONBLOCK | SOCK_CLOEXEC), (scmp_datum_t)type));
+        ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domain),
+        SCMP_A1(SCMP_CMP_MASKED_EQ, (scmp_datum_t) ~(SOCK_NONBLOCK | SOCK_CLOEXEC), (scmp_datum_t)type),
+        SCMP_A2(SCMP_CMP_EQ, 0));
 }
 
 static int install_filter(void) {

@@ -11,6 +11,9 @@
 
 #define VNET sizeof(struct virtio_net_hdr)
 #define LINK ETHER_HDR_LEN
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* of Linux 6.2's headers */
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
 #define BATCH 64
 #define PACKET_MAX (65536 + 64)
 
@@ -42,6 +45,11 @@ void device_send(uint8_t *data, size_t size, size_t transport) {
         head->csum_offset = 6; /* of UDP */
     }
     write_packet(data, size);
+}
+
+size_t device_segment_size(const packet *p) {
+    const struct virtio_net_hdr *head = (const void *)(p->ip - LINK - VNET);
+    return (head->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4 ? head->gso_size : 0;
 }
 
 bool device_read(void) {

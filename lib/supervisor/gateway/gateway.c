@@ -174,7 +174,7 @@ static _Noreturn void run(policy *rules, int channel_fd, int events_fd) {
     gw.now_ms = cii_clock_ms();
     gw.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     read_resolvers();
-    if (gw.epoll_fd < 0 || !take_session(channel_fd) || gateway_confine() < 0 ||
+    if (gw.epoll_fd < 0 || !gateway_ask_routes() || !take_session(channel_fd) || gateway_confine() < 0 ||
         cii_fd_send(channel_fd, "", 1, NULL, 0, 0) != 1) /* the session goes on when it is heard */
         _exit(1);
     cii_close(channel_fd);

@@ -58,6 +58,8 @@ int gateway_connect(const endpoint *target, int type);
 
 /* --- refusals.c: what the guest may not do, told to the host -------------------------------------------------------- */
 
+/* Before the walls are up. */
+bool gateway_ask_routes(void);
 /* Whether the guest may talk to `target`; else the host is told. */
 bool gateway_permits(const endpoint *target, const char *protocol);
 /* Whether it is one of the host's own addresses. */
@@ -77,6 +79,8 @@ void device_forward(packet *p, const endpoint *from, const endpoint *to);
 /* Sends one that was made here. transport: where a header with a partial checksum begins; 0: it is whole. */
 void device_send(uint8_t *data, size_t size, size_t transport);
 void device_ready(source *s, uint32_t events);
+/* Into what pieces the kernel left a datagram to be cut; 0: it is one. */
+size_t device_segment_size(const packet *p);
 /* Reads what has come; false: nothing had. */
 bool device_read(void);
 

@@ -1,4 +1,5 @@
 /* What a session may reach, and telling the host what it may not. */
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -12,16 +13,53 @@ static struct {
     char last[MESSAGE_MAX]; /* the last refusal, but for its end */
     unsigned told;          /* times it was told by itself */
     unsigned repeated;      /* and times since then */
+    int route_fd;           /* asks the kernel for routes */
 } refusals;
 
-/* An address that a socket can be bound to is this machine's, whatever interface has it: asked each time, since they
- * change. Where sysctl ip_nonlocal_bind allows every address, everything is refused. */
+bool gateway_ask_routes(void) {
+    refusals.route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    return refusals.route_fd >= 0;
+}
+
+/* Where the kernel would take a packet to it: RTN_UNICAST, RTN_LOCAL, …; RTN_UNSPEC when there is no way (rtnetlink(7)). */
+static uint8_t route_type(const address *a) {
+    const bool v4 = address_is_v4(a);
+    const uint16_t bytes = v4 ? 4 : 16;
+    struct {
+        struct nlmsghdr head;
+        struct rtmsg route;
+        struct rtattr attribute;
+        uint8_t target[16];
+    } ask = {.head = {.nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST},
+             .route = {.rtm_family = v4 ? AF_INET : AF_INET6, .rtm_dst_len = (uint8_t)(bytes * 8)},
+             .attribute = {.rta_len = (uint16_t)RTA_LENGTH(bytes), .rta_type = RTA_DST}};
+    struct {
+        struct nlmsghdr head;
+        struct rtmsg route;
+        uint8_t rest[1024];
+    } answer;
+    memcpy(ask.target, a->s6_addr + 16 - bytes, bytes);
+    ask.head.nlmsg_len = (uint32_t)(offsetof(__typeof__(ask), target) + bytes);
+    return send(refusals.route_fd, &ask, ask.head.nlmsg_len, 0) > 0 &&
+                   recv(refusals.route_fd, &answer, sizeof answer, MSG_DONTWAIT) >=
+                       (ssize_t)NLMSG_LENGTH(sizeof answer.route) &&
+                   answer.head.nlmsg_type == RTM_NEWROUTE
+               ? answer.route.rtm_type
+               : RTN_UNSPEC;
+}
+
+/* An address that a socket can be bound to is this machine's, whatever interface has it, and so is one that the kernel would
+ * take itself (a local route to a whole network, the anycast address of a router): asked each time, since they change.
+ * Where sysctl ip_nonlocal_bind allows every address, everything is refused. */
 bool gateway_is_own(const address *a) {
     socket_address to;
     const endpoint target = {.address = *a};
     socklen_t size = socket_address_of(&target, &to);
     _cleanup_close_ int fd = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    return fd < 0 || bind(fd, &to.any, size) == 0 || errno != EADDRNOTAVAIL;
+    if (fd < 0 || bind(fd, &to.any, size) == 0 || errno != EADDRNOTAVAIL)
+        return true;
+    uint8_t type = route_type(a);
+    return type != RTN_UNICAST && type != RTN_UNSPEC;
 }
 
 bool gateway_permits(const endpoint *target, const char *protocol) {

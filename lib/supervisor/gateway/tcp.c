@@ -17,10 +17,13 @@
 
 #define SYN_MAX 192        /* of a connection attempt's packet, with what lies before it */
 #define CHUNK (256u << 10) /* moved at a time */
-#define SMALL 16384        /* copied, not spliced */
-#define ROUNDS 8           /* chunks before others have their turn */
-#define ALIAS_FIRST 1024   /* ports of the peer */
+#define PIPES_MAX 32
+#define ACCEPTS_MAX 64   /* before others have their turn */
+#define SMALL 4096       /* copied, not spliced */
+#define ROUNDS 8         /* chunks before others have their turn */
+#define ALIAS_FIRST 1024 /* ports of the peer */
 #define HANDSHAKE_MS 30000
+#define EVICT_MS 5000   /* attempts that others may take the place of */
 #define CLOSED_MS 60000 /* what the kernel may still have to send of a connection that is over */
 
 typedef enum tcp_state {
@@ -33,8 +36,10 @@ typedef enum tcp_state {
 
 /* One way of a connection: what was read and not yet written. */
 typedef struct tcp_way {
-    int pipe[2];              /* 0: none */
-    size_t held;              /* bytes in it */
+    int pipe[2]; /* 0: none */
+    size_t held; /* bytes in it */
+    uint8_t rest[SMALL];
+    size_t rest_size;         /* bytes of a message that found no room */
     bool waits;               /* for room at the other end */
     bool ending, ended, shut; /* its end has come; was read; was passed on */
 } tcp_way;
@@ -65,9 +70,9 @@ static struct {
     uint16_t next_alias;
     tcp_flow *due[GATEWAY_TCP_MAX], *going[GATEWAY_TCP_MAX]; /* have more to move, in the next round and in this */
     size_t due_count;
-    uint8_t small[SMALL];
-    int pipes[32][2];
-    size_t pipe_count;
+    int pipes[PIPES_MAX][2]; /* empty ones */
+    size_t pipe_count, pipes_out;
+    bool paused; /* no descriptors for what waits at the listeners */
 } tcp = {.next_alias = ALIAS_FIRST};
 
 /* --- flows ---------------------------------------------------------------------------------------------------------- */
@@ -90,7 +95,7 @@ static void forget(tcp_flow *f) {
     *at = f->next;
     tcp.by_alias[f->alias] = NULL;
     free(f->syn);
-    *f = (tcp_flow){.state = TCP_FREE, .again = f->again};
+    *f = (tcp_flow){.state = TCP_FREE, .inner.fd = -1, .outer.fd = -1, .again = f->again};
 }
 
 /* A place for one more: free, or held by the connection that has been over for longest. */
@@ -99,11 +104,14 @@ static tcp_flow *find_place(void) {
     for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
         if (f->state == TCP_FREE)
             return f;
-        if (f->state == TCP_CLOSED && (oldest == NULL || f->used_ms < oldest->used_ms))
+        bool waits = f->state == TCP_CONNECTING && gw.now_ms - f->used_ms > EVICT_MS;
+        if ((f->state == TCP_CLOSED || waits) && (oldest == NULL || f->used_ms < oldest->used_ms))
             oldest = f;
     }
-    if (oldest != NULL)
+    if (oldest != NULL) {
+        gateway_unwatch(&oldest->outer);
         forget(oldest);
+    }
     return oldest;
 }
 
@@ -151,7 +159,8 @@ static void come_again(tcp_flow *f, int what) {
     f->again |= what;
 }
 
-/* Pipes that are empty. A way takes one for what it moves and has it as long as something is in it. */
+/* Pipes that are empty. A way takes one for what it moves and has it as long as something is in it. The kernel counts their
+ * pages for all gateways of a user together, so there are few: who gets none copies. */
 static bool take_pipe(tcp_way *way) {
     if (way->pipe[0] > 0)
         return true;
@@ -159,20 +168,22 @@ static bool take_pipe(tcp_way *way) {
         memcpy(way->pipe, tcp.pipes[--tcp.pipe_count], sizeof way->pipe);
         return true;
     }
-    if (pipe2(way->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
+    if (tcp.pipes_out == PIPES_MAX || pipe2(way->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
         way->pipe[0] = 0;
         return false;
     }
+    tcp.pipes_out++;
     fcntl(way->pipe[1], F_SETPIPE_SZ, CHUNK);
     return true;
 }
 
 static void give_pipe(tcp_way *way) {
-    if (way->pipe[0] > 0 && way->held == 0 && tcp.pipe_count < CII_ELEMENTS(tcp.pipes)) {
+    if (way->pipe[0] > 0 && way->held == 0) {
         memcpy(tcp.pipes[tcp.pipe_count++], way->pipe, sizeof way->pipe);
     } else if (way->pipe[0] > 0) {
         close(way->pipe[0]);
         close(way->pipe[1]);
+        tcp.pipes_out--;
     }
     way->pipe[0] = way->pipe[1] = 0;
     way->held = 0;
@@ -183,8 +194,16 @@ static bool is_later(ssize_t result) {
     return result < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-/* Writes what the pipe holds. Less than all: goes on when there is room again. False: the connection is broken. */
-static bool empty_pipe(tcp_way *way, int to) {
+/* Writes what is left of the last message and what the pipe holds. Less than all: goes on when there is room again. False:
+ * the connection is broken. */
+static bool write_held(tcp_way *way, int to) {
+    while (way->rest_size > 0) {
+        ssize_t size = send(to, way->rest, way->rest_size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (size <= 0)
+            return is_later(size);
+        way->rest_size -= (size_t)size;
+        memmove(way->rest, way->rest + size, way->rest_size);
+    }
     while (way->held > 0) {
         ssize_t size = splice(way->pipe[0], NULL, to, NULL, way->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
         if (size <= 0)
@@ -194,35 +213,29 @@ static bool empty_pipe(tcp_way *way, int to) {
     return true;
 }
 
-/* What is small is copied: one call to read, one to write. Returns what was read, as read(2) does; -1 also when what could
- * not be written could not be kept, which the next call finds out. */
+static bool holds(const tcp_way *way) {
+    return way->rest_size > 0 || way->held > 0;
+}
+
+/* What is small is copied: one call to read, one to write. Returns what was read, as read(2) does. */
 static ssize_t copy_small(tcp_way *way, int from, int to) {
-    ssize_t size = recv(from, tcp.small, sizeof tcp.small, MSG_DONTWAIT);
-    ssize_t sent = size > 0 ? send(to, tcp.small, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
-    if (sent < 0 && !is_later(sent))
-        return -1;
-    size_t done = (size_t)CII_MAX(sent, 0), left = size > 0 ? (size_t)size - done : 0;
-    if (left > 0 && (!take_pipe(way) || write(way->pipe[1], tcp.small + done, left) != (ssize_t)left)) {
-        errno = EPIPE;
-        return -1;
-    }
-    way->held = left;
-    return size;
+    ssize_t size = recv(from, way->rest, sizeof way->rest, MSG_DONTWAIT);
+    way->rest_size = (size_t)CII_MAX(size, 0);
+    return size > 0 && !write_held(way, to) ? -1 : size;
 }
 
 /* What is large is moved without a copy. */
 static ssize_t fill_pipe(tcp_way *way, int from) {
-    ssize_t size =
-        take_pipe(way) ? splice(from, NULL, way->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK) : -1;
+    ssize_t size = splice(from, NULL, way->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     way->held = (size_t)CII_MAX(size, 0);
     return size;
 }
 
 /* Whether there is room again is told only where it is waited for. */
 static void want_room(source *to, tcp_way *way) {
-    if (way->waits == (way->held > 0))
+    if (way->waits == holds(way))
         return;
-    way->waits = way->held > 0;
+    way->waits = holds(way);
     gateway_rewatch(to, EVENTS | (way->waits ? EPOLLOUT : 0));
 }
 
@@ -237,23 +250,23 @@ static void end_way(tcp_way *way, int to) {
 static bool move_way(tcp_flow *f, tcp_way *way, int from, source *to_end) {
     const int to = to_end->fd;
     for (int round = 0; round < ROUNDS && !way->shut; round++) {
-        if (!empty_pipe(way, to))
+        if (!write_held(way, to))
             return false;
         want_room(to_end, way);
-        if (way->held > 0)
+        if (holds(way))
             return true;
         if (way->ended) {
             end_way(way, to);
             return true;
         }
-        ssize_t size = round == 0 ? copy_small(way, from, to) : fill_pipe(way, from);
+        ssize_t size = round == 0 || !take_pipe(way) ? copy_small(way, from, to) : fill_pipe(way, from);
         if (size < 0) {
             bool later = is_later(size);
             give_pipe(way);
             return later;
         }
         way->ended = size == 0;
-        if (round == 0 && size > 0 && size < (ssize_t)sizeof tcp.small && way->held == 0 && !way->ending) {
+        if (round == 0 && size > 0 && size < (ssize_t)sizeof way->rest && !holds(way) && !way->ending) {
             give_pipe(way);
             return true;
         }
@@ -279,9 +292,13 @@ static void move(tcp_flow *f, int what) {
 /* What an event of an end says there is to move: something to read, its end, or room for what was held. */
 static void end_ready(tcp_flow *f, uint32_t events, tcp_way *read, int moves_read, const tcp_way *written,
                       int moves_written) {
+    if (read->shut && (events & (EPOLLERR | EPOLLHUP))) { /* its end was passed on, and now it is broken */
+        close_flow(f, true);
+        return;
+    }
     int what = events & (EPOLLIN | ENDS) ? moves_read : 0;
     read->ending |= (events & ENDS) != 0;
-    if ((events & EPOLLOUT) && written->held > 0)
+    if ((events & EPOLLOUT) && holds(written))
         what |= moves_written;
     move(f, what);
 }
@@ -313,6 +330,7 @@ static void tune(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, HANDSHAKE_MS * 2); /* also for what is left when it is closed */
 }
 
 static void inner_ready(source *s, uint32_t events) {
@@ -384,7 +402,10 @@ static void refuse(const packet *p) {
 }
 
 static void open_flow(const packet *p) {
-    tcp_flow *f = gateway_permits(&p->target, "tcp") ? find_place() : NULL;
+    bool may = gateway_permits(&p->target, "tcp");
+    tcp_flow *f = may ? find_place() : NULL;
+    if (may && f == NULL)
+        gateway_refused("", &p->target, "tcp", "too many connections at a time");
     if (f == NULL) {
         refuse(p);
         return;
@@ -409,8 +430,15 @@ static void open_flow(const packet *p) {
 void tcp_accept(source *listener, _unused_ uint32_t events) {
     socket_address from;
     socklen_t size = sizeof from;
-    for (int fd; (fd = accept4(listener->fd, &from.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;
-         size = sizeof from) {
+    for (int i = 0; i < ACCEPTS_MAX; i++, size = sizeof from) {
+        int fd = accept4(listener->fd, &from.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno != EAGAIN && errno != EINTR) { /* no descriptor left: tcp_expire() goes on */
+                gateway_rewatch(listener, 0);
+                tcp.paused = true;
+            }
+            return;
+        }
         endpoint peer = endpoint_from(&from);
         tcp_flow *f = tcp.by_alias[peer.port];
         if (f == NULL || !address_equal(&peer.address, &gw.peer[!address_is_v4(&f->target.address)].address) ||
@@ -434,7 +462,7 @@ void tcp_accept(source *listener, _unused_ uint32_t events) {
 /* What the listener's connections send. */
 static void turn_out(packet *p) {
     tcp_flow *f = tcp.by_alias[p->target.port];
-    if (f == NULL)
+    if (f == NULL || address_is_v4(&f->target.address) == p->v6)
         return;
     f->used_ms = gw.now_ms;
     const endpoint from = f->target, to = f->guest;
@@ -473,13 +501,19 @@ void tcp_packet(packet *p) {
 
 bool tcp_expire(void) {
     bool left = false;
+    for (size_t i = 0; i < CII_ELEMENTS(gw.listeners); i++)
+        if (tcp.paused && gw.listeners[i].ready != NULL)
+            gateway_rewatch(&gw.listeners[i], EPOLLIN);
+    tcp.paused = false;
     for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
         int64_t age_ms = gw.now_ms - f->used_ms;
+        if (f->state == TCP_CONNECTING && age_ms > HANDSHAKE_MS)
+            fail(f, ETIMEDOUT);
         if (f->state == TCP_OFFERED && age_ms > HANDSHAKE_MS)
             close_flow(f, true);
         if (f->state == TCP_CLOSED && age_ms > CLOSED_MS)
             forget(f);
-        left |= f->state == TCP_CLOSED || f->state == TCP_OFFERED;
+        left |= f->state == TCP_CLOSED || f->state == TCP_OFFERED || f->state == TCP_CONNECTING;
     }
     return left;
 }

@@ -107,7 +107,12 @@ void udp_packet(const packet *p) {
         return;
     }
     f->used_ms = gw.now_ms;
-    send(f->outer.fd, p->payload, p->payload_size, MSG_DONTWAIT | MSG_NOSIGNAL); /* or it is lost, as UDP may be */
+    /* The kernel hands on uncut what code sends by UDP_SEGMENT (udp(7)). What finds no room is lost, as UDP may be. */
+    size_t most = device_segment_size(p), piece = most != 0 ? most : CII_MAX(p->payload_size, 1);
+    size_t at = 0;
+    do
+        send(f->outer.fd, p->payload + at, CII_MIN(piece, p->payload_size - at), MSG_DONTWAIT | MSG_NOSIGNAL);
+    while ((at += piece) < p->payload_size);
 }
 
 bool udp_expire(void) {

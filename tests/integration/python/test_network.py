@@ -60,6 +60,20 @@ def test_datagrams_come_back(guest: Guest) -> None:
     guest.run("[s.close() for s in sockets]")
 
 
+@pytest.mark.parametrize("size", [1, 1472, 1473, 9000, 60000])
+def test_datagrams_of_any_size_come_back_whole(guest: Guest, size: int) -> None:
+    assert guest.ask(f"udp({names.WEB4!r}, 7, bytes({size}))") == bytes(size)
+
+
+def test_a_datagram_that_the_kernel_was_to_cut_arrives_in_pieces(guest: Guest) -> None:
+    code = (
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10)\n"
+        f"s.connect(({names.WEB4!r}, 7)); s.setsockopt(socket.IPPROTO_UDP, 103, 400)  # UDP_SEGMENT\n"
+        "s.send(bytes(1000)); sizes = sorted(len(s.recv(9999)) for _ in range(3)); s.close(); sizes"
+    )
+    assert guest.run(code).value == "[200, 400, 400]"
+
+
 def test_one_socket_talks_to_many(guest: Guest) -> None:
     code = (
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(10); found = []\n"

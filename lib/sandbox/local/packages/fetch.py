@@ -63,12 +63,19 @@ class Hints:
                 self.queue.append(wanted)
 
 
+def environment(with_host):
+    """Without the host's configuration sessions must not get at what only that one reaches: a private index, say."""
+    if with_host:
+        return None
+    return {**{k: v for k, v in os.environ.items() if not k.startswith("PIP_")}, "PIP_CONFIG_FILE": os.devnull}
+
+
 def download(wanted, folder, hints):
     """Runs pip, until it has ended, takes too long, or nobody wants it any more."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", folder, wanted]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet) as pip:
+    with subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, env=hints.environment) as pip:
         deadline = time.monotonic() + TIMEOUT_S
         while pip.poll() is None:
             hints.read(0.1)
@@ -158,6 +165,7 @@ def main():
     os.nice(10)
     remove_left(sys.argv[1])
     hints = Hints(3, int(sys.argv[2]))
+    hints.environment = environment(sys.argv[3:] == ["--host"])
     while not hints.over() and not (hints.ended and not hints.queue):
         if not hints.queue:
             hints.read(None)
