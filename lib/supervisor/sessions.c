@@ -251,15 +251,30 @@ void spare_ready(session *s) {
     family_wake(s->family);
 }
 
+/* Starts the session's gateway, if it is to have one; true without. */
+static bool start_gateway(session *s, policy *rules, int events_fd, ci_error **ret_error) {
+    if (rules == NULL)
+        return true;
+    if (s->channel_fds[1] < 0 && !open_channel(s)) {
+        cii_error_errno(ret_error, errno, DOMAIN, "start the session's gateway");
+        return false;
+    }
+    if (gateway_start(rules, s->channel_fds[1], events_fd, &s->gateway_pid, ret_error) != CI_OK)
+        return false;
+    cii_close(TAKE_FD(s->channel_fds[1]));
+    return true;
+}
+
 /* Gives a spare to who asked: the library's SESSION, which waits in its socket, to the spare; the spare's descriptors to
  * the library. */
-static bool assign_spare(session *s, const request *r, int setup_fd) {
+static bool assign_spare(session *s, const request *r, policy *rules, int setup_fd, int events_fd) {
     static uint8_t message[CII_SETUP_MESSAGE_MAX];
     _cleanup_buf_ cii_buf ready = {0};
     cii_wire_mark mark;
     int control = -1;
     size_t count = 0;
-    if (cgroup_limit(&supervisor.cgroups, s->id, r->memory_bytes, r->process_count) < 0)
+    if (cgroup_limit(&supervisor.cgroups, s->id, r->memory_bytes, r->process_count) < 0 ||
+        !start_gateway(s, rules, events_fd, NULL))
         return false;
     ssize_t size = cii_fd_recv(setup_fd, message, sizeof message, &control, 1, &count, MSG_DONTWAIT);
     ssize_t sent = size > 0 && count == 1 ? cii_fd_send(s->spare_fd, message, (size_t)size, &control, 1, 0) : -1;
@@ -306,20 +321,6 @@ static bool open_tree_of(const char *option, const char *path, int *ret_tree, ci
     return false;
 }
 
-/* Starts the session's gateway, if it is to have one; true without. */
-static bool start_gateway(session *s, policy *rules, int events_fd, ci_error **ret_error) {
-    if (rules == NULL)
-        return true;
-    if (s->channel_fds[1] < 0 && !open_channel(s)) {
-        cii_error_errno(ret_error, errno, DOMAIN, "start the session's gateway");
-        return false;
-    }
-    if (gateway_start(rules, s->channel_fds[1], events_fd, &s->gateway_pid, ret_error) != CI_OK)
-        return false;
-    cii_close(TAKE_FD(s->channel_fds[1]));
-    return true;
-}
-
 /* Rules for those who are to have the internet; true without. */
 static bool read_rules(const request *r, int events_fd, policy **ret_rules, ci_error **ret_error) {
     if (r->network != CI_NETWORK_INTERNET)
@@ -330,12 +331,6 @@ static bool read_rules(const request *r, int events_fd, policy **ret_rules, ci_e
     }
     return policy_new(r->allow_list ? (const char *const *)r->allow : NULL, (const char *const *)r->deny, ret_rules,
                       ret_error) == CI_OK;
-}
-
-/* One that is as the request wants it, its gateway started; NULL. */
-static session *find_spare(family *f, const request *r, policy *rules, int events_fd) {
-    session *s = r->plain ? f->spares[rules != NULL] : NULL;
-    return s != NULL && s->root_fd >= 0 && start_gateway(s, rules, events_fd, NULL) ? s : NULL;
 }
 
 static void refuse_opening(int setup_fd, const ci_error *error) {
@@ -354,8 +349,8 @@ void session_open(const request *r, int setup_fd, int events_fd) {
         return;
     }
     f->internet |= rules != NULL;
-    session *s = find_spare(f, r, rules, events_fd);
-    if (s != NULL && assign_spare(s, r, setup_fd))
+    session *s = r->plain ? f->spares[rules != NULL] : NULL;
+    if (s != NULL && s->root_fd >= 0 && assign_spare(s, r, rules, setup_fd, events_fd))
         return;
     s = open_tree_of("host_dir", r->host_dir, &tree, &error) && open_tree_of("rootfs", r->rootfs, &rootfs, &error)
             ? session_new(f, setup_fd, r->memory_bytes, r->process_count)
