@@ -66,7 +66,6 @@ static int install_filter(void) {
         SCMP_SYS(recvmsg),
         SCMP_SYS(sendmsg),
         SCMP_SYS(splice),
-        SCMP_SYS(write),
         SCMP_SYS(pipe2),
         SCMP_SYS(epoll_wait),
         SCMP_SYS(epoll_pwait),
@@ -94,6 +93,7 @@ static int install_filter(void) {
         SCMP_SYS(sigaltstack),
         SCMP_SYS(futex),
         SCMP_SYS(sched_yield),
+        SCMP_SYS(write),
 #endif
     };
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);

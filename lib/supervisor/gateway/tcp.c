@@ -135,11 +135,18 @@ static void remember(tcp_flow *f, const packet *p) {
 
 static void give_pipe(tcp_way *way);
 
-/* Both connections end; `reset`: as one that broke. */
+static void set_option(int fd, int level, int name, int value) {
+    setsockopt(fd, level, name, &value, sizeof value); /* what cannot be set is only slower */
+}
+
+/* Both connections end; `reset`: as one that broke. What is left to be sent then must be taken within a minute: not before,
+ * since who reads slowly may. */
 static void close_flow(tcp_flow *f, bool reset) {
     const struct linger at_once = {.l_onoff = 1};
     source *const ends[] = {&f->inner, &f->outer};
     for (size_t i = 0; i < CII_ELEMENTS(ends); i++) {
+        if (ends[i]->fd >= 0)
+            set_option(ends[i]->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, CLOSED_MS);
         if (reset && ends[i]->fd >= 0)
             setsockopt(ends[i]->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         gateway_unwatch(ends[i]);
@@ -319,10 +326,6 @@ bool tcp_again(void) {
 
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
-static void set_option(int fd, int level, int name, int value) {
-    setsockopt(fd, level, name, &value, sizeof value); /* what cannot be set is only slower */
-}
-
 /* A peer that is gone without a word ends the connection in about two minutes. */
 static void tune(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -330,7 +333,6 @@ static void tune(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 4);
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, HANDSHAKE_MS * 2); /* also for what is left when it is closed */
 }
 
 static void inner_ready(source *s, uint32_t events) {
