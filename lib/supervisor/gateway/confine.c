@@ -85,6 +85,7 @@ static int install_filter(void) {
         SCMP_SYS(munmap),
         SCMP_SYS(mremap),
         SCMP_SYS(madvise),
+        SCMP_SYS(sched_yield),
         SCMP_SYS(restart_syscall),
         SCMP_SYS(rt_sigreturn),
         SCMP_SYS(exit_group),
@@ -92,7 +93,6 @@ static int install_filter(void) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) /* what sanitizers do beside us, and tell */
         SCMP_SYS(sigaltstack),
         SCMP_SYS(futex),
-        SCMP_SYS(sched_yield),
         SCMP_SYS(write),
 #endif
     };

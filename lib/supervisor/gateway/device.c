@@ -1,10 +1,14 @@
 /* The session's interface, as the gateway holds it: a packet socket on the far end of a pair of virtual Ethernet devices,
  * in a network namespace of its own in which nothing else is. It needs no device file, and so works where /dev/net/tun is
  * closed or missing. Before each packet the kernel says what it left undone (PACKET_VNET_HDR, packet(7)): checksums are
- * not computed and segments not cut on this hop. */
+ * not computed and segments not cut on this hop.
+ *
+ * Small packets lie in a ring that the kernel shares with the gateway (PACKET_RX_RING, Documentation/networking/
+ * packet_mmap.rst), and are read without a call; those that are larger than its frames wait in the socket's queue. */
+#include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
-#include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "supervisor/gateway/gateway.h"
@@ -16,10 +20,16 @@
 #endif
 #define BATCH 64
 #define PACKET_MAX (65536 + 64)
+#define FRAME 2048
+#define FRAMES 256
+#define BLOCK 65536 /* a multiple of a page, however large */
+#define QUEUE_BYTES (16 << 20)
 
 _Static_assert(VNET + LINK <= DEVICE_HEADROOM, "room before a packet");
 
 static _Alignas(DEVICE_ALIGN) uint8_t buffer[DEVICE_HEADROOM + PACKET_MAX];
+static uint8_t *frames; /* NULL: there is no ring */
+static size_t frame_at; /* the next to be filled */
 
 static void write_packet(uint8_t *ip, size_t size) {
     struct ether_header *link = (struct ether_header *)(void *)(ip - LINK);
@@ -52,24 +62,73 @@ size_t device_segment_size(const packet *p) {
     return (head->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_UDP_L4 ? head->gso_size : 0;
 }
 
+/* What waits is bounded by the ring, and by the socket's buffer: what root may have of it, or what the machine grants
+ * everybody. Where there is no ring, all of it is read from the queue. */
+void device_open(int fd) {
+    const int version = TPACKET_V2, larger_too = 1, bytes = QUEUE_BYTES;
+    const struct tpacket_req ring = {
+        .tp_block_size = BLOCK, .tp_block_nr = FRAMES * FRAME / BLOCK, .tp_frame_size = FRAME, .tp_frame_nr = FRAMES};
+    gw.device = (source){.ready = device_ready, .fd = fd};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    if (setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) < 0 ||
+        setsockopt(fd, SOL_PACKET, PACKET_COPY_THRESH, &larger_too, sizeof larger_too) < 0 ||
+        setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring) < 0)
+        return;
+    void *ring_memory = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ring_memory != MAP_FAILED)
+        frames = ring_memory;
+}
+
+static struct tpacket2_hdr *next_frame(void) {
+    return (void *)(frames + frame_at * FRAME);
+}
+
+bool device_waits(void) {
+    return frames != NULL && (__atomic_load_n(&next_frame()->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER);
+}
+
+static void take(uint8_t *data, size_t size) {
+    packet p;
+    if (size < VNET + LINK || size > VNET + LINK + PACKET_MAX ||
+        !packet_parse(data + VNET + LINK, size - VNET - LINK, &p) ||
+        !address_equal(&p.source.address, &gw.guest[p.v6].address))
+        return;
+    if (p.protocol == IPPROTO_TCP)
+        tcp_packet(&p);
+    else if (p.target.port == 53 && address_equal(&p.target.address, &gw.resolver.address))
+        names_packet(&p);
+    else
+        udp_packet(&p);
+}
+
+static bool take_from_queue(void) {
+    uint8_t *at = buffer + DEVICE_HEADROOM - LINK - VNET;
+    ssize_t size = recv(gw.device.fd, at, VNET + LINK + PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
+    if (size > 0)
+        take(at, (size_t)size);
+    return size >= 0;
+}
+
+static bool take_next(void) {
+    if (frames == NULL)
+        return take_from_queue();
+    if (!device_waits())
+        return false;
+    struct tpacket2_hdr *head = next_frame();
+    if (head->tp_status & TP_STATUS_COPY)
+        take_from_queue();
+    else if (head->tp_snaplen == head->tp_len)
+        take((uint8_t *)head + head->tp_mac - VNET, VNET + head->tp_snaplen);
+    __atomic_store_n(&head->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    frame_at = (frame_at + 1) % FRAMES;
+    return true;
+}
+
 bool device_read(void) {
-    for (int i = 0; i < BATCH; i++) {
-        uint8_t *at = buffer + DEVICE_HEADROOM - LINK - VNET;
-        ssize_t size = recv(gw.device.fd, at, VNET + LINK + PACKET_MAX, MSG_DONTWAIT | MSG_TRUNC);
-        packet p;
-        if (size < 0)
+    for (int i = 0; i < BATCH; i++)
+        if (!take_next())
             return i > 0;
-        if (size < (ssize_t)(VNET + LINK) || size > (ssize_t)(VNET + LINK + PACKET_MAX) ||
-            !packet_parse(buffer + DEVICE_HEADROOM, (size_t)size - VNET - LINK, &p) ||
-            !address_equal(&p.source.address, &gw.guest[p.v6].address))
-            continue;
-        if (p.protocol == IPPROTO_TCP)
-            tcp_packet(&p);
-        else if (p.target.port == 53 && address_equal(&p.target.address, &gw.resolver.address))
-            names_packet(&p);
-        else
-            udp_packet(&p);
-    }
     return true;
 }
 

@@ -3,6 +3,7 @@
  * socket that refusals are told on. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -19,7 +20,6 @@
 #define ROUNDS 8
 #define POLLS_MAX 40 /* about 20 microseconds */
 #define WAKE_US 60
-#define FAR_END_BYTES (16 << 20)
 
 gateway gw = {.epoll_fd = -1};
 
@@ -94,21 +94,18 @@ static void events_ready(source *s, _unused_ uint32_t events) {
         _exit(0);
 }
 
-/* Takes the session's interface and listeners. What waits at the interface is bounded by its socket's buffer: what root may
- * have of it, or what the machine grants everybody. */
+/* Takes the session's interface and listeners. */
 static bool take_session(int channel_fd) {
     char nothing;
     int fds[CII_NETWORK_FDS] = {-1, -1, -1};
     size_t count = 0;
-    const int bytes = FAR_END_BYTES;
     if (cii_fd_recv(channel_fd, &nothing, 1, fds, CII_NETWORK_FDS, &count, 0) != 1 || count < 2)
         return false;
-    if (setsockopt(fds[0], SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
-        setsockopt(fds[0], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
-    gw.device = (source){.ready = device_ready, .fd = fds[0]};
+    device_open(fds[0]);
     bool watched = gateway_watch(&gw.device, EPOLLIN) && gateway_watch(&gw.events, EPOLLIN);
     for (size_t i = 1; i < count; i++) {
         gw.listeners[i - 1] = (source){.ready = tcp_accept, .fd = fds[i]};
+        tcp_tune(fds[i]);
         watched = watched && gateway_watch(&gw.listeners[i - 1], EPOLLIN);
     }
     return watched;
@@ -126,9 +123,11 @@ static bool expire(void) {
 static int wait_events(struct epoll_event *events, int timeout_ms) {
     static int polls;
     int count = 0;
-    for (int i = 0; i < polls && count == 0; i++)
+    for (int i = 0; i < polls && count == 0 && !device_waits(); i++) {
+        sched_yield();
         count = epoll_wait(gw.epoll_fd, events, EVENTS_MAX, 0);
-    if (count > 0 || timeout_ms == 0)
+    }
+    if (count > 0 || timeout_ms == 0 || device_waits())
         return count > 0 ? count : epoll_wait(gw.epoll_fd, events, EVENTS_MAX, 0);
     int64_t slept_us = cii_clock_us();
     polls /= 2;

@@ -74,6 +74,8 @@ bool gateway_refused_expire(void);
 /* Room before each packet: for what the kernel says of it (virtio-net's header) and a link header. */
 #define DEVICE_HEADROOM 32
 #define DEVICE_ALIGN 8 /* of what has it, so that the headers in it are aligned */
+/* Takes the session's packet socket; before the walls are up. */
+void device_open(int fd);
 /* Sends a packet that came back with other addresses; what lies before it is as it came. */
 void device_forward(packet *p, const endpoint *from, const endpoint *to);
 /* Sends one that was made here. transport: where a header with a partial checksum begins; 0: it is whole. */
@@ -83,9 +85,13 @@ void device_ready(source *s, uint32_t events);
 size_t device_segment_size(const packet *p);
 /* Reads what has come; false: nothing had. */
 bool device_read(void);
+/* Whether something is known to have come, without a call. */
+bool device_waits(void);
 
 /* --- tcp.c, udp.c, names.c ------------------------------------------------------------------------------------------ */
 
+/* For a socket that listens: those that it accepts are as it is. */
+void tcp_tune(int fd);
 void tcp_packet(packet *p);
 void tcp_accept(source *listener, uint32_t events);
 /* Goes on with what was left for others to have their turn; false: nothing was. */

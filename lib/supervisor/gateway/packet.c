@@ -99,6 +99,10 @@ bool packet_parse(uint8_t *data, size_t size, packet *ret) {
     return true;
 }
 
+uint32_t packet_sequence(const packet *p) {
+    return get32(p->transport + 4);
+}
+
 /* --- checksums (RFC 1071) ------------------------------------------------------------------------------------------- */
 
 static uint32_t sum(uint32_t so_far, const uint8_t *data, size_t size) {

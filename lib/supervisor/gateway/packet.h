@@ -33,6 +33,9 @@ enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 /* False: not a whole, unfragmented TCP or UDP packet. IPv4 options are skipped; IPv6 extension headers are not. */
 bool packet_parse(uint8_t *data, size_t size, packet *ret);
 
+/* Of the first byte of a TCP packet. */
+uint32_t packet_sequence(const packet *p);
+
 /* Writes other ends into a packet of the same IP version. `partial`: its checksum covers only the pseudo header, as the
  * kernel leaves it for a device that computes the rest. */
 void packet_readdress(packet *p, const endpoint *source, const endpoint *target, bool partial);

@@ -14,6 +14,7 @@ static struct {
     unsigned told;          /* times it was told by itself */
     unsigned repeated;      /* and times since then */
     int route_fd;           /* asks the kernel for routes */
+    uint32_t route_seq;
 } refusals;
 
 bool gateway_ask_routes(void) {
@@ -21,7 +22,8 @@ bool gateway_ask_routes(void) {
     return refusals.route_fd >= 0;
 }
 
-/* Where the kernel would take a packet to it: RTN_UNICAST, RTN_LOCAL, …; RTN_UNSPEC when there is no way (rtnetlink(7)). */
+/* Where the kernel would take a packet to it: RTN_UNICAST, RTN_LOCAL, …; RTN_UNREACHABLE when there is no way, RTN_UNSPEC when
+ * it does not say (rtnetlink(7)). */
 static uint8_t route_type(const address *a) {
     const bool v4 = address_is_v4(a);
     const uint16_t bytes = v4 ? 4 : 16;
@@ -30,36 +32,37 @@ static uint8_t route_type(const address *a) {
         struct rtmsg route;
         struct rtattr attribute;
         uint8_t target[16];
-    } ask = {.head = {.nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST},
+    } ask = {.head = {.nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST, .nlmsg_seq = ++refusals.route_seq},
              .route = {.rtm_family = v4 ? AF_INET : AF_INET6, .rtm_dst_len = (uint8_t)(bytes * 8)},
              .attribute = {.rta_len = (uint16_t)RTA_LENGTH(bytes), .rta_type = RTA_DST}};
     struct {
         struct nlmsghdr head;
-        struct rtmsg route;
+        union {
+            struct rtmsg route;
+            struct nlmsgerr error;
+        };
         uint8_t rest[1024];
     } answer;
     memcpy(ask.target, a->s6_addr + 16 - bytes, bytes);
     ask.head.nlmsg_len = (uint32_t)(offsetof(__typeof__(ask), target) + bytes);
-    return send(refusals.route_fd, &ask, ask.head.nlmsg_len, 0) > 0 &&
-                   recv(refusals.route_fd, &answer, sizeof answer, MSG_DONTWAIT) >=
-                       (ssize_t)NLMSG_LENGTH(sizeof answer.route) &&
-                   answer.head.nlmsg_type == RTM_NEWROUTE
-               ? answer.route.rtm_type
-               : RTN_UNSPEC;
+    if (send(refusals.route_fd, &ask, ask.head.nlmsg_len, 0) < 0)
+        return RTN_UNSPEC;
+    ssize_t size;
+    do /* what was left of a question before it is not the answer */
+        size = recv(refusals.route_fd, &answer, sizeof answer, MSG_DONTWAIT);
+    while (size >= (ssize_t)sizeof answer.head && answer.head.nlmsg_seq != ask.head.nlmsg_seq);
+    if (size >= (ssize_t)NLMSG_LENGTH(sizeof answer.route) && answer.head.nlmsg_type == RTM_NEWROUTE)
+        return answer.route.rtm_type;
+    bool no_way = size >= (ssize_t)NLMSG_LENGTH(sizeof answer.error) && answer.head.nlmsg_type == NLMSG_ERROR &&
+                  (answer.error.error == -ENETUNREACH || answer.error.error == -EHOSTUNREACH);
+    return no_way ? RTN_UNREACHABLE : RTN_UNSPEC;
 }
 
-/* An address that a socket can be bound to is this machine's, whatever interface has it, and so is one that the kernel would
- * take itself (a local route to a whole network, the anycast address of a router): asked each time, since they change.
- * Where sysctl ip_nonlocal_bind allows every address, everything is refused. */
+/* An address that the kernel would take itself is this machine's, whatever has it: an interface, a local route to a whole
+ * network, a router's anycast. Asked each time, since they change. What the kernel does not say is refused. */
 bool gateway_is_own(const address *a) {
-    socket_address to;
-    const endpoint target = {.address = *a};
-    socklen_t size = socket_address_of(&target, &to);
-    _cleanup_close_ int fd = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, &to.any, size) == 0 || errno != EADDRNOTAVAIL)
-        return true;
     uint8_t type = route_type(a);
-    return type != RTN_UNICAST && type != RTN_UNSPEC;
+    return type != RTN_UNICAST && type != RTN_UNREACHABLE;
 }
 
 bool gateway_permits(const endpoint *target, const char *protocol) {

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 #include "os/fd.h"
@@ -38,9 +39,10 @@ typedef enum tcp_state {
 typedef struct tcp_way {
     int pipe[2]; /* 0: none */
     size_t held; /* bytes in it */
-    uint8_t rest[SMALL];
+    uint8_t *rest;
     size_t rest_size;         /* bytes of a message that found no room */
-    bool waits;               /* for room at the other end */
+    uint32_t taken;           /* bytes read in all, modulo 2^32 */
+    size_t early;             /* bytes that will be read, and have been passed on already */
     bool ending, ended, shut; /* its end has come; was read; was passed on */
 } tcp_way;
 
@@ -48,23 +50,31 @@ enum { MOVE_UP = 1, MOVE_DOWN = 2 };
 
 typedef struct tcp_flow tcp_flow;
 struct tcp_flow {
-    tcp_flow *next;      /* in its bucket */
-    source inner, outer; /* the guest's connection, the host's */
+    tcp_flow *next;             /* in its bucket, or of those that are free */
+    TAILQ_ENTRY(tcp_flow) link; /* of those that are closed */
+    source inner, outer;        /* the guest's connection, the host's */
     tcp_way up, down;
     endpoint guest, target;
     int64_t used_ms;
     uint8_t *syn; /* with DEVICE_HEADROOM before it */
     size_t syn_size;
+    uint32_t first; /* sequence number of the guest's first byte */
     uint16_t alias;
     tcp_state state;
-    int again; /* what is to be moved in the next round: MOVE_ bits; then it is among the due */
+    bool kept;   /* alive: asked for */
+    bool missed; /* an event of the host's connection, before the guest's stood */
+    int again;   /* what is to be moved in the next round: MOVE_ bits; then it is among the due */
 };
 
-#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define BUCKETS 2048 /* a power of two */
 
 static struct {
     tcp_flow flows[GATEWAY_TCP_MAX];
+    size_t used;    /* of them, at any time */
+    tcp_flow *free; /* and no more */
+    TAILQ_HEAD(, tcp_flow) closed;
+    size_t offered;
     tcp_flow *by_alias[65536];
     tcp_flow *buckets[BUCKETS];
     uint16_t next_alias;
@@ -73,7 +83,7 @@ static struct {
     int pipes[PIPES_MAX][2]; /* empty ones */
     size_t pipe_count, pipes_out;
     bool paused; /* no descriptors for what waits at the listeners */
-} tcp = {.next_alias = ALIAS_FIRST};
+} tcp = {.next_alias = ALIAS_FIRST, .closed = TAILQ_HEAD_INITIALIZER(tcp.closed)};
 
 /* --- flows ---------------------------------------------------------------------------------------------------------- */
 
@@ -88,6 +98,15 @@ static tcp_flow *find(const packet *p) {
     return f;
 }
 
+static void set_state(tcp_flow *f, tcp_state state) {
+    if (f->state == TCP_CLOSED)
+        TAILQ_REMOVE(&tcp.closed, f, link);
+    if (state == TCP_CLOSED)
+        TAILQ_INSERT_TAIL(&tcp.closed, f, link);
+    tcp.offered += (state == TCP_OFFERED) - (f->state == TCP_OFFERED);
+    f->state = state;
+}
+
 static void forget(tcp_flow *f) {
     tcp_flow **at = bucket_of(&f->guest, &f->target);
     while (*at != f)
@@ -95,24 +114,35 @@ static void forget(tcp_flow *f) {
     *at = f->next;
     tcp.by_alias[f->alias] = NULL;
     free(f->syn);
-    *f = (tcp_flow){.state = TCP_FREE, .inner.fd = -1, .outer.fd = -1, .again = f->again};
+    set_state(f, TCP_FREE);
+    f->next = tcp.free;
+    tcp.free = f;
+}
+
+/* The attempt that has waited for longest, and for long. */
+static tcp_flow *find_attempt(void) {
+    tcp_flow *oldest = NULL;
+    for (tcp_flow *f = tcp.flows; f < tcp.flows + tcp.used; f++)
+        if (f->state == TCP_CONNECTING && gw.now_ms - f->used_ms > EVICT_MS &&
+            (oldest == NULL || f->used_ms < oldest->used_ms))
+            oldest = f;
+    return oldest;
 }
 
 /* A place for one more: free, or held by the connection that has been over for longest. */
 static tcp_flow *find_place(void) {
-    tcp_flow *oldest = NULL;
-    for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
-        if (f->state == TCP_FREE)
-            return f;
-        bool waits = f->state == TCP_CONNECTING && gw.now_ms - f->used_ms > EVICT_MS;
-        if ((f->state == TCP_CLOSED || waits) && (oldest == NULL || f->used_ms < oldest->used_ms))
-            oldest = f;
+    if (tcp.free == NULL && tcp.used < GATEWAY_TCP_MAX)
+        return &tcp.flows[tcp.used++];
+    if (tcp.free == NULL) {
+        tcp_flow *over = TAILQ_FIRST(&tcp.closed);
+        if (over == NULL && (over = find_attempt()) == NULL)
+            return NULL;
+        gateway_unwatch(&over->outer);
+        forget(over);
     }
-    if (oldest != NULL) {
-        gateway_unwatch(&oldest->outer);
-        forget(oldest);
-    }
-    return oldest;
+    tcp_flow *f = tcp.free;
+    tcp.free = f->next;
+    return f;
 }
 
 static void remember(tcp_flow *f, const packet *p) {
@@ -133,7 +163,7 @@ static void remember(tcp_flow *f, const packet *p) {
 
 /* --- ending --------------------------------------------------------------------------------------------------------- */
 
-static void give_pipe(tcp_way *way);
+static void drop_held(tcp_way *way);
 
 static void set_option(int fd, int level, int name, int value) {
     setsockopt(fd, level, name, &value, sizeof value); /* what cannot be set is only slower */
@@ -151,10 +181,10 @@ static void close_flow(tcp_flow *f, bool reset) {
             setsockopt(ends[i]->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
         gateway_unwatch(ends[i]);
     }
-    give_pipe(&f->up);
-    give_pipe(&f->down);
+    drop_held(&f->up);
+    drop_held(&f->down);
     free(TAKE_PTR(f->syn));
-    f->state = TCP_CLOSED;
+    set_state(f, TCP_CLOSED);
 }
 
 /* --- moving bytes --------------------------------------------------------------------------------------------------- */
@@ -201,6 +231,12 @@ static bool is_later(ssize_t result) {
     return result < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
+static void drop_held(tcp_way *way) {
+    give_pipe(way);
+    free(TAKE_PTR(way->rest));
+    way->rest_size = 0;
+}
+
 /* Writes what is left of the last message and what the pipe holds. Less than all: goes on when there is room again. False:
  * the connection is broken. */
 static bool write_held(tcp_way *way, int to) {
@@ -210,6 +246,8 @@ static bool write_held(tcp_way *way, int to) {
             return is_later(size);
         way->rest_size -= (size_t)size;
         memmove(way->rest, way->rest + size, way->rest_size);
+        if (way->rest_size == 0)
+            free(TAKE_PTR(way->rest));
     }
     while (way->held > 0) {
         ssize_t size = splice(way->pipe[0], NULL, to, NULL, way->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -224,56 +262,72 @@ static bool holds(const tcp_way *way) {
     return way->rest_size > 0 || way->held > 0;
 }
 
+/* Writes a message, and keeps what finds no room. */
+static bool write_message(tcp_way *way, int to, const uint8_t *data, size_t size) {
+    ssize_t written = size > 0 ? send(to, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (written < 0 && !is_later(written))
+        return false;
+    size -= (size_t)CII_MAX(written, 0);
+    if (size == 0)
+        return true;
+    way->rest = malloc(size);
+    if (way->rest == NULL)
+        return false;
+    memcpy(way->rest, data + CII_MAX(written, 0), size);
+    way->rest_size = size;
+    return true;
+}
+
 /* What is small is copied: one call to read, one to write. Returns what was read, as read(2) does. */
 static ssize_t copy_small(tcp_way *way, int from, int to) {
-    ssize_t size = recv(from, way->rest, sizeof way->rest, MSG_DONTWAIT);
-    way->rest_size = (size_t)CII_MAX(size, 0);
-    return size > 0 && !write_held(way, to) ? -1 : size;
+    uint8_t bytes[SMALL];
+    ssize_t size = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (size <= 0)
+        return size;
+    size_t early = CII_MIN(way->early, (size_t)size);
+    way->early -= early;
+    way->taken += (uint32_t)size;
+    return write_message(way, to, bytes + early, (size_t)size - early) ? size : -1;
 }
 
 /* What is large is moved without a copy. */
 static ssize_t fill_pipe(tcp_way *way, int from) {
     ssize_t size = splice(from, NULL, way->pipe[1], NULL, CHUNK, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     way->held = (size_t)CII_MAX(size, 0);
+    way->taken += (uint32_t)way->held;
     return size;
 }
 
-/* Whether there is room again is told only where it is waited for. */
-static void want_room(source *to, tcp_way *way) {
-    if (way->waits == holds(way))
-        return;
-    way->waits = holds(way);
-    gateway_rewatch(to, EVENTS | (way->waits ? EPOLLOUT : 0));
-}
-
-static void end_way(tcp_way *way, int to) {
-    shutdown(to, SHUT_WR);
+/* Where both have ended, closing passes it on. */
+static void end_way(tcp_way *way, const tcp_way *other, int to) {
+    if (!other->shut)
+        shutdown(to, SHUT_WR);
     way->shut = true;
     give_pipe(way);
 }
 
 /* Moves what has come from one end to the other. Less than was asked for is all there was (epoll(7)), unless the end has come
  * too, of which there is only one event. False: the connection is broken. */
-static bool move_way(tcp_flow *f, tcp_way *way, int from, source *to_end) {
-    const int to = to_end->fd;
+static bool move_way(tcp_flow *f, tcp_way *way, int from, int to) {
+    const tcp_way *other = way == &f->up ? &f->down : &f->up;
     for (int round = 0; round < ROUNDS && !way->shut; round++) {
         if (!write_held(way, to))
             return false;
-        want_room(to_end, way);
         if (holds(way))
             return true;
         if (way->ended) {
-            end_way(way, to);
+            end_way(way, other, to);
             return true;
         }
-        ssize_t size = round == 0 || !take_pipe(way) ? copy_small(way, from, to) : fill_pipe(way, from);
+        bool small = round == 0 || way->early > 0 || !take_pipe(way);
+        ssize_t size = small ? copy_small(way, from, to) : fill_pipe(way, from);
         if (size < 0) {
             bool later = is_later(size);
             give_pipe(way);
             return later;
         }
         way->ended = size == 0;
-        if (round == 0 && size > 0 && size < (ssize_t)sizeof way->rest && !holds(way) && !way->ending) {
+        if (round == 0 && size > 0 && size < SMALL && !holds(way) && !way->ending) {
             give_pipe(way);
             return true;
         }
@@ -287,9 +341,9 @@ static void move(tcp_flow *f, int what) {
     bool whole = true;
     f->used_ms = gw.now_ms;
     if (what & MOVE_UP)
-        whole = move_way(f, &f->up, f->inner.fd, &f->outer);
+        whole = move_way(f, &f->up, f->inner.fd, f->outer.fd);
     if (whole && (what & MOVE_DOWN))
-        whole = move_way(f, &f->down, f->outer.fd, &f->inner);
+        whole = move_way(f, &f->down, f->outer.fd, f->inner.fd);
     if (!whole || (f->up.shut && f->down.shut))
         close_flow(f, !whole);
 }
@@ -326,9 +380,12 @@ bool tcp_again(void) {
 
 /* --- opening -------------------------------------------------------------------------------------------------------- */
 
-/* A peer that is gone without a word ends the connection in about two minutes. */
-static void tune(int fd) {
+void tcp_tune(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+/* A host that is gone without a word ends the connection in about two minutes. */
+static void keep_alive(int fd) {
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
     set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 15);
@@ -364,10 +421,12 @@ static void turn_in(const tcp_flow *f, packet *p) {
 static void offer(tcp_flow *f) {
     packet p;
     _cleanup_free_ uint8_t *syn = TAKE_PTR(f->syn);
-    f->state = TCP_OFFERED;
+    set_state(f, TCP_OFFERED);
     f->used_ms = gw.now_ms;
-    if (packet_parse(syn + DEVICE_HEADROOM, f->syn_size, &p))
+    if (packet_parse(syn + DEVICE_HEADROOM, f->syn_size, &p)) {
+        f->first = packet_sequence(&p) + 1;
         turn_in(f, &p);
+    }
 }
 
 static void outer_ready(source *s, uint32_t events) {
@@ -378,12 +437,15 @@ static void outer_ready(source *s, uint32_t events) {
     if (f->state == TCP_OPEN) {
         end_ready(f, events, &f->down, MOVE_DOWN, &f->up, MOVE_UP);
     } else if (f->state == TCP_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
-        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
+        if (events & (EPOLLERR | EPOLLHUP))
+            getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
         if (error_number != 0)
             fail(f, error_number);
         else if (getpeername(s->fd, &peer.any, &(socklen_t){sizeof peer}) ==
                  0) /* not an event of who was here before */
             offer(f);
+    } else {
+        f->missed = true;
     }
 }
 
@@ -415,7 +477,7 @@ static void open_flow(const packet *p) {
     remember(f, p);
     f->inner.ready = inner_ready;
     f->outer.ready = outer_ready;
-    f->state = TCP_CONNECTING;
+    set_state(f, TCP_CONNECTING);
     if (!hold_syn(f, p)) {
         refuse(p);
         close_flow(f, true);
@@ -423,16 +485,16 @@ static void open_flow(const packet *p) {
         return;
     }
     f->outer.fd = gateway_connect(&f->target, SOCK_STREAM);
-    if (f->outer.fd < 0 || !gateway_watch(&f->outer, EVENTS | EPOLLOUT))
+    if (f->outer.fd < 0 || !gateway_watch(&f->outer, EVENTS))
         fail(f, errno);
     else
-        tune(f->outer.fd);
+        tcp_tune(f->outer.fd);
 }
 
 void tcp_accept(source *listener, _unused_ uint32_t events) {
     socket_address from;
     socklen_t size = sizeof from;
-    for (int i = 0; i < ACCEPTS_MAX; i++, size = sizeof from) {
+    for (int i = 0; i < ACCEPTS_MAX && (i == 0 || tcp.offered > 0); i++, size = sizeof from) {
         int fd = accept4(listener->fd, &from.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno != EAGAIN && errno != EINTR) { /* no descriptor left: tcp_expire() goes on */
@@ -449,11 +511,9 @@ void tcp_accept(source *listener, _unused_ uint32_t events) {
             continue;
         }
         f->inner.fd = fd;
-        f->state = TCP_OPEN;
-        gateway_rewatch(&f->outer, EVENTS);
-        tune(fd);
+        set_state(f, TCP_OPEN);
         if (gateway_watch(&f->inner, EVENTS))
-            move(f, MOVE_UP | MOVE_DOWN);
+            move(f, f->missed ? MOVE_UP | MOVE_DOWN : MOVE_UP);
         else
             close_flow(f, true);
     }
@@ -469,6 +529,17 @@ static void turn_out(packet *p) {
     f->used_ms = gw.now_ms;
     const endpoint from = f->target, to = f->guest;
     device_forward(p, &from, &to);
+}
+
+/* Bytes that are the next of their connection are passed on before the session's own kernel has them: whoever waits for them
+ * hears of them sooner. They come out of it once more and are not passed on again; if it does not take them, the guest
+ * sends them again, and as many of what it sends then are left out. */
+static void pass_early(tcp_flow *f, const packet *p) {
+    tcp_way *up = &f->up;
+    if (up->early > 0 || holds(up) || up->ended || packet_sequence(p) != f->first + up->taken)
+        return;
+    ssize_t size = send(f->outer.fd, p->payload, p->payload_size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    up->early = (size_t)CII_MAX(size, 0);
 }
 
 void tcp_packet(packet *p) {
@@ -488,12 +559,15 @@ void tcp_packet(packet *p) {
         else
             refuse(p);
     } else if (f->state != TCP_CONNECTING) {
+        bool open = f->state == TCP_OPEN, small = p->payload_size <= SMALL;
         f->used_ms = gw.now_ms;
+        if (open && small && p->payload_size > 0)
+            pass_early(f, p);
         turn_in(f, p);
         /* What it brought is there already: no need to be told. */
-        if (f->state == TCP_OPEN && p->payload_size > SMALL)
+        if (open && !small)
             come_again(f, MOVE_UP);
-        else if (f->state == TCP_OPEN && p->payload_size > 0)
+        else if (open && p->payload_size > 0)
             move(f, MOVE_UP);
     } else if (p->tcp_flags & TCP_RST) {
         close_flow(f, true); /* given up before it stood */
@@ -507,7 +581,7 @@ bool tcp_expire(void) {
         if (tcp.paused && gw.listeners[i].ready != NULL)
             gateway_rewatch(&gw.listeners[i], EPOLLIN);
     tcp.paused = false;
-    for (tcp_flow *f = tcp.flows; f < tcp.flows + GATEWAY_TCP_MAX; f++) {
+    for (tcp_flow *f = tcp.flows; f < tcp.flows + tcp.used; f++) {
         int64_t age_ms = gw.now_ms - f->used_ms;
         if (f->state == TCP_CONNECTING && age_ms > HANDSHAKE_MS)
             fail(f, ETIMEDOUT);
@@ -515,6 +589,10 @@ bool tcp_expire(void) {
             close_flow(f, true);
         if (f->state == TCP_CLOSED && age_ms > CLOSED_MS)
             forget(f);
+        if (f->state == TCP_OPEN && !f->kept) {
+            keep_alive(f->outer.fd);
+            f->kept = true;
+        }
         left |= f->state == TCP_CLOSED || f->state == TCP_OFFERED || f->state == TCP_CONNECTING;
     }
     return left;
