@@ -54,15 +54,17 @@ static uint8_t route_type(const address *a) {
     if (size >= (ssize_t)NLMSG_LENGTH(sizeof answer.route) && answer.head.nlmsg_type == RTM_NEWROUTE)
         return answer.route.rtm_type;
     bool no_way = size >= (ssize_t)NLMSG_LENGTH(sizeof answer.error) && answer.head.nlmsg_type == NLMSG_ERROR &&
-                  (answer.error.error == -ENETUNREACH || answer.error.error == -EHOSTUNREACH);
+                  (answer.error.error == -ENETUNREACH || answer.error.error == -EHOSTUNREACH ||
+                   answer.error.error == -EACCES /* prohibited */);
     return no_way ? RTN_UNREACHABLE : RTN_UNSPEC;
 }
 
 /* An address that the kernel would take itself is this machine's, whatever has it: an interface, a local route to a whole
- * network, a router's anycast. Asked each time, since they change. What the kernel does not say is refused. */
+ * network, a router's anycast. Asked each time, since they change. What the kernel does not say is refused, a
+ * blackhole among it: the question is invalid to it, as a wrong one were. */
 bool gateway_is_own(const address *a) {
     uint8_t type = route_type(a);
-    return type != RTN_UNICAST && type != RTN_UNREACHABLE;
+    return type != RTN_UNICAST && type != RTN_UNREACHABLE && type != RTN_PROHIBIT;
 }
 
 bool gateway_permits(const endpoint *target, const char *protocol) {
