@@ -148,13 +148,42 @@ class Side:
         self.process.stdout.close()
 
 
+class Administrator:
+    """A shell on the host's side that keeps the privileges of the set-up."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(["sh"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, command: str) -> None:
+        assert self.process.stdin and self.process.stdout
+        print(f"({command}) </dev/null >&2; echo $?", file=self.process.stdin, flush=True)
+        if self.process.stdout.readline() != "0\n":
+            raise RuntimeError(f"on the lab's host: {command} failed")
+
+    def end(self) -> None:
+        self.process.communicate()
+
+
 class Lab:
     """What tests ask of it. `ca` is the certificate of the lab's authority."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, administrator: Administrator) -> None:
         self.folder = folder
         self.ca = folder / "ca.pem"
+        self._administrator = administrator
+        self._hosts = set(names.HOST_ADDRESSES)
         self._logged: dict[str, list[dict]] = {"host": [], "internet": []}
+
+    @contextlib.contextmanager
+    def changed(self, command: str, back: str, *hosts: str) -> Iterator[None]:
+        """Meanwhile the host's network is as a command has made it and another undoes; `hosts` then answer there."""
+        self._administrator.run(command)
+        self._hosts.update(hosts)
+        try:
+            yield
+        finally:
+            self._hosts.difference_update(hosts)
+            self._administrator.run(back)
 
     def log(self, side: str) -> list[dict]:
         """All that came to the servers of "host" or "internet", but for this object's own calls."""
@@ -163,6 +192,10 @@ class Lab:
     def has_open(self, port: int, count: int) -> bool:
         """Whether a server of the internet comes to have so many connections."""
         return self._control("internet", f"open {port} {count}")
+
+    def go(self) -> None:
+        """Servers that wait for it go on."""
+        self._control("internet", "go")
 
     def _control(self, side: str, question: str) -> Any:
         address = "127.0.0.1" if side == "host" else names.WEB4
@@ -177,7 +210,7 @@ class Lab:
 
     def _knock(self, address: str, port: int, protocol: str) -> None:
         """Calls a server and waits until that stands in its log: what came before does, too."""
-        side = "host" if address in names.HOST_ADDRESSES else "internet"
+        side = "host" if address in self._hosts else "internet"
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         scope = "%" + names.HOST_INTERFACE if address.startswith("fe80") else ""
         known = len(self._everything(side))
@@ -197,7 +230,7 @@ class Lab:
     def visitors(self, address: str, port: int = names.HTTP, protocol: str = "tcp") -> list[dict]:
         """Who else has come to a server, which can be reached: it has just been."""
         self._knock(address, port, protocol)
-        side = "host" if address in names.HOST_ADDRESSES else "internet"
+        side = "host" if address in self._hosts else "internet"
         wanted = ipaddress.ip_address(address)
         return [
             entry
@@ -235,11 +268,13 @@ def _enter(stack: contextlib.ExitStack) -> Lab:
     _ip(INTERNET_SIDE6, family="-6", pid=pid)
     host = Side("host", folder, own_network=False)
     stack.callback(host.end)
+    administrator = Administrator()
+    stack.callback(administrator.end)
     if os.getuid() != 0:
         _drop_privileges()
     internet.start()
     host.start()
-    return Lab(folder)
+    return Lab(folder, administrator)
 
 
 _stays = contextlib.ExitStack()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import select
 import socket
 import socketserver
 import ssl
@@ -27,6 +28,7 @@ import resolver
 LOG: list[dict] = []
 OPEN: Counter = Counter()  # connections of each port
 CHANGED = threading.Condition()
+GONE_ON: Counter = Counter()  # how often who waits was told to go on
 LOG_MAX = 20_000
 IPV6_FREEBIND = 78
 DATA = [{"city": "Lisbon", "sales": 12}, {"city": "Oslo", "sales": 7}]
@@ -128,6 +130,7 @@ class Web(SimpleHTTPRequestHandler):
 
 class Echo(socketserver.BaseRequestHandler):
     def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while data := self.request.recv(65536):
             self.request.sendall(data)
 
@@ -138,6 +141,11 @@ class Silent(socketserver.BaseRequestHandler):
             pass
 
 
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 class Resets(socketserver.BaseRequestHandler):
     """Answers once, then breaks the connection."""
 
@@ -145,22 +153,45 @@ class Resets(socketserver.BaseRequestHandler):
         self.request.recv(65536)
         self.request.sendall(b"before")
         self.request.recv(65536)
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.request.close()
+        reset(self.request)
 
 
 class Bulk(socketserver.BaseRequestHandler):
-    """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then says its hash."""
+    """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then logs its hash and says it;
+    `later`: the same, but says a dot and takes nothing before the control port says `go`. `half N`: as `down`, but ends its own half alone, and breaks the
+    connection at the other's next byte. `hold`: takes all, and then stays until the connection breaks."""
 
     def handle(self) -> None:
-        line = self.request.makefile("rb", buffering=0).readline().split()
-        if line[0] == b"down":
-            self.request.sendall(names.pattern(int(line[1])))
-            return
+        word, *size = self.request.makefile("rb", buffering=0).readline().split()
+        if size:
+            self.request.sendall(names.pattern(int(size[0])))
+        if word == b"half":
+            self.request.shutdown(socket.SHUT_WR)
+            if self.request.recv(1):
+                reset(self.request)
+        elif word == b"hold":
+            self.take()
+            broken = select.poll()
+            broken.register(self.request, 0)
+            broken.poll()
+        elif word != b"down":
+            if word == b"later":
+                self.wait()
+            digest = self.take()
+            note("bulk", self.request.getsockname(), self.client_address, digest=digest)
+            self.request.sendall(digest.encode())
+
+    def wait(self) -> None:
+        before = GONE_ON["later"]
+        self.request.sendall(b".")
+        with CHANGED:
+            CHANGED.wait_for(lambda: GONE_ON["later"] > before)
+
+    def take(self) -> str:
         taken = hashlib.sha256()
         while data := self.request.recv(1 << 18):
             taken.update(data)
-        self.request.sendall(taken.hexdigest().encode())
+        return taken.hexdigest()
 
 
 class Fast(socketserver.BaseRequestHandler):
@@ -200,7 +231,8 @@ class NameServer(socketserver.BaseRequestHandler):
 
 
 class Control(socketserver.StreamRequestHandler):
-    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in 10 s."""
+    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in 10 s.
+    `go`: who waits for it goes on."""
 
     def handle(self) -> None:
         line = self.rfile.readline().split()
@@ -208,6 +240,11 @@ class Control(socketserver.StreamRequestHandler):
         next(entry for entry in reversed(LOG) if entry["peer"] == mine)["own"] = True
         if line[0] == b"log":
             told: object = LOG[int(line[1]) :]
+        elif line[0] == b"go":
+            with CHANGED:
+                GONE_ON["later"] += 1
+                CHANGED.notify_all()
+            told = True
         else:
             port, count = map(int, line[1:])
             with CHANGED:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,6 +68,13 @@ def ask(name, kind=1, server=None, timeout=5):
     answer = udp(server or open("/etc/resolv.conf").read().split()[1], 53, query(name, kind), timeout)
     return answer if isinstance(answer, str) else (answer[3] & 15, struct.unpack_from("!H", answer, 6)[0])
 '''
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        os.sched_yield()
+    return condition()
 
 
 class Guest:

@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from network import REFUSED, TIMEOUT, Guest, guest, lab, names, netlab, open_guest, sandbox  # noqa: F401
+from network import (  # noqa: F401
+    REFUSED,
+    TIMEOUT,
+    Guest,
+    guest,
+    lab,
+    names,
+    netlab,
+    open_guest,
+    sandbox,
+    wait_for,
+)
 
 Open = Callable[..., Guest]
 
@@ -43,13 +53,6 @@ def gateways() -> set[int]:
         and has["State"][0] != "Z"
         and lab & listening(pid)
     }
-
-
-def wait_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition() and time.monotonic() < deadline:
-        os.sched_yield()
-    return condition()
 
 
 @pytest.fixture

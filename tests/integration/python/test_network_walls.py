@@ -20,13 +20,13 @@ def nothing_of_the_host_is_reached(lab: netlab.Lab) -> Iterator[None]:
     assert host_reached(lab) == []
 
 
-def told(guest: Guest, address: str, protocol: str, port: int) -> bool:
-    """Whether the host was told of a refused address, in whichever form."""
+def told(guest: Guest, address: str, protocol: str, port: int, rule: str | None = None) -> bool:
+    """Whether the host was told of a refused address, in whichever form, and by which rule."""
     wanted = ipaddress.ip_address(address.split("%")[0])
     wanted = getattr(wanted, "ipv4_mapped", None) or wanted
     return any(
         (ipaddress.ip_address(entry["address"]), entry["port"], entry["protocol"]) == (wanted, port, protocol)
-        and entry["rule"]
+        and entry["rule"] == (rule or entry["rule"])
         for entry in guest.refusals
         if entry.get("address")
     )
@@ -44,6 +44,62 @@ def test_no_datagram_goes_there_either(lab: netlab.Lab, guest: Guest, address: s
     assert guest.ask(f"udp({address!r}, timeout=0.5)") in REFUSED | {TIMEOUT}
     assert told(guest, address, "udp", names.ECHO), guest.refusals
     assert lab.visitors(address, names.ECHO, "udp") == []
+
+
+OWN_RULE = "one of the host's own addresses"
+#: What the host takes for its own though no interface of it has the address, and how it comes to: a route of a whole
+#: network to itself; where it routes, the first address of each network.
+ROUTED_TO_ITSELF = {
+    "8.9.10.77": ("ip route add local 8.9.10.0/24 dev lo", "ip route del local 8.9.10.0/24 dev lo"),
+    "2a00:1450::77": ("ip -6 route add local 2a00:1450::/48 dev lo", "ip -6 route del local 2a00:1450::/48 dev lo"),
+}
+FORWARDING = f"/proc/sys/net/ipv6/conf/{names.HOST_INTERFACE}/forwarding"
+ANYCAST = "2606:2800:21e::"
+ROUTER = (
+    f"echo 1 >{FORWARDING} && ip addr add {ANYCAST}5/64 dev {names.HOST_INTERFACE} nodad",
+    f"ip addr del {ANYCAST}5/64 dev {names.HOST_INTERFACE}; echo 0 >{FORWARDING}",
+)
+
+
+@pytest.mark.parametrize("address", ROUTED_TO_ITSELF)
+def test_a_network_that_the_host_routes_to_itself_is_refused(lab: netlab.Lab, guest: Guest, address: str) -> None:
+    assert b"hello" in guest.ask(f"tcp({address!r})")
+    assert guest.ask(f"udp({address!r})") == b"ping"
+    with lab.changed(*ROUTED_TO_ITSELF[address], address):
+        assert guest.ask(f"tcp({address!r})") in REFUSED
+        assert told(guest, address, "tcp", 80, OWN_RULE), guest.refusals
+        assert guest.ask(f"udp({address!r})") in REFUSED
+        assert told(guest, address, "udp", names.ECHO, OWN_RULE), guest.refusals
+        assert lab.visitors(address) == []
+        assert lab.visitors(address, names.ECHO, "udp") == []
+    assert b"hello" in guest.ask(f"tcp({address!r})")
+    assert guest.ask(f"udp({address!r})") == b"ping"
+
+
+def test_an_anycast_address_of_the_host_is_refused(lab: netlab.Lab, guest: Guest) -> None:
+    """It is reached by datagrams: not every kernel lets a connection to it stand."""
+    assert b"hello" in guest.ask(f"tcp({ANYCAST!r})")
+    with lab.changed(*ROUTER, ANYCAST):
+        assert guest.ask(f"tcp({ANYCAST!r})") in REFUSED
+        assert told(guest, ANYCAST, "tcp", 80, OWN_RULE), guest.refusals
+        assert guest.ask(f"udp({ANYCAST!r})") in REFUSED
+        assert told(guest, ANYCAST, "udp", names.ECHO, OWN_RULE), guest.refusals
+        assert lab.visitors(ANYCAST, names.ECHO, "udp") == []
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "prohibit", "blackhole"])
+@pytest.mark.parametrize("address", ["8.9.10.77", "2a00:1450::77"])
+def test_where_the_host_goes_nowhere_is_an_error_at_once(
+    lab: netlab.Lab, guest: Guest, address: str, kind: str
+) -> None:
+    """And not the policy's doing; but a blackhole is no answer to the question whose an address is."""
+    family = "-6" if ":" in address else "-4"
+    unclear = kind == "blackhole"
+    with lab.changed(f"ip {family} route add {kind} {address}", f"ip {family} route del {kind} {address}"):
+        for protocol, port in (("tcp", 80), ("udp", names.ECHO)):
+            assert guest.ask(f"{protocol}({address!r})") in REFUSED
+            assert told(guest, address, protocol, port) == unclear and len(guest.refusals) == unclear
+    assert b"hello" in guest.ask(f"tcp({address!r})")
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "169.254.169.254", "127.0.0.1", names.HOST4, names.HOST_PRIVATE4])
