@@ -159,7 +159,7 @@ class Resets(socketserver.BaseRequestHandler):
 class Bulk(socketserver.BaseRequestHandler):
     """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then logs its hash and says it;
     `later`: the same, but says a dot and takes nothing before the control port says `go`. `half N`: as `down`, but ends its own half alone, and breaks the
-    connection at the other's next byte. `hold`: takes all, and then stays until the connection breaks."""
+    connection at the other's next byte. `hold`: as `up`, and then stays until the connection breaks."""
 
     def handle(self) -> None:
         word, *size = self.request.makefile("rb", buffering=0).readline().split()
@@ -169,17 +169,16 @@ class Bulk(socketserver.BaseRequestHandler):
             self.request.shutdown(socket.SHUT_WR)
             if self.request.recv(1):
                 reset(self.request)
-        elif word == b"hold":
-            self.take()
-            broken = select.poll()
-            broken.register(self.request, 0)
-            broken.poll()
         elif word != b"down":
             if word == b"later":
                 self.wait()
             digest = self.take()
             note("bulk", self.request.getsockname(), self.client_address, digest=digest)
             self.request.sendall(digest.encode())
+            if word == b"hold":
+                broken = select.poll()
+                broken.register(self.request, 0)
+                broken.poll()
 
     def wait(self) -> None:
         before = GONE_ON["later"]
