@@ -159,10 +159,13 @@ class Resets(socketserver.BaseRequestHandler):
 class Bulk(socketserver.BaseRequestHandler):
     """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then logs its hash and says it;
     `later`: the same, but says a dot and takes nothing before the control port says `go`. `half N`: as `down`, but ends its own half alone, and breaks the
-    connection at the other's next byte. `hold`: as `up`, and then stays until the connection breaks."""
+    connection at the other's next byte. `hold`: as `up`, and then stays until the connection breaks. `urgent N`: as `up`, but first
+    sends twice so many bytes, of which that in the middle is urgent."""
 
     def handle(self) -> None:
         word, *size = self.request.makefile("rb", buffering=0).readline().split()
+        if word == b"urgent":
+            self.request.sendall(names.pattern(int(size[0])), socket.MSG_OOB)
         if size:
             self.request.sendall(names.pattern(int(size[0])))
         if word == b"half":

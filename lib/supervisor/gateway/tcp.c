@@ -44,6 +44,7 @@ typedef struct tcp_way {
     uint32_t taken;           /* bytes read in all, modulo 2^32 */
     size_t early;             /* bytes that will be read, and have been passed on already */
     bool ending, ended, shut; /* its end has come; was read; was passed on */
+    bool urgent;              /* urgent data came, at which reading stops and before which splice(2) does */
 } tcp_way;
 
 enum { MOVE_UP = 1, MOVE_DOWN = 2 };
@@ -66,7 +67,7 @@ struct tcp_flow {
     int again;   /* what is to be moved in the next round: MOVE_ bits; then it is among the due */
 };
 
-#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define EVENTS (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 #define BUCKETS 2048 /* a power of two */
 
 static struct {
@@ -307,7 +308,7 @@ static void end_way(tcp_way *way, const tcp_way *other, int to) {
 }
 
 /* Moves what has come from one end to the other. Less than was asked for is all there was (epoll(7)), unless the end has come
- * too, of which there is only one event. False: the connection is broken. */
+ * too, of which there is only one event, or urgent data. False: the connection is broken. */
 static bool move_way(tcp_flow *f, tcp_way *way, int from, int to) {
     const tcp_way *other = way == &f->up ? &f->down : &f->up;
     for (int round = 0; round < ROUNDS && !way->shut; round++) {
@@ -319,7 +320,7 @@ static bool move_way(tcp_flow *f, tcp_way *way, int from, int to) {
             end_way(way, other, to);
             return true;
         }
-        bool small = round == 0 || way->early > 0 || !take_pipe(way);
+        bool small = round == 0 || way->early > 0 || way->urgent || !take_pipe(way);
         ssize_t size = small ? copy_small(way, from, to) : fill_pipe(way, from);
         if (size < 0) {
             bool later = is_later(size);
@@ -327,7 +328,7 @@ static bool move_way(tcp_flow *f, tcp_way *way, int from, int to) {
             return later;
         }
         way->ended = size == 0;
-        if (round == 0 && size > 0 && size < SMALL && !holds(way) && !way->ending) {
+        if (round == 0 && size > 0 && size < SMALL && !holds(way) && !way->ending && !way->urgent) {
             give_pipe(way);
             return true;
         }
@@ -359,6 +360,7 @@ static void end_ready(tcp_flow *f, uint32_t events, tcp_way *read, int moves_rea
     }
     int what = events & (EPOLLIN | ENDS) ? moves_read : 0;
     read->ending |= (events & ENDS) != 0;
+    read->urgent |= (events & EPOLLPRI) != 0;
     if ((events & EPOLLOUT) && holds(written))
         what |= moves_written;
     move(f, what);
@@ -382,6 +384,7 @@ bool tcp_again(void) {
 
 void tcp_tune(int fd) {
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1); /* urgent data is passed on in its place, as other data */
 }
 
 /* A host that is gone without a word ends the connection in about two minutes. */

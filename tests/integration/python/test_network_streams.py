@@ -251,6 +251,23 @@ sum(send(seed) for seed in range(300))
     assert guest.ask(code) == 300
 
 
+@pytest.mark.parametrize("size", [3, 2000, 300_000])
+def test_urgent_data_has_its_place_among_the_other(guest: Guest, size: int) -> None:
+    expected = hashlib.sha256(names.pattern(size) * 2).hexdigest()
+    code = f"""
+def exchange():
+    half = os.urandom({size})
+    with connect(b"urgent {size}\\n") as s:
+        for _ in range(3): s.sendall(half, socket.MSG_OOB); s.sendall(half)
+        got = s.makefile('rb').read(2 * len(half))
+        s.shutdown(socket.SHUT_WR)
+        came = s.recv(100) == hashlib.sha256(half * 6).hexdigest().encode()
+        return came, hashlib.sha256(got).hexdigest() == {expected!r}
+[exchange() for _ in range(10)]
+"""
+    assert guest.ask(code) == [(True, True)] * 10
+
+
 def test_what_was_sent_before_closing_arrives(lab: netlab.Lab, guest: Guest) -> None:
     code = """
 def send(seed):
