@@ -21,7 +21,7 @@ PUBLIC_RESOLVER4, PUBLIC_RESOLVER6 = "8.8.8.8", "2001:4860:4860::8888"
 GATEWAY4, GATEWAY6 = "93.184.215.1", "fe80::2"  # the internet at the other end of the uplink
 
 ECHO, CONTROL, DNS, HTTP, HTTPS, OTHER_HTTP = 7, 9, 53, 80, 443, 8080
-SILENT, RESETS, REFUSES, BULK = 7001, 7002, 7003, 7004
+SILENT, RESETS, REFUSES, BULK, GREETS = 7001, 7002, 7003, 7004, 7007
 FAST, FLOOD = 7005, 7006  # for figures: not logged
 
 #: Not public, and not the host's: kind, address.

@@ -156,6 +156,13 @@ class Resets(socketserver.BaseRequestHandler):
         reset(self.request)
 
 
+class Greets(socketserver.BaseRequestHandler):
+    """Is the first to speak, and the first to go."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"welcome", socket.MSG_OOB if self.client_address[1] % 2 else 0)
+
+
 class Bulk(socketserver.BaseRequestHandler):
     """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then logs its hash and says it;
     `later`: the same, but says a dot and takes nothing before the control port says `go`. `half N`: as `down`, but ends its own half alone, and breaks the
@@ -298,7 +305,8 @@ def main() -> None:
     secure.context = context
     handlers = {names.ECHO: Echo, names.CONTROL: Control, names.DNS: NameServer}
     if side == "internet":
-        handlers |= {names.SILENT: Silent, names.RESETS: Resets, names.BULK: Bulk, names.FAST: Fast, names.FLOOD: Flood}
+        handlers |= {names.SILENT: Silent, names.RESETS: Resets, names.BULK: Bulk, names.GREETS: Greets}
+        handlers |= {names.FAST: Fast, names.FLOOD: Flood}
     servers = [secure, *(WebServer(("::", port), web) for port in (names.HTTP, names.OTHER_HTTP))]
     servers += [Server(("::", p), h) for p, h in handlers.items()]
     for server in servers:

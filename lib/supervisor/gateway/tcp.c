@@ -351,6 +351,12 @@ static void move(tcp_flow *f, int what) {
 
 #define ENDS (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
+/* What an event says of what is to be read, and no later one will. */
+static void note(tcp_way *read, uint32_t events) {
+    read->ending |= (events & ENDS) != 0;
+    read->urgent |= (events & EPOLLPRI) != 0;
+}
+
 /* What an event of an end says there is to move: something to read, its end, or room for what was held. */
 static void end_ready(tcp_flow *f, uint32_t events, tcp_way *read, int moves_read, const tcp_way *written,
                       int moves_written) {
@@ -359,8 +365,7 @@ static void end_ready(tcp_flow *f, uint32_t events, tcp_way *read, int moves_rea
         return;
     }
     int what = events & (EPOLLIN | ENDS) ? moves_read : 0;
-    read->ending |= (events & ENDS) != 0;
-    read->urgent |= (events & EPOLLPRI) != 0;
+    note(read, events);
     if ((events & EPOLLOUT) && holds(written))
         what |= moves_written;
     move(f, what);
@@ -439,7 +444,11 @@ static void outer_ready(source *s, uint32_t events) {
     socket_address peer;
     if (f->state == TCP_OPEN) {
         end_ready(f, events, &f->down, MOVE_DOWN, &f->up, MOVE_UP);
-    } else if (f->state == TCP_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+        return;
+    }
+    note(&f->down, events);
+    f->missed |= (events & (EPOLLIN | ENDS)) != 0;
+    if (f->state == TCP_CONNECTING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
         if (events & (EPOLLERR | EPOLLHUP))
             getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error_number, &size);
         if (error_number != 0)
@@ -447,8 +456,6 @@ static void outer_ready(source *s, uint32_t events) {
         else if (getpeername(s->fd, &peer.any, &(socklen_t){sizeof peer}) ==
                  0) /* not an event of who was here before */
             offer(f);
-    } else {
-        f->missed = true;
     }
 }
 

@@ -251,6 +251,19 @@ sum(send(seed) for seed in range(300))
     assert guest.ask(code) == 300
 
 
+def test_what_a_server_says_and_leaves_at_once_arrives(guest: Guest) -> None:
+    """Perhaps before the session's side of the connection stands."""
+    code = f"""
+def hear():
+    with connect(port={names.GREETS}) as s:
+        s.settimeout(0.3)
+        return trying(s.makefile("rb").read)()
+came = [hear() for _ in range(300)]
+{{answer: came.count(answer) for answer in came}}
+"""
+    assert guest.ask(code) == {b"welcome": 300}
+
+
 @pytest.mark.parametrize("size", [3, 2000, 300_000])
 def test_urgent_data_has_its_place_among_the_other(guest: Guest, size: int) -> None:
     expected = hashlib.sha256(names.pattern(size) * 2).hexdigest()
