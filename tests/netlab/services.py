@@ -164,10 +164,10 @@ class Greets(socketserver.BaseRequestHandler):
 
 
 class Bulk(socketserver.BaseRequestHandler):
-    """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then logs its hash and says it;
-    `later`: the same, but says a dot and takes nothing before the control port says `go`. `half N`: as `down`, but ends its own half alone, and breaks the
-    connection at the other's next byte. `hold`: as `up`, and then stays until the connection breaks. `urgent N`: as `up`, but first
-    sends twice so many bytes, of which that in the middle is urgent."""
+    """`down N`: so many bytes, then the end. `up`: takes all until the other side's end, then logs its hash and says it.
+    `later`: as `up`, but says a dot and takes nothing before the control port says `go`. `urgent N`: as `up`, but first
+    sends so many bytes twice, of which one in the middle is urgent. `hold`: as `up`, and then stays until the connection
+    breaks. `half N`: as `down`, but ends its own half alone, and breaks the connection at the other's next byte."""
 
     def handle(self) -> None:
         word, *size = self.request.makefile("rb", buffering=0).readline().split()
