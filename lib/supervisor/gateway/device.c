@@ -8,6 +8,7 @@
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -20,8 +21,8 @@
 #endif
 #define BATCH 64
 #define PACKET_MAX (65536 + 64)
-#define FRAME 2048
-#define FRAMES 256
+#define FRAME 1024
+#define FRAMES 512
 #define BLOCK 65536 /* a multiple of a page, however large */
 #define QUEUE_BYTES (16 << 20)
 
@@ -78,6 +79,8 @@ void device_open(int fd) {
     void *ring_memory = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (ring_memory != MAP_FAILED)
         frames = ring_memory;
+    else
+        setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &(struct tpacket_req){0}, sizeof ring);
 }
 
 static struct tpacket2_hdr *next_frame(void) {
@@ -117,7 +120,7 @@ static bool take_next(void) {
         return false;
     struct tpacket2_hdr *head = next_frame();
     if (head->tp_status & TP_STATUS_COPY)
-        take_from_queue();
+        (void)(take_from_queue() || take_from_queue()); /* the first may be an error of the socket's own */
     else if (head->tp_snaplen == head->tp_len)
         take((uint8_t *)head + head->tp_mac - VNET, VNET + head->tp_snaplen);
     __atomic_store_n(&head->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
@@ -132,6 +135,9 @@ bool device_read(void) {
     return true;
 }
 
-void device_ready(_unused_ source *s, _unused_ uint32_t events) {
-    /* It is read after all that is ready, in each round. */
+/* It is read after all that is ready, in each round. */
+void device_ready(source *s, uint32_t events) {
+    int error_number;
+    if (events & EPOLLERR) /* taken, or it is told for ever */
+        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error_number, &(socklen_t){sizeof error_number});
 }

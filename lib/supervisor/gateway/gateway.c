@@ -151,8 +151,10 @@ static _Noreturn void serve(void) {
                 s->ready(s, events[i].events);
         }
         /* What was written comes out as packets at once, and what came in packets can be read at once. */
-        for (int i = 0; i < ROUNDS && (again = tcp_again(), device_read()); i++)
-            ;
+        int rounds = 0;
+        while (rounds < ROUNDS && (again = tcp_again(), device_read()))
+            rounds++;
+        again |= rounds == ROUNDS;
         if (gw.now_ms - expired_ms >= TICK_MS) {
             ticking = expire();
             expired_ms = gw.now_ms;

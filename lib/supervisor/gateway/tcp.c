@@ -537,19 +537,22 @@ static void turn_out(packet *p) {
     if (f == NULL || address_is_v4(&f->target.address) == p->v6)
         return;
     f->used_ms = gw.now_ms;
+    if (f->state == TCP_CLOSED)
+        set_state(f, TCP_CLOSED); /* still sends: its place is the last to be taken */
     const endpoint from = f->target, to = f->guest;
     device_forward(p, &from, &to);
 }
 
 /* Bytes that are the next of their connection are passed on before the session's own kernel has them: whoever waits for them
  * hears of them sooner. They come out of it once more and are not passed on again; if it does not take them, the guest
- * sends them again, and as many of what it sends then are left out. */
-static void pass_early(tcp_flow *f, const packet *p) {
+ * sends them again, and as many of what it sends then are left out. False: the connection is broken. */
+static bool pass_early(tcp_flow *f, const packet *p) {
     tcp_way *up = &f->up;
     if (up->early > 0 || holds(up) || up->ended || packet_sequence(p) != f->first + up->taken)
-        return;
+        return true;
     ssize_t size = send(f->outer.fd, p->payload, p->payload_size, MSG_NOSIGNAL | MSG_DONTWAIT);
     up->early = (size_t)CII_MAX(size, 0);
+    return size >= 0 || is_later(size);
 }
 
 void tcp_packet(packet *p) {
@@ -571,8 +574,10 @@ void tcp_packet(packet *p) {
     } else if (f->state != TCP_CONNECTING) {
         bool open = f->state == TCP_OPEN, small = p->payload_size <= SMALL;
         f->used_ms = gw.now_ms;
-        if (open && small && p->payload_size > 0)
-            pass_early(f, p);
+        if (open && small && p->payload_size > 0 && !pass_early(f, p)) {
+            close_flow(f, true);
+            return;
+        }
         turn_in(f, p);
         /* What it brought is there already: no need to be told. */
         if (open && !small)
