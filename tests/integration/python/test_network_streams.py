@@ -307,6 +307,20 @@ with ThreadPoolExecutor(64) as threads: came = list(threads.map(ask_one, range(2
     assert guest.ask(code) == {b"HTTP/1.1": 2500}
 
 
+def test_what_a_closed_connection_still_sends_is_not_cut_off_by_others(guest: Guest) -> None:
+    """Its place is the last to be taken again."""
+    size = 100_000
+    code = f"""
+reader = connect(b"down {size}\\n", buffer=8000); reader.shutdown(socket.SHUT_WR); got = hashlib.sha256()
+for i in range(1200):
+    assert tcp({names.WEB4!r}, {names.FAST}, b"x").startswith(b"HTTP")
+    if i % 20 == 0: got.update(reader.recv(500))
+while data := reader.recv(65536): got.update(data)
+reader.close(); got.hexdigest()
+"""
+    assert guest.ask(code) == hashlib.sha256(names.pattern(size)).hexdigest()
+
+
 @pytest.mark.long
 def test_a_reader_that_pauses_for_longer_than_a_minute_gets_everything(
     lab: netlab.Lab, open_guest: Callable[..., Guest]
