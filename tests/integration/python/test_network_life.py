@@ -137,11 +137,11 @@ def test_more_datagram_sockets_than_there_is_room_for_do_not_stop_the_next(open_
     code = f"""
 many = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(1500)]
 for s in many: trying(s.sendto)(b"x", ({names.WEB4!r}, {names.SILENT}))
-answer = udp({names.WEB4!r})
+answers = [udp({names.WEB4!r}, timeout=1) for _ in range(5)]
 for s in many: s.close()
-answer
+answers
 """
-    assert guest.ask(code) == b"ping"
+    assert b"ping" in guest.ask(code)  # one may be lost in the crowd
 
 
 def test_questions_that_nobody_answers_do_not_stop_others_for_long(guest: Guest) -> None:
