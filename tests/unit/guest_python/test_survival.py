@@ -44,6 +44,7 @@ from host import EXCEPTION, OK, Lost
         "import os\nos.mkdir('gone')\nos.chdir('gone')\nos.rmdir('../gone')",
         "import os\nos.chdir('/proc')",
         "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
+        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))",
         "import os\nos.environ.clear()",
         "import os\nos.umask(0o777)",
         "import locale\nlocale.setlocale(locale.LC_ALL, 'C')",
