@@ -25,15 +25,22 @@ def forkers():
         forker.close()
 
 
+@pytest.fixture(scope="session")
+def font_cache(tmp_path_factory):
+    """matplotlib's, which in a session comes with the home: each kernel would take seconds to make it anew."""
+    return str(tmp_path_factory.mktemp("matplotlib"))
+
+
 @pytest.fixture
-def make(forkers, tmp_path):
+def make(forkers, font_cache, tmp_path):
     """Starts kernels; they are ended with the test, also one that hangs."""
     kernels = []
 
     def start(mode="plain", cwd=None, **environment):
         if mode == "ipython":
             pytest.importorskip("IPython")
-        kernel = forkers(mode).kernel(cwd or tmp_path, HOME=str(tmp_path), **environment)
+        environment = {"HOME": str(tmp_path), "MPLCONFIGDIR": font_cache, **environment}
+        kernel = forkers(mode).kernel(cwd or tmp_path, **environment)
         kernels.append(kernel)
         return kernel
 
