@@ -69,18 +69,24 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize(
-    ("suffix", "language"),
-    [(".py", "python"), (".txt", "python"), ("", "python"), (".sh", "bash"), (".bash", "bash")]
-    + [(suffix, "javascript") for suffix in (".js", ".mjs", ".cjs")]
-    + [(suffix, "typescript") for suffix in (".ts", ".mts", ".cts")],
+    ("suffixes", "language"),
+    [
+        ([".py", ".txt", ""], "python"),
+        ([".sh", ".bash"], "bash"),
+        ([".js", ".mjs", ".cjs"], "javascript"),
+        ([".ts", ".mts", ".cts"], "typescript"),
+    ],
 )
-def test_a_files_suffix_says_its_language(ci_run: Run, tmp_path: Path, suffix: str, language: str) -> None:
+def test_a_files_suffix_says_its_language(ci_run: Run, tmp_path: Path, suffixes: list[str], language: str) -> None:
     if not {"javascript": NODE, "typescript": TYPED}.get(language, True):
         pytest.skip("no node" if not NODE else "built without TypeScript")
     code, said = LANGUAGES[language]
-    (tmp_path / f"my.file{suffix}").write_text(code)
-    done = ci_run(tmp_path / f"my.file{suffix}")
-    assert (done.stdout.decode(), done.stderr, done.returncode) == (said, b"", 0)
+    files = []
+    for suffix in suffixes:
+        files.append(tmp_path / f"my.file{suffix}")
+        files[-1].write_text(code)
+    done = ci_run(*files)
+    assert (done.stdout.decode(), done.stderr, done.returncode) == (said * len(files), b"", 0)
 
 
 def test_a_language_that_is_named_counts_more_than_the_suffix(ci_run: Run, tmp_path: Path) -> None:
