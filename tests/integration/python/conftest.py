@@ -46,6 +46,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long]
 
 
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what is there by now: each test collects garbage twice, and need not look at pytest's own again
+
+
 def descriptors() -> dict[str, str]:
     found = {}
     for fd in os.listdir("/proc/self/fd"):
