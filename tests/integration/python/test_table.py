@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -58,6 +59,7 @@ def expected(declared: str) -> object:
     return ctypes.c_void_p
 
 
+@functools.cache
 def declared_functions() -> dict[str, tuple[str, list[str]]]:
     functions = {}
     for returned, name, parameters in re.findall(r"CI_API\s+([^;()]*?)(ci_\w+)\(([^;]*)\);", TEXT):
