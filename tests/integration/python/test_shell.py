@@ -98,14 +98,14 @@ def test_a_deadline_ends_a_command_and_tells_what_it_printed(session: libci.Sess
 
 @pytest.mark.parametrize("none", [math.inf, -1])
 def test_a_call_may_do_without_the_sessions_deadline(open_session: OpenSession, none: float) -> None:
-    session = open_session(timeout=0.5, open_timeout=math.inf)
-    assert session.run_command("sleep 1").outcome is Outcome.TIMEOUT
-    assert session.run_command("sleep 1; echo done", timeout=none).stdout == "done\n"
-    assert session.run_code("import time; time.sleep(1); 7", timeout=none).value == "7"
-    answer = session.tool_call("execute_command", {"command": "sleep 1; echo done"}, timeout=none)
+    session = open_session(timeout=0.25, open_timeout=math.inf)
+    assert session.run_command("sleep 0.5").outcome is Outcome.TIMEOUT
+    assert session.run_command("sleep 0.5; echo done", timeout=none).stdout == "done\n"
+    assert session.run_code("import time; time.sleep(0.5); 7", timeout=none).value == "7"
+    answer = session.tool_call("execute_command", {"command": "sleep 0.5; echo done"}, timeout=none)
     assert answer.stdout == "done\n"
     assert session.file_op("list", timeout=none).ok
-    call = session.start_command("sleep 1; echo done")
+    call = session.start_command("sleep 0.5; echo done")
     call.set_timeout(none)
     assert call.result().stdout == "done\n"
 
