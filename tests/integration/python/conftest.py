@@ -64,7 +64,10 @@ def descriptors() -> dict[str, str]:
 def children() -> list[int]:
     pids = []
     for task in Path("/proc/self/task").iterdir():
-        pids += map(int, (task / "children").read_text().split())
+        try:
+            pids += map(int, (task / "children").read_text().split())
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # a thread that has ended meanwhile
     return pids
 
 
