@@ -10,7 +10,7 @@ from .private import BUILTINS as __builtins__  # noqa: F401
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from os import _exit, close, read, write
 from resource import RLIMIT_NOFILE, getrlimit
-from select import select
+from select import POLLIN, poll, select
 from struct import Struct
 
 FRAME_MAX = 1 << 20
@@ -61,6 +61,9 @@ class Channel:
         self._input = bytearray()
         self._pieces = []  # payloads of the frames that have come of a message
         self._total = 0
+        self._poll, self._poll_in_handler = poll(), poll()  # an object serves one call at a time
+        self._poll.register(self._fd, POLLIN)
+        self._poll_in_handler.register(self._fd, POLLIN)
         self.reading = False  # from the first byte of a request on; its reader resets it
         self.trouble = None
         self.shortages = 0  # of memory, since the last message was sent
@@ -87,7 +90,7 @@ class Channel:
 
     def has_request(self):
         """Whether a message has come, or part of one. For handlers of signals."""
-        return self.reading or self._readable(0)
+        return self.reading or self._readable(self._poll_in_handler, 0)
 
     def receive(self):
         """Waits for a message. Returns its type and its fields, a list of (key, bytes)."""
@@ -121,14 +124,16 @@ class Channel:
                 self.shortages = 0
                 return
 
-    def _readable(self, timeout):
-        """By select(): poll() refuses a process that a cell has left no descriptors to open (RLIMIT_NOFILE of 0)."""
-        return bool(select((self._fd,), (), (), timeout)[0])
+    def _readable(self, poller, timeout):
+        try:
+            return bool(poller.poll(timeout))
+        except OSError:  # a cell has left no descriptors to open (RLIMIT_NOFILE of 0), which select() does not mind
+            return bool(select((self._fd,), (), (), timeout)[0])
 
     def _wait(self):
         while not self.reading:
             try:
-                self.reading = self._readable(None)
+                self.reading = self._readable(self._poll, None)
             except BaseException as error:
                 self.endure(error)
 
