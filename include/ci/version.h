@@ -46,7 +46,7 @@ CI_API int32_t ci_version_number(void);
 /**
  * @brief The running library's version and the features it was built with, in one line for people.
  *
- * For example "libci 0.1.0 (local, dir; yajl 2.1.0, libarchive 3.6.2)".
+ * For example "libci 0.1.0 (local, dir; yajl 2.1.0, libarchive 3.6.2, libcurl 7.88.1)".
  *
  * @return a string that lives as long as the library; never NULL.
  * @since 0.1

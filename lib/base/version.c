@@ -1,6 +1,7 @@
 /* The version, and the one function that frees what libci handed out. */
 #include <archive.h>
 #include <ci/version.h>
+#include <curl/curlver.h>
 #include <yajl/yajl_version.h>
 
 #include "base/common.h"
@@ -15,7 +16,7 @@ int32_t ci_version_number(void) {
 
 const char *ci_version_string(void) {
     return "libci " DOTTED(CI_VERSION_MAJOR, CI_VERSION_MINOR, CI_VERSION_PATCH) " (local, dir; yajl " DOTTED(
-        YAJL_MAJOR, YAJL_MINOR, YAJL_MICRO) ", libarchive " ARCHIVE_VERSION_ONLY_STRING ")";
+        YAJL_MAJOR, YAJL_MINOR, YAJL_MICRO) ", libarchive " ARCHIVE_VERSION_ONLY_STRING ", libcurl " LIBCURL_VERSION ")";
 }
 
 void ci_free(void *memory) {

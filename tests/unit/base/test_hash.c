@@ -35,6 +35,7 @@ static void version_is_the_headers_own(void **state) {
     assert_true(cii_str_starts(ci_version_string(), text));
     assert_non_null(strstr(ci_version_string(), "yajl 2."));
     assert_non_null(strstr(ci_version_string(), "libarchive 3."));
+    assert_non_null(strstr(ci_version_string(), "libcurl "));
     ci_free(strdup("x"));
     ci_free(NULL);
 }
