@@ -180,6 +180,8 @@ void cii_exchange_ended(cii_http_exchange *x, CURLcode code) {
         x->due_us = 0;
         return;
     }
+    if (code == CURLE_OK && !x->head_done) /* curl takes a part of a head for all of it when the connection ends */
+        code = CURLE_PARTIAL_FILE;
     ci_error *error = TAKE_PTR(x->stop_error);
     if (!error && code != CURLE_OK)
         error = cii_http_failure(x, code);

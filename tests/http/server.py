@@ -10,12 +10,14 @@ A request's path says what is done, step by step, once its head has been read: /
     head                send status and headers          garbage         send what is no HTTP
     half-head           send a part of the head          headers-N       N headers of 100 bytes
     text-TEXT           send it                          bytes-N         send N bytes of a pattern: i % 251
-    drip-N-MS           N bytes, each after MS ms        endless         bytes until the other side has enough
+    drip-N-MS           N bytes, each after MS ms        from-N          where the pattern begins (0)
+    endless             bytes until the other side has enough
     stall               nothing, until the other side is gone
+    freeze              the same without reading what comes
     reset               end the connection by RST        close           end it by FIN
     until-N             all that follows only for the first N requests of this id; then as if it were not there
-    again               keep the connection, but end it when the next request is there, without an answer: for the
-                        first of this id
+    again               keep the connection, but reset it when the next request has come, unanswered: done once for
+                        an id
 
 What a step needs before it is done by itself: head before a body, and at the end what is missing of head and body. Any
 other path is answered with 200 and a line "METHOD BYTES SHA256" of what was received; /bytes/N with a pattern.
@@ -128,7 +130,7 @@ class Request:
         self.sum = "0 -"
         self.status, self.reply_headers, self.length = 200, [], None
         self.reply_chunked = self.head_sent = False
-        self.sent = 0
+        self.sent = self.start = 0
         self.content = b""
 
     def header(self, name: str) -> str:
@@ -195,8 +197,10 @@ class Request:
 
     def send_pattern(self, size: int) -> None:
         self.send_head(size)
-        for at in range(0, size, len(PATTERN)):
-            self.send_body(PATTERN[: size - at])
+        shift = self.start % 251
+        pattern = PATTERN[shift:] + PATTERN[:shift]
+        for at in range(0, size, len(pattern)):
+            self.send_body(pattern[: size - at])
 
     def answer(self) -> None:
         try:
@@ -207,6 +211,7 @@ class Request:
 
     def do_answer(self) -> None:
         if self.id in self.connection.doomed:
+            self.read_body()
             self.connection.reset()
         steps = self.shared.rule(self.method, self.target) if not self.path.startswith(("/log/", "/rules")) else None
         if steps is None and self.path.startswith("/do/"):
@@ -284,6 +289,10 @@ class Request:
             self.reply_chunked = True
             while True:
                 self.send_pattern(len(PATTERN))
+        elif name == "from":
+            self.start = int(value)
+        elif name == "freeze":
+            threading.Event().wait()
         elif name == "stall":
             self.connection.stall()
         elif name == "reset":
