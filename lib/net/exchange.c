@@ -37,6 +37,7 @@ static void detach(cii_http_exchange *x) {
     if (x->state == CII_EXCHANGE_RUNNING)
         curl_multi_remove_handle(x->lane->multi, x->easy);
     x->state = CII_EXCHANGE_OVER;
+    x->paused = false;
 }
 
 static void wipe(cii_buf *buf) {
