@@ -16,8 +16,8 @@ A request's path says what is done, step by step, once its head has been read: /
     freeze              the same without reading what comes
     reset               end the connection by RST        close           end it by FIN
     until-N             all that follows only for the first N requests of this id; then as if it were not there
-    again               keep the connection, but reset it when the next request has come, unanswered: done once for
-                        an id
+    again               keep the connection, but reset it when the next request has come, unanswered (again-head: has
+                        begun to come); once for an id
 
 What a step needs before it is done by itself: head before a body, and at the end what is missing of head and body. Any
 other path is answered with 200 and a line "METHOD BYTES SHA256" of what was received; /bytes/N with a pattern.
@@ -82,7 +82,7 @@ class Connection:
         self.sock, self.shared = sock, shared
         self.number = next(shared.connections)
         self.buffer = b""
-        self.doomed: set[str] = set()  # ids whose next request ends this connection
+        self.doomed: dict[str, str] = {}  # ids whose next request ends this connection, and when
 
     def fill(self) -> None:
         data = self.sock.recv(1 << 16)
@@ -211,7 +211,8 @@ class Request:
 
     def do_answer(self) -> None:
         if self.id in self.connection.doomed:
-            self.read_body()
+            if self.connection.doomed[self.id] != "head":
+                self.read_body()
             self.connection.reset()
         steps = self.shared.rule(self.method, self.target) if not self.path.startswith(("/log/", "/rules")) else None
         if steps is None and self.path.startswith("/do/"):
@@ -301,7 +302,7 @@ class Request:
             raise Gone
         elif name == "again":
             if self.shared.count("again " + self.id) == 1:
-                self.connection.doomed.add(self.id)
+                self.connection.doomed[self.id] = value
         elif name != "until":
             self.status = 400
 

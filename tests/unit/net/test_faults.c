@@ -1,6 +1,7 @@
 /* A server and a network that misbehave: what is repeated, what is not, what the caller is told, and that all of it ends. */
 #include "server.h"
 
+#include <curl/curl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <semaphore.h>
@@ -42,6 +43,8 @@ static void a_name_without_an_address_is_told(void **state) {
 
 static void a_name_server_that_hangs_holds_up_neither_deadline_nor_cancelling(void **state) {
     (void)state;
+    if (curl_version_info(CURLVERSION_NOW)->version_num < 0x075700)
+        skip(); /* which waits for its resolver's thread */
     int64_t start_ms = cii_clock_ms();
     sem_init(&release, 0, 0);
     {
@@ -267,13 +270,23 @@ static void what_breaks_once_is_mended(void **state) {
 }
 
 /* The first request dooms its connection, which is reset when the second is there. */
-static ci_status run_on_a_dying_connection(const char *id, cii_http_plan *plan, ci_error **ret_error) {
+static ci_status run_on_a_dying_connection(const char *steps, const char *id, cii_http_plan *plan,
+                                           ci_error **ret_error) {
     cii_http_pool *pool;
     ci_status status = CI_ERR_INTERNAL;
     assert_int_equal(cii_http_pool_new(&fast, &pool, NULL), CI_OK);
-    plan->request.url = URL("/do/again?id=%s", id);
+    plan->request.url = URL("/do/%s?id=%s", steps, id);
     plan->attempt_max = 1;
+    {
+        /* So that the handle has had another kind of body before. */
+        _cleanup_talk_ talk t = {.pool = pool,
+                                 .shared = true,
+                                 .plan.request = {.method = "PUT", .url = URL("/x"), .body = "y", .body_bytes = 1}};
+        assert_int_equal(talk_run(&t), CI_OK);
+    }
     for (int i = 0; i < 2; i++) {
+        if (plan->user)
+            *(pipe_end *)plan->user = (pipe_end){0};
         _cleanup_talk_ talk t = {.pool = pool, .shared = true, .plan = *plan};
         status = talk_run(&t);
         if (i == 0)
@@ -286,18 +299,21 @@ static ci_status run_on_a_dying_connection(const char *id, cii_http_plan *plan, 
 
 static void a_kept_connection_that_dies_costs_no_attempt(void **state) {
     (void)state;
-    ci_error *error;
+    static const char *const steps[] = {"again", "again-head"};
     cii_http_plan plans[] = {
         {.request = {.method = "GET"}},
         {.request = {.method = "PUT", .body = "x", .body_bytes = 1}},
-        {.request = {.method = "PUT", .body_bytes = 200000, .read = read_pattern, .rewind = rewind_pattern}},
+        {.request = {.method = "PUT", .body_bytes = 8000000, .read = read_pattern, .rewind = rewind_pattern}},
     };
-    for (size_t i = 0; i < CII_ELEMENTS(plans); i++) {
+    for (size_t i = 0; i < 2 * CII_ELEMENTS(plans); i++) {
+        cii_http_plan *plan = &plans[i / 2];
         pipe_end up = {.size = 0};
+        ci_error *error;
         char id[16];
         snprintf(id, sizeof id, "dying%zu", i);
-        plans[i].user = &up;
-        assert_int_equal(run_on_a_dying_connection(id, &plans[i], &error), CI_OK);
+        plan->user = &up;
+        if (run_on_a_dying_connection(steps[i % 2], id, plan, &error) != CI_OK)
+            fail_msg("%s, plan %zu: %s", steps[i % 2], i / 2, ci_error_message(error));
         assert_int_equal(log_count(id), 3);
         assert_int_equal(log_connections(id), 2);
     }
@@ -308,15 +324,15 @@ static void what_may_be_sent_once_is_sent_once(void **state) {
     ci_error *error;
     pipe_end up = {0};
     cii_http_plan with_body = {.request = {.method = "POST", .body = "x", .body_bytes = 1}, .once = true};
-    assert_int_equal(run_on_a_dying_connection("only1", &with_body, &error), CI_ERR_IO);
+    assert_int_equal(run_on_a_dying_connection("again", "only1", &with_body, &error), CI_ERR_IO);
     assert_int_equal(log_count("only1"), 2);
     ci_error_free(error);
     cii_http_plan without = {.request = {.method = "POST"}, .once = true};
-    assert_int_equal(run_on_a_dying_connection("only2", &without, &error), CI_OK);
+    assert_int_equal(run_on_a_dying_connection("again", "only2", &without, &error), CI_OK);
     assert_int_equal(log_connections("only2"), 2);
     /* A source that cannot begin anew. */
     cii_http_plan stream = {.request = {.method = "PUT", .body_bytes = 200000, .read = read_pattern}, .user = &up};
-    assert_int_equal(run_on_a_dying_connection("only3", &stream, &error), CI_ERR_IO);
+    assert_int_equal(run_on_a_dying_connection("again", "only3", &stream, &error), CI_ERR_IO);
     ci_error_free(error);
     assert_int_equal(log_count("only3"), 2);
     static const char *const steps[] = {"status-503", "body/reset", "body/close"};
