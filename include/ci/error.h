@@ -73,7 +73,7 @@ CI_API const char *ci_error_message(const ci_error *error);
 CI_API const char *ci_error_hint(const ci_error *error);
 
 /**
- * @brief Which part failed: "session", "sandbox", "storage", "archive", "tools", "os" or a backend's name.
+ * @brief Which part failed: "session", "sandbox", "storage", "archive", "tools", "os", "http" or a backend's name.
  * @param error the error, or NULL.
  * @return a short word; "" for NULL.
  * @since 0.1

@@ -54,7 +54,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.log: dict[str, list[str]] = {}
+        self.log: dict[str, list[list[str]]] = {}  # of each id the requests, of each its lines
         self.counts: dict[str, int] = {}
         self.rules: list[list] = []  # [times, method, pattern, steps]
         self.connections = itertools.count(1)
@@ -126,12 +126,20 @@ class Request:
         self.id = parse_qs(query).get("id", [path])[0]
         self.expected = int(self.header("content-length") or 0)
         self.chunked = "chunked" in self.header("transfer-encoding")
-        self.read_done = self.recorded = False
-        self.sum = "0 -"
+        self.read_done = False
         self.status, self.reply_headers, self.length = 200, [], None
         self.reply_chunked = self.head_sent = False
         self.sent = self.start = 0
         self.content = b""
+        self.sum = "0 -"
+        # In the log from the beginning, so that who has had an answer finds the request there.
+        self.entry = [self.summary("unread"), f"> : {self.target}"]
+        self.entry += [f"> {name}: {value.strip()}" for name, value in self.headers]
+        with self.shared.lock:
+            self.shared.log.setdefault(self.id, []).append(self.entry)
+
+    def summary(self, state: str) -> str:
+        return f"{self.method} {self.sum} {state} connection {self.connection.number}"
 
     def header(self, name: str) -> str:
         return next((value.strip() for key, value in self.headers if key.lower() == name), "")
@@ -155,7 +163,7 @@ class Request:
         finally:
             self.content = b"".join(kept)
             self.sum = f"{size} {digest.hexdigest()}"
-            self.record("whole" if whole else "short")
+            self.entry[0] = self.summary("whole" if whole else "short")
 
     def pieces(self):
         connection = self.connection
@@ -166,13 +174,6 @@ class Request:
             piece, connection.buffer = connection.buffer[:left], connection.buffer[left:]
             left -= len(piece)
             yield piece
-
-    def record(self, state: str) -> None:
-        self.recorded = True
-        lines = [f"{self.method} {self.sum} {state} connection {self.connection.number}", f"> : {self.target}"]
-        lines += [f"> {name}: {value.strip()}" for name, value in self.headers]
-        with self.shared.lock:
-            self.shared.log.setdefault(self.id, []).extend(lines)
 
     # --- answering
 
@@ -203,13 +204,6 @@ class Request:
             self.send_body(pattern[: size - at])
 
     def answer(self) -> None:
-        try:
-            self.do_answer()
-        finally:
-            if not self.recorded:
-                self.record("unread")
-
-    def do_answer(self) -> None:
         if self.id in self.connection.doomed:
             if self.connection.doomed[self.id] != "head":
                 self.read_body()
@@ -228,8 +222,9 @@ class Request:
     def plain(self) -> None:
         if self.path.startswith("/log/"):
             with self.shared.lock:
-                lines = self.shared.log.get(unquote(self.path[5:]), [])
-                self.send_body("".join(line + "\n" for line in lines).encode("latin-1"))
+                entries = self.shared.log.get(unquote(self.path[5:]), [])
+                text = "".join(line + "\n" for entry in entries for line in entry)
+            self.send_body(text.encode("latin-1"))
         elif self.path == "/rules":
             self.shared.set_rules(self.content.decode())
             self.send_body(b"")

@@ -183,6 +183,16 @@ static void an_error_can_be_what_the_caller_wants(void **state) {
     assert_int_equal(t.response->status, 404);
 }
 
+static void a_writer_gets_no_errors(void **state) {
+    (void)state;
+    pipe_end down = {0};
+    _cleanup_talk_ talk t = {
+        .plan = {.request = GET("/do/status-404/bytes-100"), .user = &down, .write = write_pattern}};
+    assert_int_equal(talk_run(&t), CI_ERR_NOTFOUND);
+    assert_int_equal(down.written, 0);
+    assert_int_equal(t.response->body_bytes, 100);
+}
+
 static void the_wait_that_the_server_asks_for_is_kept_or_told(void **state) {
     (void)state;
     int64_t start_ms = cii_clock_ms();
@@ -552,6 +562,7 @@ int main(void) {
         cmocka_unit_test(redirects_are_not_followed),
         cmocka_unit_test(an_error_inside_a_good_answer_is_the_callers_to_judge),
         cmocka_unit_test(an_error_can_be_what_the_caller_wants),
+        cmocka_unit_test(a_writer_gets_no_errors),
         cmocka_unit_test(the_wait_that_the_server_asks_for_is_kept_or_told),
         cmocka_unit_test(a_pools_budget_ends_repetitions),
         cmocka_unit_test(what_breaks_at_any_stage_is_repeated_and_told),
