@@ -96,10 +96,12 @@ static bool can_be_sent_again(const cii_http_exchange *x) {
     return x->read_bytes == 0 || !request->read || request->rewind;
 }
 
-/* The server may close a kept connection in the moment it is used again: that says nothing of the request. */
+/* The server may close a kept connection in the moment it is used again, or what comes on it may be the rest of an earlier
+ * answer that was longer than announced: that says nothing of the request. */
 static bool died_with_its_connection(const cii_http_exchange *x, CURLcode code) {
     long connects = 1;
-    if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING)
+    if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING &&
+        code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_WEIRD_SERVER_REPLY)
         return false;
     curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
     return connects == 0 && x->response.status == 0 && !x->fresh && can_be_sent_again(x);
