@@ -125,11 +125,10 @@ static bool plan_again(cii_http_exchange *x, bool timed_out) {
     if (x->repetitions + 1 >= attempt_max || (x->response.taken_bytes > 0 && !x->plan.resumes) || !can_be_sent_again(x))
         return false;
     int64_t wait_ms = delay_ms(x), now_us = cii_clock_us();
-    if (wait_ms < 0 || wait_ms * 1000 >= x->deadline_us - now_us || !cii_pool_pay(x->lane->pool, cost))
+    if (wait_ms < 0 || wait_ms * 1000 >= x->deadline_us - now_us || cii_transfer_rewind(x) < 0 ||
+        !cii_pool_pay(x->lane->pool, cost))
         return false;
     x->paid += cost;
-    if (cii_transfer_rewind(x) < 0)
-        return false;
     x->repetitions++;
     x->due_us = now_us + wait_ms * 1000;
     x->state = CII_EXCHANGE_WAITING;

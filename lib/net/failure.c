@@ -76,13 +76,14 @@ ci_status cii_http_check_request(const cii_http_request *request, ci_error **ret
 
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
-/* "PUT https://host:443: text" */
+/* "PUT https://host:443: text"; where prepare() has not yet said what and where, the text alone. */
 static ci_error *make(const cii_http_exchange *x, const ci_error_fields *fields) {
     const cii_http_request *request = &x->plan.request;
-    int origin = (int)(host_of(request->url) - request->url);
-    origin += (int)strcspn(request->url + origin, "/?#");
+    const char *host = request->method && request->url ? host_of(request->url) : NULL;
+    int origin = host ? (int)(host - request->url + (ptrdiff_t)strcspn(host, "/?#")) : 0;
     _cleanup_free_ char *message =
-        cii_str_printf("%s %.*s: %s", request->method, origin, request->url, fields->message);
+        host ? cii_str_printf("%s %.*s: %s", request->method, origin, request->url, fields->message)
+             : strdup(fields->message);
     ci_error_fields all = *fields;
     ci_error *error = NULL;
     all.struct_size = sizeof all;

@@ -470,6 +470,18 @@ static void slow_bytes_are_no_stall_but_the_deadline_holds(void **state) {
     assert_in_range(cii_clock_ms() - start_ms, 300, 10000);
 }
 
+static void a_deadline_may_pass_before_anything_is_sent(void **state) {
+    (void)state;
+    pipe_end end = {0};
+    _cleanup_talk_ talk t = {.plan = {.user = &end, .prepare = count_prepare, .timeout_ms = 1}};
+    assert_int_equal(talk_start(&t), CI_OK);
+    for (int64_t until_ms = cii_clock_ms() + 3; cii_clock_ms() < until_ms;)
+        poll(NULL, 0, 1);
+    assert_int_equal(talk_finish(&t), CI_ERR_TIMEOUT);
+    assert_string_equal(ci_error_message(t.error), "not done in 1 ms");
+    assert_int_equal(end.prepared, 0);
+}
+
 static int32_t wait_for_it(void *user, const void *data, size_t size) {
     const int64_t *until_ms = user;
     (void)data;
@@ -575,6 +587,7 @@ int main(void) {
         cmocka_unit_test(a_refusal_before_the_body_is_sent_is_understood),
         cmocka_unit_test(a_stall_at_any_stage_ends),
         cmocka_unit_test(slow_bytes_are_no_stall_but_the_deadline_holds),
+        cmocka_unit_test(a_deadline_may_pass_before_anything_is_sent),
         cmocka_unit_test(a_pause_of_the_callers_is_no_stall),
         cmocka_unit_test(callbacks_end_an_exchange_with_their_reason),
     };
