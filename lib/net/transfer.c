@@ -116,12 +116,16 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
     if (status >= 0)
         return size * count;
     x->stopped = status;
-    if (status == CI_ERR_LIMIT && !x->stop_error)
-        cii_error_set(&x->stop_error, status, "http", "%s: the answer has more than %u bytes of headers",
-                      x->plan.request.method, HEADERS_MAX);
-    else if (!x->stop_error)
-        cii_error_set(&x->stop_error, status, "http", "%s: the answer has a header that cannot be",
-                      x->plan.request.method);
+    const char *method = x->plan.request.method;
+    if (x->stop_error)
+        return 0;
+    if (status == CI_ERR_NOMEM)
+        cii_error_nomem(&x->stop_error);
+    else if (status == CI_ERR_LIMIT)
+        cii_error_set(&x->stop_error, status, "http", "%s: the answer has more than %u bytes of headers", method,
+                      HEADERS_MAX);
+    else
+        cii_error_set(&x->stop_error, status, "http", "%s: the answer has a header that cannot be", method);
     return 0;
 }
 

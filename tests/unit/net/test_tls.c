@@ -89,7 +89,10 @@ static void on_pipe(int number) {
 static void a_connection_that_breaks_raises_no_signal(void **state) {
     (void)state;
     struct sigaction count = {.sa_handler = on_pipe}, before;
-    sigset_t mask_before, mask_after;
+    sigset_t pipe, mask_before, mask_after;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_UNBLOCK, &pipe, NULL);
     sigaction(SIGPIPE, &count, &before);
     pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
     for (int i = 0; i < 3; i++) {
