@@ -6,13 +6,13 @@
  * before anything is written. So pointers into them stay valid, and no copy of a token is left behind by growing. */
 #include "aws/sigv4.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
 
+#include "aws/secret.h"
 #include "base/str.h"
 
 #define DOMAIN "aws"
@@ -442,15 +442,9 @@ static void make_signature(work *w, const char *query) {
     w->out->signature = finish(w, &w->out->text, start);
 }
 
-static void wipe(cii_buf *buf) {
-    if (buf->data)
-        OPENSSL_cleanse(buf->data, buf->size);
-    buf->size = 0;
-}
-
 static void reset(cii_sigv4_signed *s) {
-    wipe(&s->text);
-    wipe(&s->canonical);
+    cii_secret_clear(&s->text);
+    cii_secret_clear(&s->canonical);
     *s = (cii_sigv4_signed){.text = s->text, .canonical = s->canonical, .target = "", .signature = ""};
     s->signed_headers = "";
 }
@@ -621,9 +615,7 @@ void cii_sigv4_free(cii_sigv4 *signer) {
 }
 
 void cii_sigv4_signed_free(cii_sigv4_signed *s) {
-    wipe(&s->text);
-    wipe(&s->canonical);
-    cii_buf_free(&s->text);
-    cii_buf_free(&s->canonical);
+    cii_secret_buf_free(&s->text);
+    cii_secret_buf_free(&s->canonical);
     *s = (cii_sigv4_signed){0};
 }
