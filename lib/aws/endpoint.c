@@ -135,9 +135,11 @@ ci_status cii_aws_endpoint_parse(const char *url, const char *what, cii_aws_endp
     return CI_OK;
 }
 
-/* "bedrock-agentcore" is "bedrock_agentcore" in files, and in capitals in the environment. */
+/* "bedrock-agentcore" is "bedrock_agentcore" in files, and in capitals in the environment; "portal.sso" is "sso". */
 static void setting_name(const char *service, bool in_capitals, char ret_name[64]) {
+    const char *dot = strchr(service, '.');
     size_t i = 0;
+    service = dot ? dot + 1 : service;
     for (; service[i] && i < 63; i++) {
         char c = service[i] == '-' ? '_' : service[i];
         ret_name[i] = (char)(in_capitals && c >= 'a' && c <= 'z' ? c - 32 : c);
