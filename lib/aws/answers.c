@@ -133,7 +133,7 @@ static ci_status read_found(aws_found *f, const cii_json *root, const aws_fields
 }
 
 ci_status aws_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error) {
-    ci_status status = cii_json_parse(text, size, 8, ret_root, NULL); /* whose errors quote the text */
+    ci_status status = cii_json_parse(text, size, 8, ret_root, NULL);
     if (status == CI_ERR_NOMEM)
         return cii_error_nomem(ret_error);
     return status < 0 ? cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "its answer is not JSON") : CI_OK;

@@ -36,7 +36,7 @@ static const char *text_of(const cii_json *object, const char *key) {
     return cii_json_text_of(cii_json_get(object, key), NULL);
 }
 
-static void compare_case(const cii_json *root, const cii_json *given, const cii_json *wanted) {
+static void compare_case(size_t number, const cii_json *root, const cii_json *given, const cii_json *wanted) {
     void *state;
     _cleanup_identity_ cii_aws_identity *identity = NULL;
     set_up(&state);
@@ -49,12 +49,10 @@ static void compare_case(const cii_json *root, const cii_json *given, const cii_
         world_set(w, cii_json_key_at(env, i, NULL), cii_json_text_of(cii_json_at(env, i), NULL));
     w->options.profile = text_of(given, "profile");
     ci_status status = world_find(w, &identity, NULL);
-    if (cii_json_type_of(wanted) == CII_JSON_NULL) {
-        assert_int_equal(status, CI_ERR_NOTFOUND);
-    } else if (text_of(wanted, "fails")) {
-        assert_true(status < 0 && status != CI_ERR_NOTFOUND);
-    } else {
-        assert_int_equal(status, CI_OK);
+    bool is_none = cii_json_type_of(wanted) == CII_JSON_NULL, fails = text_of(wanted, "fails");
+    if ((status == CI_ERR_NOTFOUND) != is_none || (status < 0) != (is_none || fails))
+        fail_msg("case %zu: %s", number, ci_status_name(status));
+    if (status == CI_OK) {
         const cii_aws_keys *keys = cii_aws_identity_keys(identity);
         assert_string_equal(keys->id, text_of(wanted, "id"));
         assert_string_equal(keys->secret, text_of(wanted, "secret"));
@@ -74,8 +72,8 @@ static void other_clients_find_the_same(void **state) {
     const cii_json *cases = cii_json_get(root, "cases");
     assert_true(cii_json_count(cases) > 40);
     for (size_t i = 0; i < cii_json_count(cases); i++) {
-        print_message("case %zu\n", i);
-        compare_case(root, cii_json_get(cii_json_at(cases, i), "given"), cii_json_get(cii_json_at(cases, i), "wanted"));
+        compare_case(i, root, cii_json_get(cii_json_at(cases, i), "given"),
+                     cii_json_get(cii_json_at(cases, i), "wanted"));
     }
 }
 
@@ -125,7 +123,12 @@ static void what_is_set_up_and_fails_ends_the_search(void **state) {
     world_write(w, ".aws/credentials",
                 "[default]\naws_access_key_id = A\naws_secret_access_key = hidden\n[half]\n"
                 "aws_access_key_id = A\n[bad]\naws_access_key_id = A\naws_secret_access_key = hid den\n");
-    world_write(w, ".aws/config", "[profile half2]\naws_secret_access_key = hidden\n");
+    world_write(
+        w, ".aws/config",
+        "[profile circle]\nrole_arn = r\nsource_profile = other\n[profile other]\nrole_arn = r\nsource_profile = circle\n"
+        "[profile half2]\naws_secret_access_key = hidden\n");
+    w->options.profile = "circle";
+    FAILS(CI_ERR_INVALID, "source_profile 'circle' leads round in a circle", world_find(w, &identity, &error));
     w->options.profile = "half";
     FAILS(CI_ERR_INVALID, "profile 'half': credentials file: aws_secret_access_key is missing",
           world_find(w, &identity, &error));
@@ -138,6 +141,9 @@ static void what_is_set_up_and_fails_ends_the_search(void **state) {
     world_set(w, "AWS_ACCESS_KEY_ID", "A");
     FAILS(CI_ERR_INVALID, "no credentials: environment: AWS_SECRET_ACCESS_KEY is missing",
           world_find(w, &identity, &error));
+    world_set(w, "AWS_SECRET_ACCESS_KEY", "hidden");
+    world_set(w, "AWS_CREDENTIAL_EXPIRATION", "soon");
+    FAILS(CI_ERR_INVALID, "AWS_CREDENTIAL_EXPIRATION is not a time", world_find(w, &identity, &error));
     w->options.keys = &(cii_aws_keys){"A", "hidden\n", NULL};
     FAILS(CI_ERR_INVALID, "credentials given by option: the secret access key", world_find(w, &identity, &error));
 }
@@ -416,6 +422,20 @@ static void a_failure_is_told_to_all_who_wait(void **state) {
     cii_aws_credentials_free(c);
 }
 
+static void a_search_that_has_ended_is_no_more_waited_for(void **state) {
+    world *w = *state;
+    cii_aws_identity *identity;
+    ci_op *ended, *next;
+    cii_aws_credentials *c = world_credentials(w);
+    assert_int_equal(cii_aws_credentials_get(c, &identity, &ended, NULL), CI_OK);
+    assert_int_equal(ended->ops->process(ended, NULL), CI_ERR_NOTFOUND);
+    assert_int_equal(cii_aws_credentials_get(c, &identity, &next, NULL), CI_OK);
+    assert_int_equal(next->ops->process(next, NULL), CI_ERR_NOTFOUND);
+    next->ops->free(next);
+    ended->ops->free(ended);
+    cii_aws_credentials_free(c);
+}
+
 static void the_next_takes_over_a_search_that_is_given_up(void **state) {
     world *w = *state;
     cii_aws_identity *identity;
@@ -525,6 +545,7 @@ int main(void) {
         TEST(rejected_ones_are_not_handed_out_again),
         TEST(one_searches_and_the_others_wait_for_it),
         TEST(a_failure_is_told_to_all_who_wait),
+        TEST(a_search_that_has_ended_is_no_more_waited_for),
         TEST(the_next_takes_over_a_search_that_is_given_up),
         TEST(the_others_go_on_with_old_ones_while_one_renews_them),
         TEST(operations_outlive_the_object),

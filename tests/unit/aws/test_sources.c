@@ -159,6 +159,7 @@ static void a_container_is_plain_http_beside_this_machine_alone(void **state) {
         {"http://127.0.0.1@example.com/x", false},
         {"ftp://localhost/x", false},
         {"https://h/a b", false},
+        {"http://localhost/x?a b", false},
         {"localhost", false},
     };
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
@@ -324,11 +325,22 @@ static void a_role_that_cannot_be_assumed_is_told(void **state) {
         world_write(w, ".aws/config", config);
         FAILS(cases[i].status, cases[i].message, world_find(w, &identity, &error));
     }
+}
+
+static void eight_roles_may_follow_one_another(void **state) {
+    world *w = *state;
+    static const answer answers[] = {{"https://sts.us-east-1.amazonaws.com/", 200, ROLE_ANSWER("ROLE")}, {0}};
+    _cleanup_identity_ cii_aws_identity *identity = NULL;
     _cleanup_buf_ cii_buf chain = {0};
-    for (int i = 0; i < 12; i++)
-        cii_buf_printf(&chain, "[profile p%d]\nrole_arn = R\nsource_profile = p%d\n", i, i + 1);
+    cii_buf_append_str(&chain, "[profile p0]\naws_access_key_id = A\naws_secret_access_key = S\n");
+    for (int i = 1; i <= 9; i++)
+        cii_buf_printf(&chain, "[profile p%d]\nrole_arn = R\nsource_profile = p%d\n", i, i - 1);
     world_write(w, ".aws/config", chain.data);
-    w->options.profile = "p0";
+    w->answers = answers;
+    w->options.profile = "p8";
+    world_finds(w, "ROLE", "S/+", "TOK=", "profile 'p8': assume role");
+    assert_int_equal(w->asked_count, 8);
+    w->options.profile = "p9";
     FAILS(CI_ERR_LIMIT, "more than 8 roles", world_find(w, &identity, &error));
 }
 
@@ -490,6 +502,7 @@ int main(void) {
         TEST(a_role_may_begin_at_a_named_source),
         TEST(what_sts_answers_is_checked),
         TEST(a_role_that_cannot_be_assumed_is_told),
+        TEST(eight_roles_may_follow_one_another),
         TEST(a_web_identity_is_exchanged_for_a_role),
         TEST(a_profile_has_a_web_identity_of_its_own),
         TEST(an_sso_session_gives_a_roles_keys),
