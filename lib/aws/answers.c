@@ -10,7 +10,7 @@
 
 /* --- found credentials -------------------------------------------------------------------------------------------- */
 
-void aws_found_free(aws_found *f) {
+void cii_found_free(aws_found *f) {
     cii_secret_free(f->id);
     cii_secret_free(f->secret);
     cii_secret_free(f->token);
@@ -25,7 +25,7 @@ static bool can_be_sent(const char *text) {
     return size > 0 && size <= SECRET_MAX;
 }
 
-ci_status aws_found_set(aws_found *f, const char *id, const char *secret, const char *token, int64_t expires_s,
+ci_status cii_found_set(aws_found *f, const char *id, const char *secret, const char *token, int64_t expires_s,
                         ci_error **ret_error) {
     bool has_token = token && *token;
     const char *wrong = !id || !can_be_sent(id)            ? "access key id"
@@ -36,10 +36,10 @@ ci_status aws_found_set(aws_found *f, const char *id, const char *secret, const 
         return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN, "the %s is missing, or is none", wrong);
     aws_found found = {strdup(id), strdup(secret), has_token ? strdup(token) : NULL, expires_s};
     if (!found.id || !found.secret || (has_token && !found.token)) {
-        aws_found_free(&found);
+        cii_found_free(&found);
         return cii_error_nomem(ret_error);
     }
-    aws_found_free(f);
+    cii_found_free(f);
     *f = found;
     return CI_OK;
 }
@@ -72,7 +72,7 @@ static bool parse_offset(const char *text, int *ret_s) {
     return minutes >= 0 && *text == '\0';
 }
 
-bool aws_parse_time(const char *text, int64_t *ret_s) {
+bool cii_aws_parse_time(const char *text, int64_t *ret_s) {
     static const char between[] = "--T::";
     int fields[6], offset_s;
     for (size_t i = 0; i < CII_ELEMENTS(fields); i++) {
@@ -104,7 +104,7 @@ static bool read_expiration(const cii_json *value, int64_t *ret_s) {
         *ret_s = cii_json_int_of(value) / 1000;
         return *ret_s > 0;
     }
-    return (cii_json_type_of(value) == CII_JSON_NULL) || (text && aws_parse_time(text, ret_s));
+    return (cii_json_type_of(value) == CII_JSON_NULL) || (text && cii_aws_parse_time(text, ret_s));
 }
 
 /* The tree has copies of what was in the text. */
@@ -127,41 +127,41 @@ static ci_status read_found(aws_found *f, const cii_json *root, const aws_fields
         return cii_error_set(ret_error, CI_ERR_PERMISSION, AWS_DOMAIN, "it answers with Code %.80s", code);
     if (!read_expiration(cii_json_get(at, fields->expiration), &expires_s))
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "its %s is not a time", fields->expiration);
-    return aws_found_set(f, cii_json_text_of(cii_json_get(at, fields->id), NULL),
+    return cii_found_set(f, cii_json_text_of(cii_json_get(at, fields->id), NULL),
                          cii_json_text_of(cii_json_get(at, fields->secret), NULL),
                          cii_json_text_of(cii_json_get(at, fields->token), NULL), expires_s, ret_error);
 }
 
-ci_status aws_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error) {
+ci_status cii_resolve_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error) {
     ci_status status = cii_json_parse(text, size, 8, ret_root, NULL);
     if (status == CI_ERR_NOMEM)
         return cii_error_nomem(ret_error);
     return status < 0 ? cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "its answer is not JSON") : CI_OK;
 }
 
-void aws_json_free(cii_json *root) {
+void cii_resolve_json_free(cii_json *root) {
     wipe_texts(root);
     cii_json_free(root);
 }
 
-ci_status aws_found_of_json(aws_found *f, cii_buf *text, const aws_fields *fields, ci_error **ret_error) {
+ci_status cii_found_of_json(aws_found *f, cii_buf *text, const aws_fields *fields, ci_error **ret_error) {
     cii_json *root = NULL;
-    ci_status status = aws_json_parse(text->data ? text->data : "", text->size, &root, ret_error);
+    ci_status status = cii_resolve_json_parse(text->data ? text->data : "", text->size, &root, ret_error);
     cii_secret_clear(text);
     if (status == CI_OK)
         status = read_found(f, root, fields, ret_error);
-    aws_json_free(root);
+    cii_resolve_json_free(root);
     return status;
 }
 
-ci_status aws_file_error(const char *path, ci_error **ret_error) {
+ci_status cii_resolve_file_error(const char *path, ci_error **ret_error) {
     ci_status status = cii_error_errno(ret_error, errno, AWS_DOMAIN, "%s", path);
     return cii_error_wrap(ret_error, status == CI_ERR_NOTFOUND ? CI_ERR_INVALID : status, "read");
 }
 
 /* --- HTTP --------------------------------------------------------------------------------------------------------- */
 
-ci_status aws_fetch_start(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error) {
+ci_status cii_resolve_fetch(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error) {
     if (!r->options->fetch)
         return cii_error_set(ret_error, CI_ERR_NOTSUP, AWS_DOMAIN, "needs HTTP, which is not there");
     cii_secret_clear(&r->response.body);
@@ -169,7 +169,7 @@ ci_status aws_fetch_start(aws_resolver *r, const cii_aws_fetch_request *request,
     return r->options->fetch(r->options->fetch_user, request, &r->response, &r->op, ret_error);
 }
 
-ci_status aws_http_error(int32_t http_status, const char *message, ci_error **ret_error) {
+ci_status cii_resolve_http_error(int32_t http_status, const char *message, ci_error **ret_error) {
     bool again = http_status == 429 || http_status >= 500;
     ci_error_fields fields = {.struct_size = sizeof fields,
                               .domain = AWS_DOMAIN,
@@ -180,10 +180,10 @@ ci_status aws_http_error(int32_t http_status, const char *message, ci_error **re
     return ci_error_make(&fields, ret_error);
 }
 
-ci_status aws_fetch_check(const aws_resolver *r, const char *what, ci_error **ret_error) {
+ci_status cii_resolve_check(const aws_resolver *r, const char *what, ci_error **ret_error) {
     char message[160];
     if (r->response.status == 200)
         return CI_OK;
     snprintf(message, sizeof message, "%s: HTTP status %d", what, (int)r->response.status);
-    return aws_http_error(r->response.status, message, ret_error);
+    return cii_resolve_http_error(r->response.status, message, ret_error);
 }

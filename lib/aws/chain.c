@@ -10,11 +10,11 @@
 
 typedef ci_status (*link_fn)(aws_resolver *r, ci_error **ret_error);
 
-const char *aws_env(const aws_resolver *r, const char *name) {
+const char *cii_resolve_env(const aws_resolver *r, const char *name) {
     return cii_aws_env(r->options->environment, name);
 }
 
-const char *aws_setting(const aws_resolver *r, const char *key) {
+const char *cii_resolve_setting(const aws_resolver *r, const char *key) {
     const char *profile = r->profile ? r->profile : cii_aws_settings_profile(r->settings);
     return cii_aws_settings_get(r->settings, profile, key);
 }
@@ -41,8 +41,8 @@ static ci_status use_required(aws_resolver *r, const aws_source *source, const c
 /* --- keys that lie ready ------------------------------------------------------------------------------------------ */
 
 static ci_status of_environment(aws_resolver *r, ci_error **ret_error) {
-    const char *id = aws_env(r, "AWS_ACCESS_KEY_ID"), *secret = aws_env(r, "AWS_SECRET_ACCESS_KEY");
-    const char *expires = aws_env(r, "AWS_CREDENTIAL_EXPIRATION");
+    const char *id = cii_resolve_env(r, "AWS_ACCESS_KEY_ID"), *secret = cii_resolve_env(r, "AWS_SECRET_ACCESS_KEY");
+    const char *expires = cii_resolve_env(r, "AWS_CREDENTIAL_EXPIRATION");
     int64_t expires_s = 0;
     set_name(r, "environment");
     if (!id && !secret)
@@ -50,9 +50,9 @@ static ci_status of_environment(aws_resolver *r, ci_error **ret_error) {
     if (!id || !secret)
         return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN, "%s is missing",
                              id ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID");
-    if (expires && !aws_parse_time(expires, &expires_s))
+    if (expires && !cii_aws_parse_time(expires, &expires_s))
         return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN, "AWS_CREDENTIAL_EXPIRATION is not a time");
-    return aws_found_set(&r->found, id, secret, aws_env(r, "AWS_SESSION_TOKEN"), expires_s, ret_error);
+    return cii_found_set(&r->found, id, secret, cii_resolve_env(r, "AWS_SESSION_TOKEN"), expires_s, ret_error);
 }
 
 /* Both keys of one file: never one's id with the other's secret. */
@@ -67,7 +67,7 @@ static ci_status of_file(aws_resolver *r, bool of_credentials, ci_error **ret_er
     if (!id || !secret)
         return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN, "%s is missing",
                              id ? "aws_secret_access_key" : "aws_access_key_id");
-    return aws_found_set(&r->found, id, secret, token, 0, ret_error);
+    return cii_found_set(&r->found, id, secret, token, 0, ret_error);
 }
 
 static bool has_keys(const aws_resolver *r) {
@@ -105,9 +105,9 @@ static ci_status of_named_source(aws_resolver *r, const char *name, ci_error **r
         return status == CI_ERR_NOTFOUND ? cii_error_wrap(ret_error, CI_ERR_INVALID, "credential_source") : status;
     }
     if (strcmp(name, "EcsContainer") == 0)
-        return use_required(r, &aws_container_source, "credential_source EcsContainer");
+        return use_required(r, &cii_container_source, "credential_source EcsContainer");
     if (strcmp(name, "Ec2InstanceMetadata") == 0)
-        return use_required(r, &aws_imds_source, "credential_source Ec2InstanceMetadata");
+        return use_required(r, &cii_imds_source, "credential_source Ec2InstanceMetadata");
     return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN,
                          "credential_source: \"%.80s\" is none of Environment, EcsContainer, Ec2InstanceMetadata",
                          name);
@@ -115,27 +115,28 @@ static ci_status of_named_source(aws_resolver *r, const char *name, ci_error **r
 
 /* What a profile has besides a role to be assumed with other credentials. */
 static ci_status of_profile_itself(aws_resolver *r, ci_error **ret_error) {
-    if (aws_setting(r, "web_identity_token_file"))
-        return use_required(r, &aws_web_identity_source, "web identity");
-    if (aws_setting(r, "sso_session") || aws_setting(r, "sso_start_url"))
-        return use_required(r, &aws_sso_source, "SSO");
+    if (cii_resolve_setting(r, "web_identity_token_file"))
+        return use_required(r, &cii_web_identity_source, "web identity");
+    if (cii_resolve_setting(r, "sso_session") || cii_resolve_setting(r, "sso_start_url"))
+        return use_required(r, &cii_sso_source, "SSO");
     ci_status status = of_file(r, true, ret_error);
     if (status != CI_ERR_NOTFOUND)
         return status;
-    if (aws_setting(r, "credential_process"))
-        return use_required(r, &aws_process_source, "credential_process");
+    if (cii_resolve_setting(r, "credential_process"))
+        return use_required(r, &cii_process_source, "credential_process");
     return of_file(r, false, ret_error);
 }
 
 static bool has_role(const aws_resolver *r) {
-    return aws_setting(r, "role_arn") && !aws_setting(r, "web_identity_token_file");
+    return cii_resolve_setting(r, "role_arn") && !cii_resolve_setting(r, "web_identity_token_file");
 }
 
 /* From r->profile, along source profiles. One of them that has keys is an end, whatever role it has. */
 static ci_status of_role(aws_resolver *r, ci_error **ret_error) {
     for (;;) {
         set_name(r, "role");
-        const char *source_profile = aws_setting(r, "source_profile"), *source = aws_setting(r, "credential_source");
+        const char *source_profile = cii_resolve_setting(r, "source_profile"),
+                   *source = cii_resolve_setting(r, "credential_source");
         if (!source_profile == !source)
             return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN,
                                  "role_arn needs either source_profile or credential_source, and has %s",
@@ -187,7 +188,7 @@ static ci_status link_web_identity(aws_resolver *r, ci_error **ret_error) {
     if (r->options->profile && *r->options->profile)
         return CI_ERR_NOTFOUND;
     (void)ret_error;
-    return use(r, &aws_web_identity_source, "web identity");
+    return use(r, &cii_web_identity_source, "web identity");
 }
 
 static ci_status link_profile(aws_resolver *r, ci_error **ret_error) {
@@ -203,12 +204,12 @@ static ci_status link_profile(aws_resolver *r, ci_error **ret_error) {
 
 static ci_status link_container(aws_resolver *r, ci_error **ret_error) {
     (void)ret_error;
-    return use(r, &aws_container_source, "container");
+    return use(r, &cii_container_source, "container");
 }
 
 static ci_status link_instance(aws_resolver *r, ci_error **ret_error) {
     (void)ret_error;
-    return use(r, &aws_imds_source, "instance metadata");
+    return use(r, &cii_imds_source, "instance metadata");
 }
 
 static const link_fn links[] = {link_environment, link_role,      link_web_identity,
@@ -269,7 +270,7 @@ static ci_status step(aws_resolver *r, bool *ret_waits, ci_error **ret_error) {
     }
     if (r->found.id && r->hop_count > 0) {
         r->profile = r->hops[--r->hop_count];
-        use(r, &aws_assume_role_source, "assume role");
+        use(r, &cii_assume_role_source, "assume role");
     } else {
         r->profile = NULL;
         r->source = NULL;
@@ -308,7 +309,7 @@ static void search_free(ci_op *op) {
     end_op(r);
     cii_secret_buf_free(&r->response.body);
     cii_buf_free(&r->tried);
-    aws_found_free(&r->found);
+    cii_found_free(&r->found);
     cii_aws_settings_free(r->settings);
     OPENSSL_cleanse(r->imds_token, sizeof r->imds_token);
     free(r);
@@ -317,7 +318,7 @@ static void search_free(ci_op *op) {
 static const ci_op_ops search_ops = {
     .struct_size = sizeof search_ops, .fd = search_fd, .process = search, .free = search_free};
 
-aws_resolver *aws_resolver_new(const cii_aws_credentials_options *options, int64_t now_s) {
+aws_resolver *cii_resolve_new(const cii_aws_credentials_options *options, int64_t now_s) {
     aws_resolver *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;

@@ -70,7 +70,7 @@ static cii_aws_identity *identity_ref(cii_aws_identity *i) {
 void cii_aws_identity_unref(cii_aws_identity *i) {
     if (!i || atomic_fetch_sub(&i->references, 1) != 1)
         return;
-    aws_found_free(&i->found);
+    cii_found_free(&i->found);
     free(i->source);
     free(i);
 }
@@ -127,12 +127,12 @@ void cii_aws_credentials_free(cii_aws_credentials *c) {
 
 static ci_status keep_given(cii_aws_credentials *c, const cii_aws_keys *keys, ci_error **ret_error) {
     aws_found found = {0};
-    ci_status status = aws_found_set(&found, keys->id, keys->secret, keys->token, 0, ret_error);
+    ci_status status = cii_found_set(&found, keys->id, keys->secret, keys->token, 0, ret_error);
     if (status < 0)
         return cii_error_wrap(ret_error, status, "credentials given by option");
     c->is_given = true;
     c->kept = identity_new(&found, "options");
-    aws_found_free(&found);
+    cii_found_free(&found);
     return c->kept ? CI_OK : cii_error_nomem(ret_error);
 }
 
@@ -261,7 +261,7 @@ static const ci_op_ops search_ops = {
 
 static search *search_new(cii_aws_credentials *c) {
     search *s = calloc(1, sizeof *s);
-    if (!s || !(s->resolver = aws_resolver_new(&c->options, now_s(c)))) {
+    if (!s || !(s->resolver = cii_resolve_new(&c->options, now_s(c)))) {
         free(s);
         return NULL;
     }

@@ -36,8 +36,8 @@ static bool is_uri(const char *text) {
 }
 
 static ci_status container_url(const aws_resolver *r, char **ret_url, bool *ret_is_local, ci_error **ret_error) {
-    const char *relative = aws_env(r, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    const char *full = aws_env(r, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
+    const char *relative = cii_resolve_env(r, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    const char *full = cii_resolve_env(r, "AWS_CONTAINER_CREDENTIALS_FULL_URI");
     static const char what[] = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
     if (!relative && !full)
         return cii_error_set(ret_error, CI_ERR_NOTFOUND, AWS_DOMAIN,
@@ -67,14 +67,14 @@ static ci_status container_url(const aws_resolver *r, char **ret_url, bool *ret_
 
 /* Of the file, which is read each time, before the variable. NULL: none is needed. */
 static ci_status container_token(const aws_resolver *r, char **ret_token, ci_error **ret_error) {
-    const char *file = aws_env(r, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    const char *token = aws_env(r, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    const char *file = cii_resolve_env(r, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    const char *token = cii_resolve_env(r, "AWS_CONTAINER_AUTHORIZATION_TOKEN");
     size_t size;
     if (!file && !token)
         return CI_OK;
     _cleanup_secret_ char *text = file ? cii_secret_read(file, TOKEN_FILE_MAX, &size) : strdup(token);
     if (!text && file)
-        return aws_file_error(file, ret_error);
+        return cii_resolve_file_error(file, ret_error);
     if (!text)
         return cii_error_nomem(ret_error);
     text[strcspn(text, "\r\n")] = '\0';
@@ -103,15 +103,15 @@ static ci_status container_start(aws_resolver *r, ci_error **ret_error) {
                                      .attempts = 3,
                                      .response_max = AWS_ANSWER_MAX,
                                      .is_local = is_local};
-    return aws_fetch_start(r, &request, ret_error);
+    return cii_resolve_fetch(r, &request, ret_error);
 }
 
 static ci_status container_answered(aws_resolver *r, ci_error **ret_error) {
-    ci_status status = aws_fetch_check(r, "ask for credentials", ret_error);
-    return status < 0 ? status : aws_found_of_json(&r->found, &r->response.body, &fields, ret_error);
+    ci_status status = cii_resolve_check(r, "ask for credentials", ret_error);
+    return status < 0 ? status : cii_found_of_json(&r->found, &r->response.body, &fields, ret_error);
 }
 
-const aws_source aws_container_source = {container_start, container_answered};
+const aws_source cii_container_source = {container_start, container_answered};
 
 /* --- instances ---------------------------------------------------------------------------------------------------- */
 
@@ -119,11 +119,12 @@ enum { WANTS_TOKEN, WANTS_ROLE, WANTS_KEYS };
 
 static ci_status imds_endpoint(const aws_resolver *r, cii_aws_endpoint *ret_endpoint, ci_error **ret_error) {
     static const char variable[] = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
-    const char *url = aws_env(r, variable), *mode = aws_env(r, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
+    const char *url = cii_resolve_env(r, variable),
+               *mode = cii_resolve_env(r, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
     if (!url)
-        url = aws_setting(r, "ec2_metadata_service_endpoint");
+        url = cii_resolve_setting(r, "ec2_metadata_service_endpoint");
     if (!mode)
-        mode = aws_setting(r, "ec2_metadata_service_endpoint_mode");
+        mode = cii_resolve_setting(r, "ec2_metadata_service_endpoint_mode");
     if (!url)
         url = mode && strcasecmp(mode, "IPv6") == 0 ? "http://[fd00:ec2::254]" : "http://169.254.169.254";
     return cii_aws_endpoint_parse(url, variable, ret_endpoint, ret_error);
@@ -150,11 +151,11 @@ static ci_status imds_ask(aws_resolver *r, const char *path, const char *role, c
                                      .attempts = 1,
                                      .response_max = AWS_ANSWER_MAX,
                                      .is_local = true};
-    return aws_fetch_start(r, &request, ret_error);
+    return cii_resolve_fetch(r, &request, ret_error);
 }
 
 static ci_status imds_start(aws_resolver *r, ci_error **ret_error) {
-    if (cii_aws_is_true(aws_env(r, "AWS_EC2_METADATA_DISABLED")))
+    if (cii_aws_is_true(cii_resolve_env(r, "AWS_EC2_METADATA_DISABLED")))
         return cii_error_set(ret_error, CI_ERR_NOTFOUND, AWS_DOMAIN, "AWS_EC2_METADATA_DISABLED is set");
     r->phase = WANTS_TOKEN;
     return imds_ask(r, "api/token", "", ret_error);
@@ -177,7 +178,7 @@ static ci_status imds_answered(aws_resolver *r, ci_error **ret_error) {
     char role[128];
     if (r->phase == WANTS_ROLE && r->response.status == 404)
         return cii_error_set(ret_error, CI_ERR_NOTFOUND, AWS_DOMAIN, "the instance has no role");
-    ci_status status = aws_fetch_check(r, what[r->phase], ret_error);
+    ci_status status = cii_resolve_check(r, what[r->phase], ret_error);
     if (status < 0)
         return status;
     switch (r->phase++) {
@@ -188,8 +189,8 @@ static ci_status imds_answered(aws_resolver *r, ci_error **ret_error) {
         status = take_line(r, what[WANTS_ROLE], role, sizeof role, ret_error);
         return status < 0 ? status : imds_ask(r, "meta-data/iam/security-credentials/", role, ret_error);
     default:
-        return aws_found_of_json(&r->found, &r->response.body, &fields, ret_error);
+        return cii_found_of_json(&r->found, &r->response.body, &fields, ret_error);
     }
 }
 
-const aws_source aws_imds_source = {imds_start, imds_answered};
+const aws_source cii_imds_source = {imds_start, imds_answered};

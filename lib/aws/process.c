@@ -52,7 +52,7 @@ static bool split_word(const char **at, char *to) {
     return quote == '\0';
 }
 
-ci_status aws_split(const char *line, char ***ret_argv, ci_error **ret_error) {
+ci_status cii_aws_split(const char *line, char ***ret_argv, ci_error **ret_error) {
     size_t size = strlen(line), count = 0;
     if (size > LINE_MAX_BYTES)
         return cii_error_set(ret_error, CI_ERR_LIMIT, AWS_DOMAIN, "the command has %zu bytes, at most %d", size,
@@ -151,7 +151,7 @@ static ci_status judge(run *p, ci_error **ret_error) {
         return exit_error(p, "a signal", ret_error);
     if (strcmp(code, "0\n") != 0)
         return exit_error(p, text, ret_error);
-    return aws_found_of_json(&p->resolver->found, &p->text[OUT], &fields, ret_error);
+    return cii_found_of_json(&p->resolver->found, &p->text[OUT], &fields, ret_error);
 }
 
 static int32_t run_process(ci_op *op, ci_error **ret_error) {
@@ -226,7 +226,7 @@ static ci_status start(run *p, char **command, ci_error **ret_error) {
 
 static ci_status process_start(aws_resolver *r, ci_error **ret_error) {
     _cleanup_strv_ char **command = NULL;
-    ci_status status = aws_split(aws_setting(r, "credential_process"), &command, ret_error);
+    ci_status status = cii_aws_split(cii_resolve_setting(r, "credential_process"), &command, ret_error);
     if (status < 0)
         return status;
     run *p = calloc(1, sizeof *p);
@@ -246,4 +246,4 @@ static ci_status process_answered(aws_resolver *r, ci_error **ret_error) {
     return CI_OK; /* the operation has filled r->found */
 }
 
-const aws_source aws_process_source = {process_start, process_answered};
+const aws_source cii_process_source = {process_start, process_answered};

@@ -45,24 +45,24 @@ struct aws_resolver {
     aws_found found;
 };
 
-extern const aws_source aws_process_source, aws_web_identity_source, aws_sso_source, aws_container_source,
-    aws_imds_source, aws_assume_role_source;
+extern const aws_source cii_process_source, cii_web_identity_source, cii_sso_source, cii_container_source,
+    cii_imds_source, cii_assume_role_source;
 
 /* --- chain.c ------------------------------------------------------------------------------------------------------ */
 
 /* Searches: an operation, whose process() is 1 when `found` and `name` say what was found. options are borrowed until it is
  * freed by its ops. NULL without memory. */
-aws_resolver *aws_resolver_new(const cii_aws_credentials_options *options, int64_t now_s);
+aws_resolver *cii_resolve_new(const cii_aws_credentials_options *options, int64_t now_s);
 
 /* A key of the profile that the source belongs to; NULL when not set. */
-const char *aws_setting(const aws_resolver *r, const char *key);
-const char *aws_env(const aws_resolver *r, const char *name);
+const char *cii_resolve_setting(const aws_resolver *r, const char *key);
+const char *cii_resolve_env(const aws_resolver *r, const char *name);
 
 /* --- answers.c ---------------------------------------------------------------------------------------------------- */
 
-void aws_found_free(aws_found *found);
+void cii_found_free(aws_found *found);
 /* Copies, after checking that each can be sent in a header. token NULL or "": none. */
-ci_status aws_found_set(aws_found *found, const char *id, const char *secret, const char *token, int64_t expires_s,
+ci_status cii_found_set(aws_found *found, const char *id, const char *secret, const char *token, int64_t expires_s,
                         ci_error **ret_error);
 /* The names of the fields in an answer. */
 typedef struct aws_fields {
@@ -72,25 +72,25 @@ typedef struct aws_fields {
     bool has_code;    /* "Success", or why not */
 } aws_fields;
 /* From a JSON answer, whose text is wiped. */
-ci_status aws_found_of_json(aws_found *found, cii_buf *text, const aws_fields *fields, ci_error **ret_error);
+ci_status cii_found_of_json(aws_found *found, cii_buf *text, const aws_fields *fields, ci_error **ret_error);
 /* Its error quotes nothing; what it read is wiped. */
-ci_status aws_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error);
-void aws_json_free(cii_json *root);
+ci_status cii_resolve_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error);
+void cii_resolve_json_free(cii_json *root);
 /* "2026-11-27T05:10:45Z", fractions and offsets allowed. */
-bool aws_parse_time(const char *text, int64_t *ret_s);
+bool cii_aws_parse_time(const char *text, int64_t *ret_s);
 
 /* By errno. That a file which somebody named is not there is not the same as that nobody named one. */
-ci_status aws_file_error(const char *path, ci_error **ret_error);
+ci_status cii_resolve_file_error(const char *path, ci_error **ret_error);
 
 /* Begins a request; r->response gets the answer. Without HTTP: CI_ERR_NOTSUP. */
-ci_status aws_fetch_start(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error);
-ci_status aws_http_error(int32_t http_status, const char *message, ci_error **ret_error);
+ci_status cii_resolve_fetch(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error);
+ci_status cii_resolve_http_error(int32_t http_status, const char *message, ci_error **ret_error);
 /* CI_OK when the answer's status is 200; else an error with the status and `what`. */
-ci_status aws_fetch_check(const aws_resolver *r, const char *what, ci_error **ret_error);
+ci_status cii_resolve_check(const aws_resolver *r, const char *what, ci_error **ret_error);
 
 /* --- process.c ---------------------------------------------------------------------------------------------------- */
 
 /* Splits a command line as a shell does, quotes and backslashes honoured, nothing expanded. *ret_argv NULL-ended. */
-ci_status aws_split(const char *line, char ***ret_argv, ci_error **ret_error);
+ci_status cii_aws_split(const char *line, char ***ret_argv, ci_error **ret_error);
 
 #endif

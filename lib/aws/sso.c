@@ -17,13 +17,14 @@ static const aws_fields fields = {.within = "roleCredentials",
 
 /* A key of the session that the profile names, or of the profile itself. */
 static const char *session_setting(const aws_resolver *r, const char *key) {
-    const char *session = aws_setting(r, "sso_session");
+    const char *session = cii_resolve_setting(r, "sso_session");
     const char *value = session ? cii_aws_settings_section(r->settings, "sso-session", session, NULL, key) : NULL;
-    return value ? value : aws_setting(r, key);
+    return value ? value : cii_resolve_setting(r, key);
 }
 
 static ci_status cache_path(const aws_resolver *r, char **ret_path, ci_error **ret_error) {
-    const char *session = aws_setting(r, "sso_session"), *name = session ? session : aws_setting(r, "sso_start_url");
+    const char *session = cii_resolve_setting(r, "sso_session"),
+               *name = session ? session : cii_resolve_setting(r, "sso_start_url");
     uint8_t digest[20];
     char hex[41];
     if (EVP_Digest(name, strlen(name), digest, NULL, EVP_sha1(), NULL) != 1)
@@ -44,7 +45,7 @@ static ci_status check_token(const cii_json *root, int64_t now_s, const char **r
     const char *expires = cii_json_text_of(cii_json_get(root, "expiresAt"), NULL);
     int64_t expires_s = 0;
     *ret_token = cii_json_text_of(cii_json_get(root, "accessToken"), NULL);
-    if (!*ret_token || !**ret_token || !expires || !aws_parse_time(expires, &expires_s))
+    if (!*ret_token || !**ret_token || !expires || !cii_aws_parse_time(expires, &expires_s))
         return log_in(ret_error, "the SSO session's file has no token");
     for (const char *c = *ret_token; *c; c++)
         if (*c <= ' ' || *c >= 0x7f)
@@ -55,8 +56,8 @@ static ci_status check_token(const cii_json *root, int64_t now_s, const char **r
 static ci_status ask(aws_resolver *r, const char *token, ci_error **ret_error) {
     _cleanup_endpoint_ cii_aws_endpoint e = {0};
     _cleanup_buf_ cii_buf url = {0};
-    const char *region = session_setting(r, "sso_region"), *account = aws_setting(r, "sso_account_id"),
-               *role = aws_setting(r, "sso_role_name");
+    const char *region = session_setting(r, "sso_region"), *account = cii_resolve_setting(r, "sso_account_id"),
+               *role = cii_resolve_setting(r, "sso_role_name");
     const char *missing = !region ? "sso_region" : !account ? "sso_account_id" : !role ? "sso_role_name" : NULL;
     if (missing)
         return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN, "%s is missing", missing);
@@ -77,7 +78,7 @@ static ci_status ask(aws_resolver *r, const char *token, ci_error **ret_error) {
                                      .timeout_ms = 10000,
                                      .attempts = 3,
                                      .response_max = AWS_ANSWER_MAX};
-    return aws_fetch_start(r, &request, ret_error);
+    return cii_resolve_fetch(r, &request, ret_error);
 }
 
 static ci_status sso_start(aws_resolver *r, ci_error **ret_error) {
@@ -94,21 +95,21 @@ static ci_status sso_start(aws_resolver *r, ci_error **ret_error) {
     if (!text && errno == ENOENT)
         return log_in(ret_error, "nobody has logged in to the SSO session");
     if (!text)
-        return aws_file_error(path, ret_error);
-    status = aws_json_parse(text, size, &root, ret_error);
+        return cii_resolve_file_error(path, ret_error);
+    status = cii_resolve_json_parse(text, size, &root, ret_error);
     if (status == CI_OK)
         status = check_token(root, r->now_s, &token, ret_error);
     if (status == CI_OK)
         status = ask(r, token, ret_error);
-    aws_json_free(root);
+    cii_resolve_json_free(root);
     return status;
 }
 
 static ci_status sso_answered(aws_resolver *r, ci_error **ret_error) {
     if (r->response.status == 401)
         return log_in(ret_error, "the SSO session has ended");
-    ci_status status = aws_fetch_check(r, "ask for the role's credentials", ret_error);
-    return status < 0 ? status : aws_found_of_json(&r->found, &r->response.body, &fields, ret_error);
+    ci_status status = cii_resolve_check(r, "ask for the role's credentials", ret_error);
+    return status < 0 ? status : cii_found_of_json(&r->found, &r->response.body, &fields, ret_error);
 }
 
-const aws_source aws_sso_source = {sso_start, sso_answered};
+const aws_source cii_sso_source = {sso_start, sso_answered};

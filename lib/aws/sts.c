@@ -74,14 +74,14 @@ static ci_status post(aws_resolver *r, const cii_buf *form, bool is_signed, ci_e
                                      .timeout_ms = 10000,
                                      .attempts = 3,
                                      .response_max = AWS_ANSWER_MAX};
-    return aws_fetch_start(r, &request, ret_error);
+    return cii_resolve_fetch(r, &request, ret_error);
 }
 
 /* What both kinds of request say. */
 static ci_status begin_form(const aws_resolver *r, const char *action, const char *role, const char *session,
                             cii_buf *form, ci_error **ret_error) {
     char own_session[48];
-    const char *duration = aws_setting(r, "duration_seconds");
+    const char *duration = cii_resolve_setting(r, "duration_seconds");
     size_t size = duration ? strspn(duration, "0123456789") : 0;
     if (duration && (duration[size] || size > 5))
         return cii_error_set(ret_error, CI_ERR_INVALID, AWS_DOMAIN, "duration_seconds: not a number of seconds");
@@ -100,7 +100,7 @@ static ci_status begin_form(const aws_resolver *r, const char *action, const cha
 static ci_status refused(const aws_resolver *r, const char *code, const char *message, ci_error **ret_error) {
     _cleanup_free_ char *text = cii_str_printf("STS: HTTP status %d%s%.80s%s%.300s", (int)r->response.status,
                                                *code ? ", " : "", code, *message ? ": " : "", message);
-    return text ? aws_http_error(r->response.status, text, ret_error) : cii_error_nomem(ret_error);
+    return text ? cii_resolve_http_error(r->response.status, text, ret_error) : cii_error_nomem(ret_error);
 }
 
 static ci_status take_answer(aws_resolver *r, cii_xml_want w[6], ci_error **ret_error) {
@@ -115,9 +115,9 @@ static ci_status take_answer(aws_resolver *r, cii_xml_want w[6], ci_error **ret_
         return cii_error_wrap(ret_error, status, "STS");
     if (!is_good)
         return refused(r, texts[4], texts[5], ret_error);
-    if (!aws_parse_time(texts[3], &expires_s))
+    if (!cii_aws_parse_time(texts[3], &expires_s))
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "STS: its answer has no Expiration");
-    return aws_found_set(&r->found, texts[0], texts[1], texts[2], expires_s, ret_error);
+    return cii_found_set(&r->found, texts[0], texts[1], texts[2], expires_s, ret_error);
 }
 
 static ci_status answered(aws_resolver *r, ci_error **ret_error) {
@@ -137,22 +137,22 @@ static ci_status answered(aws_resolver *r, ci_error **ret_error) {
 
 static ci_status assume_role_start(aws_resolver *r, ci_error **ret_error) {
     _cleanup_buf_ cii_buf form = {0};
-    if (aws_setting(r, "mfa_serial"))
+    if (cii_resolve_setting(r, "mfa_serial"))
         return cii_error_set(ret_error, CI_ERR_NOTSUP, AWS_DOMAIN,
                              "mfa_serial: the code of a token cannot be asked for here");
-    ci_status status =
-        begin_form(r, "AssumeRole", aws_setting(r, "role_arn"), aws_setting(r, "role_session_name"), &form, ret_error);
+    ci_status status = begin_form(r, "AssumeRole", cii_resolve_setting(r, "role_arn"),
+                                  cii_resolve_setting(r, "role_session_name"), &form, ret_error);
     if (status < 0)
         return status;
-    add_field(&form, &status, "ExternalId", aws_setting(r, "external_id"));
+    add_field(&form, &status, "ExternalId", cii_resolve_setting(r, "external_id"));
     return status < 0 ? cii_error_nomem(ret_error) : post(r, &form, true, ret_error);
 }
 
-const aws_source aws_assume_role_source = {assume_role_start, answered};
+const aws_source cii_assume_role_source = {assume_role_start, answered};
 
 /* Of the environment when the source belongs to no profile. */
 static const char *web_setting(const aws_resolver *r, const char *variable, const char *key) {
-    return r->profile ? aws_setting(r, key) : aws_env(r, variable);
+    return r->profile ? cii_resolve_setting(r, key) : cii_resolve_env(r, variable);
 }
 
 static ci_status web_identity_start(aws_resolver *r, ci_error **ret_error) {
@@ -170,7 +170,7 @@ static ci_status web_identity_start(aws_resolver *r, ci_error **ret_error) {
         return cii_error_nomem(ret_error);
     _cleanup_secret_ char *token = cii_secret_read(path, TOKEN_FILE_MAX, &size);
     if (!token)
-        return aws_file_error(path, ret_error);
+        return cii_resolve_file_error(path, ret_error);
     token[strcspn(token, "\r\n")] = '\0';
     if (cii_buf_reserve(&form, 3 * size + 4096, NULL) < 0)
         return cii_error_nomem(ret_error);
@@ -182,4 +182,4 @@ static ci_status web_identity_start(aws_resolver *r, ci_error **ret_error) {
     return status < 0 ? cii_error_nomem(ret_error) : post(r, &form, false, ret_error);
 }
 
-const aws_source aws_web_identity_source = {web_identity_start, answered};
+const aws_source cii_web_identity_source = {web_identity_start, answered};

@@ -252,7 +252,7 @@ static void words_are_split_as_a_shell_does(void **state) {
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
         _cleanup_strv_ char **argv = NULL;
         _cleanup_buf_ cii_buf joined = {0};
-        assert_int_equal(aws_split(cases[i].line, &argv, NULL), CI_OK);
+        assert_int_equal(cii_aws_split(cases[i].line, &argv, NULL), CI_OK);
         for (size_t k = 0; argv[k]; k++)
             cii_buf_printf(&joined, "%s%s", k > 0 ? "|" : "", argv[k]);
         assert_string_equal(joined.data, cases[i].joined);
@@ -261,9 +261,9 @@ static void words_are_split_as_a_shell_does(void **state) {
     static char many[300];
     for (size_t i = 0; i + 2 < sizeof many; i += 2)
         memcpy(many + i, "a ", 2);
-    FAILS(CI_ERR_INVALID, "quote", aws_split("a 'b", &argv, &error));
-    FAILS(CI_ERR_INVALID, "empty", aws_split(" \t", &argv, &error));
-    FAILS(CI_ERR_LIMIT, "64 words", aws_split(many, &argv, &error));
+    FAILS(CI_ERR_INVALID, "quote", cii_aws_split("a 'b", &argv, &error));
+    FAILS(CI_ERR_INVALID, "empty", cii_aws_split(" \t", &argv, &error));
+    FAILS(CI_ERR_LIMIT, "64 words", cii_aws_split(many, &argv, &error));
 }
 
 static void times_are_read(void **state) {
@@ -288,7 +288,7 @@ static void times_are_read(void **state) {
     };
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
         int64_t time_s = -1;
-        assert_true(aws_parse_time(cases[i].text, &time_s) == (cases[i].time_s >= 0));
+        assert_true(cii_aws_parse_time(cases[i].text, &time_s) == (cases[i].time_s >= 0));
         assert_int_equal(time_s, cases[i].time_s);
     }
 }
