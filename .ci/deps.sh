@@ -4,14 +4,15 @@
 set -euo pipefail
 
 declare -A groups=(
-  [build]="gcc g++ cmake ninja-build pkg-config libyajl-dev libarchive-dev libcurl4-openssl-dev libseccomp-dev
-          libcap-dev libssl-dev"
+  [build]="gcc g++ cmake ninja-build pkg-config libyajl-dev libarchive-dev libcurl4-openssl-dev libexpat1-dev
+          libseccomp-dev libcap-dev libssl-dev"
   [python]="python3 python3-venv python3-ipython python3-matplotlib python3-numpy python3-pandas"
   [node]="nodejs npm"
   [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip
           python3-requests python3-httpx python3-aiohttp clang-format abigail-tools doxygen zip p7zip-full bubblewrap
           util-linux procps git iproute2 openssl curl wget"
   [bench]="python3-ipykernel python3-jupyter-client bubblewrap slirp4netns passt"
+  [s3]="ceph-common ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container swift-object memcached openssl"
   [full]="valgrind clang libclang-rt-dev"
   [vm]="qemu-system-x86 busybox-static cpio iproute2"
 )

@@ -103,34 +103,54 @@ static ci_status refused(const aws_resolver *r, const char *code, const char *me
     return text ? cii_resolve_http_error(r->response.status, text, ret_error) : cii_error_nomem(ret_error);
 }
 
-static ci_status take_answer(aws_resolver *r, cii_xml_want w[6], ci_error **ret_error) {
-    const char *texts[6];
+typedef struct answer {
+    aws_resolver *resolver;
+    bool is_taken;
+} answer;
+
+static const char *text_of(const cii_xml_row *row, const char *name) {
+    const char *text = cii_xml_row_text(row, name);
+    return text ? text : "";
+}
+
+static ci_status take_error(void *user, const cii_xml_row *row, ci_error **ret_error) {
+    answer *a = user;
+    if (strcmp(row->name, "Error") != 0)
+        return CI_OK;
+    a->is_taken = true;
+    return refused(a->resolver, text_of(row, "Code"), text_of(row, "Message"), ret_error);
+}
+
+static ci_status take_credentials(void *user, const cii_xml_row *row, ci_error **ret_error) {
+    answer *a = user;
     int64_t expires_s = 0;
-    bool is_good = r->response.status == 200;
-    const cii_buf *body = &r->response.body;
-    ci_status status = cii_xml_read(body->data ? body->data : "", body->size, w, 6, ret_error);
-    for (int i = 0; i < 6; i++)
-        texts[i] = w[i].text.data ? w[i].text.data : "";
-    if (status == CI_ERR_NOMEM || (status < 0 && is_good))
-        return cii_error_wrap(ret_error, status, "STS");
-    if (!is_good)
-        return refused(r, texts[4], texts[5], ret_error);
-    if (!cii_aws_parse_time(texts[3], &expires_s))
-        return cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "STS: its answer has no Expiration");
-    return cii_found_set(&r->found, texts[0], texts[1], texts[2], expires_s, ret_error);
+    if (!cii_xml_row_text(row, "AccessKeyId"))
+        return CI_OK;
+    a->is_taken = true;
+    if (!cii_aws_parse_time(text_of(row, "Expiration"), &expires_s))
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "its answer has no Expiration");
+    return cii_found_set(&a->resolver->found, text_of(row, "AccessKeyId"), text_of(row, "SecretAccessKey"),
+                         text_of(row, "SessionToken"), expires_s, ret_error);
+}
+
+static ci_status parse(const cii_buf *body, cii_xml_row_cb row, answer *a, ci_error **ret_error) {
+    _cleanup_xml_ cii_xml *xml = NULL;
+    ci_status status = cii_xml_new(row, a, &xml, ret_error);
+    if (status == CI_OK)
+        status = cii_xml_feed(xml, body->data, body->size, ret_error);
+    return status == CI_OK ? cii_xml_end(xml, ret_error) : status;
 }
 
 static ci_status answered(aws_resolver *r, ci_error **ret_error) {
-    cii_xml_want wants[6] = {{.name = "AccessKeyId"},  {.name = "SecretAccessKey"},
-                             {.name = "SessionToken"}, {.name = "Expiration"},
-                             {.name = "Code"},         {.name = "Message"}};
-    for (size_t i = 0; i < CII_ELEMENTS(wants); i++)
-        cii_buf_init(&wants[i].text, AWS_ANSWER_MAX);
-    ci_status status = take_answer(r, wants, ret_error);
-    for (size_t i = 0; i < CII_ELEMENTS(wants); i++)
-        cii_secret_buf_free(&wants[i].text);
+    answer a = {.resolver = r};
+    const bool is_good = r->response.status == 200;
+    ci_status status = parse(&r->response.body, is_good ? take_credentials : take_error, &a, ret_error);
     cii_secret_clear(&r->response.body);
-    return status;
+    if (!is_good && status != CI_ERR_NOMEM)
+        return a.is_taken ? status : refused(r, "", "", ret_error);
+    if (status == CI_OK && !a.is_taken)
+        status = cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "its answer has no Credentials");
+    return status < 0 ? cii_error_wrap(ret_error, status, "STS") : CI_OK;
 }
 
 /* --- the requests ------------------------------------------------------------------------------------------------- */

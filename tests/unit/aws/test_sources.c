@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "aws/xml.h"
 #include "base/str.h"
 #include "failmalloc.h"
 #include "os/fd.h"
@@ -106,7 +105,8 @@ static void what_an_instance_answers_is_checked(void **state) {
                                       {IMDS_KEYS, cases[i].statuses[1], cases[i].role},
                                       {0}};
         assert_int_equal(world_find(w, &identity, &error), cases[i].status);
-        assert_non_null(strstr(ci_error_message(error), cases[i].message));
+        if (!strstr(ci_error_message(error), cases[i].message))
+            assert_string_equal(ci_error_message(error), cases[i].message);
         assert_null(strstr(ci_error_message(error), "hid"));
         assert_true(ci_error_retryable(error) == (cases[i].statuses[2] == 500));
     }
@@ -285,10 +285,13 @@ static void what_sts_answers_is_checked(void **state) {
          "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no &amp; no</Message></Error></ErrorResponse>",
          "assume role: STS: HTTP status 403, AccessDenied: no & no", CI_ERR_PERMISSION},
         {503, "busy", "STS: HTTP status 503", CI_ERR_IO},
-        {200, "hidden", "STS: not the XML", CI_ERR_PROTOCOL},
-        {200, "<a><Expiration>2199-01-01T00:00:00Z</Expiration></a>", "access key id", CI_ERR_INVALID},
-        {200, "<a><AccessKeyId>hidden</AccessKeyId></a>", "no Expiration", CI_ERR_PROTOCOL},
-        {200, "<!DOCTYPE a [<!ENTITY x \"hidden\">]><a>&x;</a>", "STS: not the XML", CI_ERR_PROTOCOL},
+        {403, "<ErrorResponse><Error><Code>Acc", "STS: HTTP status 403", CI_ERR_PERMISSION},
+        {200, "hidden", "STS: syntax error", CI_ERR_PROTOCOL},
+        {200, "<a><r><Expiration>2199-01-01T00:00:00Z</Expiration></r></a>", "no Credentials", CI_ERR_PROTOCOL},
+        {200, "<a><r><AccessKeyId>hidden</AccessKeyId></r></a>", "no Expiration", CI_ERR_PROTOCOL},
+        {200, "<a><r><AccessKeyId>hidden</AccessKeyId><Expiration>2199-01-01T00:00:00Z</Expiration></r></a>",
+         "secret access key", CI_ERR_INVALID},
+        {200, "<!DOCTYPE a [<!ENTITY x \"hidden\">]><a>&x;</a>", "STS: has a document type", CI_ERR_PROTOCOL},
         {0, "", "nobody answers", CI_ERR_TIMEOUT},
     };
     no_instance(w);
@@ -300,7 +303,8 @@ static void what_sts_answers_is_checked(void **state) {
         _cleanup_error_ ci_error *error = NULL;
         w->answers = (const answer[]){{"https://sts.us-east-1.amazonaws.com/", cases[i].status, cases[i].body}, {0}};
         assert_int_equal(world_find(w, &identity, &error), cases[i].wanted);
-        assert_non_null(strstr(ci_error_message(error), cases[i].message));
+        if (!strstr(ci_error_message(error), cases[i].message))
+            assert_string_equal(ci_error_message(error), cases[i].message);
         assert_null(strstr(ci_error_message(error), "hidden"));
         assert_int_equal(ci_error_http_status(error), cases[i].status == 200 ? 0 : cases[i].status);
     }
@@ -427,27 +431,6 @@ static void an_sso_session_that_is_over_is_told(void **state) {
     FAILS(CI_ERR_INVALID, "sso_region is missing", world_find(w, &identity, &error));
 }
 
-/* --- XML ---------------------------------------------------------------------------------------------------------- */
-
-static void xml_is_bounded(void **state) {
-    (void)state;
-    cii_xml_want want = {.name = "b"};
-    _cleanup_buf_ cii_buf deep = {0};
-    cii_buf_init(&want.text, 4);
-    for (int i = 0; i < 33; i++)
-        cii_buf_append_str(&deep, "<a>");
-    for (int i = 0; i < 33; i++)
-        cii_buf_append_str(&deep, "</a>");
-    FAILS(CI_ERR_PROTOCOL, "XML", cii_xml_read(deep.data, deep.size, &want, 1, &error));
-    assert_int_equal(cii_xml_read(deep.data + 3, deep.size - 7, &want, 1, NULL), CI_OK);
-    FAILS(CI_ERR_LIMIT, "XML", cii_xml_read("<a><b>12345</b></a>", 19, &want, 1, &error));
-    cii_buf_clear(&want.text);
-    assert_int_equal(cii_xml_read("<x:a xmlns:x='u'><x:b>1<c>2</c>3</x:b><b>4</b></x:a>", 52, &want, 1, NULL), CI_OK);
-    assert_true(want.is_found);
-    assert_string_equal(want.text.data, "123");
-    cii_buf_free(&want.text);
-}
-
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static ci_status find_some(void *user) {
@@ -507,7 +490,6 @@ int main(void) {
         TEST(a_profile_has_a_web_identity_of_its_own),
         TEST(an_sso_session_gives_a_roles_keys),
         TEST(an_sso_session_that_is_over_is_told),
-        cmocka_unit_test(xml_is_bounded),
         TEST(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
