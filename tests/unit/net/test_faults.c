@@ -339,6 +339,7 @@ static void what_may_be_sent_once_is_sent_once(void **state) {
     ci_error_free(error);
     cii_http_plan without = {.request = {.method = "POST"}, .once = true};
     assert_int_equal(run_on_a_dying_connection("again", "only2", &without, &error), CI_OK);
+    assert_int_equal(log_count("only2"), 2);
     assert_int_equal(log_connections("only2"), 2);
     /* A source that cannot begin anew. */
     cii_http_plan stream = {.request = {.method = "PUT", .body_bytes = 200000, .read = read_pattern}, .user = &up};
