@@ -1,6 +1,9 @@
 """An HTTP/1.1 server on loopback that misbehaves on command, and tells what it was sent.
 
-usage: server.py [--tls FOLDER]     prints "http PORT" and, with a certificate made in FOLDER (cert.pem), "https PORT"
+usage: server.py [--tls FOLDER] [--until-eof]
+
+Prints "http PORT" and, with a certificate made in FOLDER (cert.pem), "https PORT". --until-eof: ends with its standard
+input, so that it does not outlive a test that crashes.
 
 A request's path says what is done, step by step, once its head has been read: /do/STEP/STEP/…?id=NAME
 
@@ -32,6 +35,7 @@ import argparse
 import fnmatch
 import hashlib
 import itertools
+import os
 import socket
 import ssl
 import struct
@@ -331,6 +335,7 @@ def make_certificate(folder: Path) -> ssl.SSLContext:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tls", type=Path)
+    parser.add_argument("--until-eof", action="store_true")
     options = parser.parse_args()
     shared = Shared()
     kinds = [("http", None)] + ([("https", make_certificate(options.tls))] if options.tls else [])
@@ -340,7 +345,11 @@ def main() -> None:
         threads.append(threading.Thread(target=accept, args=(listener, shared, context), daemon=True))
         threads[-1].start()
         print(name, listener.getsockname()[1], flush=True)
-    threads[0].join()
+    if options.until_eof:
+        os.read(0, 1)  # nothing comes but the end
+        os._exit(0)  # whatever the threads of connections do
+    else:
+        threads[0].join()
 
 
 if __name__ == "__main__":

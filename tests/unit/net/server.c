@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -16,28 +15,34 @@
 
 char http[64], https[64], ca[128];
 static char folder[] = "/tmp/ci-http-XXXXXX";
-static int server_pidfd = -1;
+static int server_pidfd = -1, server_life_fd = -1;
 
 int server_start(void **state) {
     (void)state;
-    int ends[2];
+    int ends[2], life[2]; /* life: its write end is ours alone, and ends with us */
     char line[64];
     pid_t pid;
     assert_non_null(mkdtemp(folder));
     snprintf(ca, sizeof ca, "%s/cert.pem", folder);
-    const char *const argv[] = {"python3",
-                                "-B",
-                                "-c",
-                                "import os, runpy, sys; os.dup2(3, 1); os.close(3); sys.argv = sys.argv[1:]; "
-                                "runpy.run_path(sys.argv[0], run_name='__main__')",
-                                TEST_HTTP_SERVER,
-                                "--tls",
-                                folder,
-                                NULL};
+    const char *const argv[] = {
+        "python3",
+        "-B",
+        "-c",
+        "import os, runpy, sys; os.dup2(3, 1); os.dup2(4, 0); os.closerange(3, 5); sys.argv = sys.argv[1:]; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')",
+        TEST_HTTP_SERVER,
+        "--tls",
+        folder,
+        "--until-eof",
+        NULL};
     const char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(cii_process_spawn(TEST_PYTHON, argv, environment, &ends[1], 1, &pid, &server_pidfd, NULL), CI_OK);
+    assert_int_equal(pipe2(life, O_CLOEXEC), 0);
+    const int fds[] = {ends[1], life[0]};
+    assert_int_equal(cii_process_spawn(TEST_PYTHON, argv, environment, fds, 2, &pid, &server_pidfd, NULL), CI_OK);
     close(ends[1]);
+    close(life[0]);
+    server_life_fd = life[1];
     FILE *from = fdopen(ends[0], "r");
     for (char *text = http; text; text = text == http ? https : NULL) {
         unsigned port;
@@ -52,7 +57,7 @@ int server_start(void **state) {
 
 int server_stop(void **state) {
     (void)state;
-    cii_pidfd_signal(server_pidfd, SIGKILL);
+    close(server_life_fd);
     assert_int_equal(cii_fd_wait(server_pidfd, POLLIN, PATIENCE_MS), POLLIN);
     close(server_pidfd);
     static const char *const names[] = {"cert.pem", "key.pem"};
