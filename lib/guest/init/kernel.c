@@ -117,8 +117,8 @@ static void job_over(kernel *k) {
     }
 }
 
-/* Whether a SIGINT was sent that the process has not taken yet. */
-static bool interrupt_pending(pid_t pid) {
+/* Whether a SIGINT was sent that the process has not answered yet: it is pending, or its handler runs. */
+static bool interrupt_on_its_way(pid_t pid) {
     char path[32], text[4096];
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -127,13 +127,14 @@ static bool interrupt_pending(pid_t pid) {
         return false;
     text[size] = 0;
     const char *at = strstr(text, "ShdPnd:");
-    return at != NULL && (strtoull(at + strlen("ShdPnd:"), NULL, 16) & (1u << (SIGINT - 1))) != 0;
+    return strstr(text, "\nState:\tR") != NULL ||
+           (at != NULL && (strtoull(at + strlen("ShdPnd:"), NULL, 16) & (1u << (SIGINT - 1))) != 0);
 }
 
 /* An interrupt that came as its cell ended must not hit the next: that is sent when the kernel, which ignores interrupts
- * while it waits, has taken it. */
+ * while it waits, has taken it and waits again. */
 void kernel_settle(kernel *k) {
-    if (k->pid > 0 && cii_clock_ms() < k->settles_ms && interrupt_pending(k->pid))
+    if (k->pid > 0 && cii_clock_ms() < k->settles_ms && interrupt_on_its_way(k->pid))
         return;
     k->settles_ms = 0;
     run_next(k);

@@ -143,8 +143,9 @@ class Kernel:
         end = time.monotonic() + 5
         while time.monotonic() < end:
             with open("/proc/%d/status" % self.pid) as status:
-                pending = next(line for line in status if line.startswith("ShdPnd:"))
-            if not int(pending.split()[1], 16) & 1 << signal.SIGINT - 1:
+                told = dict(line.split(":", 1) for line in status)
+            pending = int(told["ShdPnd"], 16) & 1 << signal.SIGINT - 1
+            if not pending and told["State"].split()[0] != "R":
                 break
 
     def value(self, text, **kwargs):
