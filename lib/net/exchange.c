@@ -35,7 +35,7 @@ ci_status cii_http_exchange_start(cii_http_lane *lane, const cii_http_plan *plan
 
 static void detach(cii_http_exchange *x) {
     if (x->state == CII_EXCHANGE_RUNNING)
-        curl_multi_remove_handle(x->lane->multi, x->easy);
+        cii_curl.multi_remove_handle(x->lane->multi, x->easy);
     x->state = CII_EXCHANGE_OVER;
     x->paused = false;
 }
@@ -60,7 +60,7 @@ void cii_http_exchange_free(cii_http_exchange *x) {
 
 void cii_exchange_destroy(cii_http_exchange *x) {
     if (x->lane->pool->creator == getpid())
-        curl_easy_cleanup(x->easy);
+        cii_curl.easy_cleanup(x->easy);
     cii_buf_free(&x->headers);
     cii_buf_free(&x->body);
     cii_buf_free(&x->lines);
@@ -86,7 +86,7 @@ const cii_http_response *cii_http_exchange_response(const cii_http_exchange *x) 
 
 static bool nothing_sent(const cii_http_exchange *x) {
     long sent = 1;
-    return curl_easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent == 0;
+    return cii_curl.easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent == 0;
 }
 
 static bool can_be_sent_again(const cii_http_exchange *x) {
@@ -103,7 +103,7 @@ static bool died_with_its_connection(const cii_http_exchange *x, CURLcode code) 
     if (code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR && code != CURLE_GOT_NOTHING &&
         code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_WEIRD_SERVER_REPLY)
         return false;
-    curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
+    cii_curl.easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);
     return connects == 0 && x->response.status == 0 && !x->fresh && can_be_sent_again(x);
 }
 
@@ -221,9 +221,9 @@ static void begin(cii_http_exchange *x, int64_t now_us) {
 static void look(cii_http_exchange *x, int64_t now_us) {
     curl_off_t up = 0, down = 0;
     long heads = 0;
-    curl_easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &up);
-    curl_easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
-    curl_easy_getinfo(x->easy, CURLINFO_HEADER_SIZE, &heads);
+    cii_curl.easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    cii_curl.easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    cii_curl.easy_getinfo(x->easy, CURLINFO_HEADER_SIZE, &heads);
     int64_t moved = up + down + heads;
     bool quiet = moved == x->moved && !x->was_paused;
     x->still = quiet ? x->still + 1 : 0;
@@ -249,7 +249,7 @@ void cii_exchange_step(cii_http_exchange *x, int64_t now_us) {
 
 void cii_exchange_resume(cii_http_exchange *x) {
     x->paused = false;
-    CURLcode code = curl_easy_pause(x->easy, CURLPAUSE_CONT);
+    CURLcode code = cii_curl.easy_pause(x->easy, CURLPAUSE_CONT);
     if (code != CURLE_OK)
         cii_exchange_ended(x, code);
 }

@@ -143,11 +143,11 @@ ci_error *cii_http_failure(const cii_http_exchange *x, CURLcode code) {
         return error;
     }
     if (!f)
-        return make(x, &(ci_error_fields){.message = curl_easy_strerror(code), .status = CI_ERR_IO});
+        return make(x, &(ci_error_fields){.message = cii_curl.easy_strerror(code), .status = CI_ERR_IO});
     long number = 0;
     char text[CURL_ERROR_SIZE + 64], reason[128];
     if (code == CURLE_COULDNT_CONNECT)
-        curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &number);
+        cii_curl.easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &number);
     const char *more = number ? strerror_r((int)number, reason, sizeof reason) : f->detail ? x->curl_text : "";
     snprintf(text, sizeof text, "%s%s%s", f->text, *more ? ": " : "", more);
     return make(x, &(ci_error_fields){.message = text,

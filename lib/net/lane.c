@@ -133,15 +133,15 @@ static ci_status arm_timer(cii_http_lane *lane, ci_error **ret_error) {
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
 static bool set_up(cii_http_lane *lane) {
-    lane->multi = curl_multi_init();
+    lane->multi = cii_curl.multi_init();
     if (!lane->multi)
         return false;
     CURLM *multi = lane->multi;
-    return !curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) &&
-           !curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, lane) &&
-           !curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) &&
-           !curl_multi_setopt(multi, CURLMOPT_TIMERDATA, lane) &&
-           !curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)lane->pool->settings.kept_connection_max);
+    return !cii_curl.multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) &&
+           !cii_curl.multi_setopt(multi, CURLMOPT_SOCKETDATA, lane) &&
+           !cii_curl.multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) &&
+           !cii_curl.multi_setopt(multi, CURLMOPT_TIMERDATA, lane) &&
+           !cii_curl.multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)lane->pool->settings.kept_connection_max);
 }
 
 ci_status cii_lane_new(cii_http_pool *pool, cii_http_lane **ret_lane, ci_error **ret_error) {
@@ -175,7 +175,7 @@ void cii_lane_free(cii_http_lane *lane) {
         cii_exchange_destroy(x);
     }
     if (ours && lane->multi)
-        curl_multi_cleanup(lane->multi);
+        cii_curl.multi_cleanup(lane->multi);
     for (size_t i = 0; !ours && i < lane->socket_count; i++)
         close(lane->sockets[i].fd);
     free(lane->sockets);
@@ -234,7 +234,7 @@ static ci_status check(CURLMcode code, ci_error **ret_error) {
         return CI_OK;
     if (code == CURLM_OUT_OF_MEMORY)
         return cii_error_nomem(ret_error);
-    return cii_error_set(ret_error, CI_ERR_INTERNAL, "http", "libcurl: %s", curl_multi_strerror(code));
+    return cii_error_set(ret_error, CI_ERR_INTERNAL, "http", "libcurl: %s", cii_curl.multi_strerror(code));
 }
 
 static ci_status act_on(cii_http_lane *lane, const struct epoll_event *event, ci_error **ret_error) {
@@ -256,16 +256,16 @@ static ci_status act_on(cii_http_lane *lane, const struct epoll_event *event, ci
     }
     int what = (event->events & (EPOLLIN | EPOLLHUP) ? CURL_CSELECT_IN : 0) |
                (event->events & EPOLLOUT ? CURL_CSELECT_OUT : 0) | (event->events & EPOLLERR ? CURL_CSELECT_ERR : 0);
-    return check(curl_multi_socket_action(lane->multi, fd, what, &running), ret_error);
+    return check(cii_curl.multi_socket_action(lane->multi, fd, what, &running), ret_error);
 }
 
 static void end_attempts(cii_http_lane *lane) {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(lane->multi, &left))) {
+    while ((message = cii_curl.multi_info_read(lane->multi, &left))) {
         char *of = NULL;
         CURLcode code = message->data.result; /* the message does not outlive what follows */
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &of);
+        cii_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &of);
         cii_exchange_ended((cii_http_exchange *)(void *)of, code);
     }
 }
@@ -282,7 +282,8 @@ static ci_status act_on_time(cii_http_lane *lane, ci_error **ret_error) {
         if (lane->curl_due_us > now_us)
             return CI_OK;
         lane->curl_due_us = INT64_MAX;
-        ci_status status = check(curl_multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &running), ret_error);
+        ci_status status =
+            check(cii_curl.multi_socket_action(lane->multi, CURL_SOCKET_TIMEOUT, 0, &running), ret_error);
         if (status < 0)
             return status;
     }

@@ -3,10 +3,10 @@
 #ifndef CII_NET_LANE_H
 #define CII_NET_LANE_H
 
-#include <curl/curl.h>
 #include <pthread.h>
 
 #include "base/buf.h"
+#include "net/curl.h"
 #include "net/http.h"
 #include "net/retry.h"
 

@@ -6,14 +6,6 @@
 #include "base/str.h"
 #include "net/lane.h"
 
-/* Before libcurl 7.84 one thread at a time may call it. What it makes stays: others in the process may use it too. */
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_ready;
-
-static void init_curl(void) {
-    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 /* Quotes nothing of it: there may be a password in it. */
 static ci_status check_proxy(const char *proxy, ci_error **ret_error) {
     static const char *const kinds[] = {"http://", "https://", "socks5://", "socks5h://"};
@@ -57,10 +49,11 @@ static void free_pool(cii_http_pool *pool) {
 
 ci_status cii_http_pool_new(const cii_http_settings *settings, cii_http_pool **ret_pool, ci_error **ret_error) {
     ci_status status = check_proxy(settings && settings->proxy && *settings->proxy ? settings->proxy : NULL, ret_error);
+    if (status == CI_OK)
+        status = cii_curl_load(ret_error);
     if (status < 0)
         return status;
-    pthread_once(&curl_once, init_curl);
-    cii_http_pool *pool = curl_ready == CURLE_OK ? calloc(1, sizeof *pool) : NULL;
+    cii_http_pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return cii_error_nomem(ret_error);
     pool->creator = getpid();

@@ -163,7 +163,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *user) {
 
 /* --- the handle --------------------------------------------------------------------------------------------------- */
 
-#define SET(option, value) (code = code ? code : curl_easy_setopt(easy, (option), (value)))
+#define SET(option, value) (code = code ? code : cii_curl.easy_setopt(easy, (option), (value)))
 
 static CURLcode set_callbacks(CURL *easy, cii_http_exchange *x) {
     CURLcode code = CURLE_OK;
@@ -222,9 +222,9 @@ static CURLcode set_settings(CURL *easy, const cii_http_settings *settings) {
 }
 
 CURL *cii_transfer_new(cii_http_exchange *x) {
-    CURL *easy = curl_easy_init();
+    CURL *easy = cii_curl.easy_init();
     if (!easy || set_callbacks(easy, x) || set_protocol(easy) || set_settings(easy, &x->lane->pool->settings)) {
-        curl_easy_cleanup(easy);
+        cii_curl.easy_cleanup(easy);
         return NULL;
     }
     return easy;
@@ -324,7 +324,7 @@ ci_status cii_transfer_begin(cii_http_exchange *x, ci_error **ret_error) {
     x->curl_text[0] = '\0';
     x->read_bytes = 0;
     if (make_list(x) < 0 || cii_lane_reserve(x->lane) < 0 || set_attempt(x->easy, x) != CURLE_OK ||
-        curl_multi_add_handle(x->lane->multi, x->easy) != CURLM_OK)
+        cii_curl.multi_add_handle(x->lane->multi, x->easy) != CURLM_OK)
         return cii_error_nomem(ret_error);
     x->lane->tls |= cii_http_is_tls(x->plan.request.url);
     return CI_OK;

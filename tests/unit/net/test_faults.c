@@ -1,13 +1,12 @@
 /* A server and a network that misbehave: what is repeated, what is not, what the caller is told, and that all of it ends. */
 #include "server.h"
-
-#include <curl/curl.h>
 #include <netdb.h>
 #include <poll.h>
 #include <semaphore.h>
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "net/curl.h"
 
 #define GET(...) \
     { .method = "GET", .url = URL(__VA_ARGS__) }
@@ -43,7 +42,7 @@ static void a_name_without_an_address_is_told(void **state) {
 
 static void a_name_server_that_hangs_holds_up_neither_deadline_nor_cancelling(void **state) {
     (void)state;
-    if (curl_version_info(CURLVERSION_NOW)->version_num < 0x075700)
+    if (cii_curl.version_info(CURLVERSION_NOW)->version_num < 0x075700)
         skip(); /* which waits for its resolver's thread */
     int64_t start_ms = cii_clock_ms();
     sem_init(&release, 0, 0);

@@ -1,6 +1,7 @@
 /* The retry rule, with chance and clock handed in. */
 #include "../unit.h"
 
+#include "net/curl.h"
 #include "net/retry.h"
 
 static void statuses_that_pass_are_told_from_those_that_do_not(void **state) {
@@ -75,6 +76,8 @@ static void budget_runs_out_and_is_filled_by_success_up_to_its_size(void **state
 }
 
 int main(void) {
+    if (cii_curl_load(NULL) < 0) /* reads dates */
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statuses_that_pass_are_told_from_those_that_do_not),
         cmocka_unit_test(waits_double_up_to_the_cap_and_are_spread_over_all_of_it),
