@@ -167,7 +167,7 @@ static void remember(tcp_flow *f, const packet *p) {
 static void drop_held(tcp_way *way);
 
 static void set_option(int fd, int level, int name, int value) {
-    setsockopt(fd, level, name, &value, sizeof value); /* what cannot be set is only slower */
+    setsockopt(fd, level, name, &value, sizeof value); /* what cannot be set is done without */
 }
 
 /* Both connections end; `reset`: as one that broke. What is left to be sent then must be taken within a minute: not before,
