@@ -230,6 +230,28 @@ class StorageDirOptions(Sized):
     _fields_ = [("struct_size", c_size_t), ("no_create", c_int32), ("no_sync", c_int32)]
 
 
+class StorageS3Options(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("endpoint", c_char_p),
+        ("region", c_char_p),
+        ("profile", c_char_p),
+        ("access_key_id", c_char_p),
+        ("secret_access_key", c_char_p),
+        ("session_token", c_char_p),
+        ("ca_file", c_char_p),
+        ("proxy", c_char_p),
+        ("part_bytes", c_uint64),
+        ("parallel", c_uint32),
+        ("attempts", c_uint32),
+        ("connect_timeout_ms", c_uint32),
+        ("idle_timeout_ms", c_uint32),
+        ("addressing", c_int32),
+        ("no_environment", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
 class PushOptions(Sized):
     _fields_ = [("struct_size", c_size_t), ("timeout_ms", c_int64), ("flags", c_uint32), ("reserved", c_int32)]
 
@@ -251,6 +273,7 @@ STRUCTS = {
     "ci_file_content": FileContent,
     "ci_file_op_options": FileOpOptions,
     "ci_storage_dir_options": StorageDirOptions,
+    "ci_storage_s3_options": StorageS3Options,
     "ci_push_options": PushOptions,
     "ci_tool_options": ToolOptions,
 }
@@ -337,6 +360,7 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_sandbox_free": (None, [_HANDLE]),
     # storage.h
     "ci_storage_dir_new": (c_int32, [c_char_p, POINTER(StorageDirOptions), _RET, _RET]),
+    "ci_storage_s3_new": (c_int32, [c_char_p, POINTER(StorageS3Options), _RET, _RET]),
     "ci_storage_ref": (_HANDLE, [_HANDLE]),
     "ci_storage_free": (None, [_HANDLE]),
     # session.h

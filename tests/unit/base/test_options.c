@@ -16,7 +16,7 @@ static const struct {
     { #type, sizeof(type) }
     STRUCT(ci_error_fields),          STRUCT(ci_file_op_options), STRUCT(ci_run_options),
     STRUCT(ci_sandbox_local_options), STRUCT(ci_session_options), STRUCT(ci_storage_dir_options),
-    STRUCT(ci_push_options),          STRUCT(ci_tool_options),
+    STRUCT(ci_storage_s3_options),    STRUCT(ci_push_options),    STRUCT(ci_tool_options),
 };
 
 /* A caller's struct of the given size, all bytes `fill`, in exactly that much memory, so that a sanitizer sees a read
@@ -112,6 +112,7 @@ static void initializers_are_all_defaults(void **state) {
     INITIALIZED(ci_tool_options, CI_TOOL_OPTIONS_INIT);
     INITIALIZED(ci_sandbox_local_options, CI_SANDBOX_LOCAL_OPTIONS_INIT);
     INITIALIZED(ci_storage_dir_options, CI_STORAGE_DIR_OPTIONS_INIT);
+    INITIALIZED(ci_storage_s3_options, CI_STORAGE_S3_OPTIONS_INIT);
     INITIALIZED(ci_file_info, CI_FILE_INFO_INIT);
     INITIALIZED(ci_item, CI_ITEM_INIT);
     INITIALIZED(ci_refusal, CI_REFUSAL_INIT);

@@ -1,0 +1,367 @@
+/* A signed request, and what its answer means.
+ *
+ *     start --step--> prepare, sign --> sent --> judge --> over
+ *                        ^                         |
+ *                        +-- again: lib/net's rule +-- corrected: another region, clock, identity; each once
+ *
+ * lib/net repeats what may pass. A correction is another exchange, begun at once: it costs no attempt and no wait. */
+#include <ctype.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "aws/xml.h"
+#include "base/str.h"
+#include "storage/s3/s3.h"
+
+#define MESSAGE_MAX 300 /* bytes of a server's own words */
+
+enum { CORRECT_REGION = 1, CORRECT_CLOCK = 2, CORRECT_IDENTITY = 4 };
+
+/* --- asking ------------------------------------------------------------------------------------------------------- */
+
+void cii_s3_call_reset(cii_s3_call *call, const char *method, const char *key) {
+    cii_http_exchange_free(call->exchange);
+    cii_s3_call kept = *call;
+    *call = (cii_s3_call){
+        .method = method, .key = key, .signed_request = kept.signed_request, .path = kept.path, .url = kept.url};
+}
+
+void cii_s3_call_query(cii_s3_call *call, const char *name, const char *value) {
+    call->query[call->query_count++] = (cii_aws_pair){name, value};
+}
+
+void cii_s3_call_header(cii_s3_call *call, const char *name, const char *value) {
+    if (value)
+        call->headers[call->header_count++] = (cii_aws_pair){name, value};
+}
+
+void cii_s3_call_start(cii_s3_task *task, cii_s3_call *call) {
+    call->task = task;
+    task->busy = true;
+}
+
+void cii_s3_call_free(cii_s3_call *call) {
+    cii_http_exchange_free(call->exchange);
+    call->exchange = NULL;
+    call->task = NULL;
+    cii_sigv4_signed_free(&call->signed_request);
+    cii_buf_free(&call->path);
+    cii_buf_free(&call->url);
+}
+
+const cii_http_response *cii_s3_call_response(const cii_s3_call *call) {
+    return cii_http_exchange_response(call->exchange);
+}
+
+/* --- before an attempt -------------------------------------------------------------------------------------------- */
+
+static ci_status make_path(cii_s3_call *call) {
+    const cii_s3 *s3 = call->task->s3;
+    cii_buf_clear(&call->path);
+    ci_status status = cii_buf_append_str(&call->path, call->place->path);
+    if (status == CI_OK && (call->key || call->path.size == 0))
+        status = cii_buf_append_str(&call->path, "/");
+    if (status == CI_OK && call->key)
+        status = cii_buf_append_str(&call->path, s3->prefix);
+    return status == CI_OK && call->key ? cii_buf_append_str(&call->path, call->key) : status;
+}
+
+static ci_status sign(cii_s3_call *call, ci_error **ret_error) {
+    const cii_s3 *s3 = call->task->s3;
+    if (make_path(call) < 0)
+        return cii_error_nomem(ret_error);
+    const cii_sigv4_request request = {.method = call->method,
+                                       .host = call->place->host,
+                                       .path = call->path.data,
+                                       .path_size = call->path.size,
+                                       .query = call->query,
+                                       .query_count = call->query_count,
+                                       .headers = call->headers,
+                                       .header_count = call->header_count,
+                                       .payload_hash = call->body_hash};
+    int64_t now_s = (int64_t)time(NULL) + atomic_load(&s3->clock_ahead_s);
+    return cii_sigv4_sign(call->place->signer, &request, cii_aws_identity_keys(call->task->identity), now_s,
+                          &call->signed_request, ret_error);
+}
+
+static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
+                         ci_error **ret_error) {
+    (void)attempt;
+    cii_s3_call *call = user;
+    call->place = cii_s3_place_now(call->task->s3);
+    call->identity_number = call->task->identity_number;
+    if (call->resume)
+        call->resume(call->user, taken_bytes);
+    ci_status status = sign(call, ret_error);
+    if (status < 0)
+        return status;
+    cii_buf_clear(&call->url);
+    if (cii_buf_printf(&call->url, "%s://%s%s", call->place->is_tls ? "https" : "http", call->place->host,
+                       call->signed_request.target) < 0)
+        return cii_error_nomem(ret_error);
+    size_t count = 0;
+    for (size_t i = 0; i < call->header_count; i++, count++)
+        call->all_headers[count] = (cii_http_header){call->headers[i].name, call->headers[i].value};
+    for (size_t i = 0; i < call->signed_request.header_count; i++, count++)
+        call->all_headers[count] =
+            (cii_http_header){call->signed_request.headers[i].name, call->signed_request.headers[i].value};
+    *request = (cii_http_request){.method = call->method,
+                                  .url = call->url.data,
+                                  .headers = call->all_headers,
+                                  .header_count = count,
+                                  .body = call->body,
+                                  .body_bytes = call->body_bytes};
+    return CI_OK;
+}
+
+/* --- what an answer says ------------------------------------------------------------------------------------------ */
+
+#define KEYS_HINT "see whether the access key id and the secret are right, and whose they are"
+
+/* Codes in more than one server's words, and statuses that come without a code. */
+static const struct meaning {
+    const char *code; /* NULL: of an answer with this status and no code */
+    int32_t http_status;
+    ci_status status;
+    bool retryable;
+    unsigned correction;
+    const char *text; /* when the server says nothing itself */
+    const char *hint;
+} meanings[] = {
+    {"NoSuchKey", 0, CI_ERR_NOTFOUND, false, 0, "there is no such object", NULL},
+    {"NoSuchBucket", 0, CI_ERR_NOTFOUND, false, 0, "there is no such bucket", "make the bucket, or correct its name"},
+    {"NoSuchUpload", 0, CI_ERR_NOTFOUND, false, 0, "there is no such upload", NULL},
+    {"AccessDenied", 0, CI_ERR_PERMISSION, false, 0, "not allowed",
+     "these credentials need s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket and s3:AbortMultipartUpload there"},
+    {"InvalidAccessKeyId", 0, CI_ERR_PERMISSION, false, 0, "there is no such access key", KEYS_HINT},
+    {"SignatureDoesNotMatch", 0, CI_ERR_PERMISSION, false, 0, "the signature is not right", KEYS_HINT},
+    {"InvalidToken", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the session token is not right", KEYS_HINT},
+    {"ExpiredToken", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the credentials have expired", "get new ones"},
+    {"ExpiredTokenException", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the credentials have expired",
+     "get new ones"},
+    {"TokenRefreshRequired", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the credentials have expired",
+     "get new ones"},
+    {"RequestTimeTooSkewed", 0, CI_ERR_PERMISSION, false, CORRECT_CLOCK,
+     "this machine's clock differs from the server's", "set this machine's clock"},
+    {"PermanentRedirect", 0, CI_ERR_INVALID, false, CORRECT_REGION, "the bucket is elsewhere",
+     "give the bucket's region"},
+    {"TemporaryRedirect", 0, CI_ERR_INVALID, true, CORRECT_REGION, "the bucket is elsewhere",
+     "give the bucket's region"},
+    {"AuthorizationHeaderMalformed", 0, CI_ERR_INVALID, false, CORRECT_REGION, "another region is expected",
+     "give the bucket's region"},
+    {"IllegalLocationConstraintException", 0, CI_ERR_INVALID, false, CORRECT_REGION, "another region is expected",
+     "give the bucket's region"},
+    {"PreconditionFailed", 0, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},
+    {"InvalidRange", 0, CI_ERR_INVALID, false, 0, "there are not so many bytes", NULL},
+    {"KeyTooLongError", 0, CI_ERR_INVALID, false, 0, "the key is too long", NULL},
+    {"InvalidObjectName", 0, CI_ERR_INVALID, false, 0, "this cannot be a key there", NULL},
+    {"EntityTooLarge", 0, CI_ERR_LIMIT, false, 0, "too large", NULL},
+    {"QuotaExceeded", 0, CI_ERR_LIMIT, false, 0, "no more may be stored there", NULL},
+    {"NotImplemented", 0, CI_ERR_NOTSUP, false, 0, "the server cannot do that", NULL},
+    {"InvalidObjectState", 0, CI_ERR_NOTSUP, false, 0, "the object is in an archive", "restore it first"},
+    {"BadDigest", 0, CI_ERR_IO, true, 0, "the bytes were damaged on their way", NULL},
+    {"XAmzContentSHA256Mismatch", 0, CI_ERR_IO, true, 0, "the bytes were damaged on their way", NULL},
+    {"IncompleteBody", 0, CI_ERR_IO, true, 0, "the bytes did not all come", NULL},
+    {"SlowDown", 0, CI_ERR_BUSY, true, 0, "too many requests", "try again later"},
+    {"ServiceUnavailable", 0, CI_ERR_BUSY, true, 0, "the server is busy", "try again later"},
+    {"RequestLimitExceeded", 0, CI_ERR_BUSY, true, 0, "too many requests", "try again later"},
+    {"BandwidthLimitExceeded", 0, CI_ERR_BUSY, true, 0, "too many bytes", "try again later"},
+    {"InternalError", 0, CI_ERR_IO, true, 0, "the server failed", NULL},
+    {"RequestTimeout", 0, CI_ERR_TIMEOUT, true, 0, "the bytes came too slowly", NULL},
+    {"OperationAborted", 0, CI_ERR_BUSY, true, 0, "another operation is in its way", NULL},
+    {"ConditionalRequestConflict", 0, CI_ERR_BUSY, true, 0, "another operation is in its way", NULL},
+    {NULL, 301, CI_ERR_INVALID, false, CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
+    {NULL, 304, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},
+    {NULL, 307, CI_ERR_INVALID, true, CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
+    {NULL, 400, CI_ERR_INVALID, false, CORRECT_REGION, "the server does not understand the request", NULL},
+    {NULL, 403, CI_ERR_PERMISSION, false, CORRECT_REGION, "not allowed", KEYS_HINT},
+    {NULL, 404, CI_ERR_NOTFOUND, false, 0, "there is no such object", NULL},
+    {NULL, 412, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},
+    {NULL, 416, CI_ERR_INVALID, false, 0, "there are not so many bytes", NULL},
+    {NULL, 501, CI_ERR_NOTSUP, false, 0, "the server cannot do that", NULL},
+};
+
+static const struct meaning *meaning_of(const char *code, int32_t http_status) {
+    if (cii_str_starts(code, "Throttl")) /* Throttling, ThrottledException, … */
+        code = "SlowDown";
+    for (size_t i = 0; i < CII_ELEMENTS(meanings); i++)
+        if (meanings[i].code ? strcmp(meanings[i].code, code) == 0
+                             : *code == '\0' && meanings[i].http_status == http_status)
+            return &meanings[i];
+    return NULL;
+}
+
+/* What is of use in an answer's body; texts live as long as the document. */
+typedef struct answer {
+    cii_xml *xml;
+    const char *code, *message, *request_id, *region;
+} answer;
+
+static const char *or_empty(const char *text) {
+    return text ? text : "";
+}
+
+static void read_answer(const cii_http_response *response, answer *a) {
+    const char *region = cii_http_header_value(response, "x-amz-bucket-region");
+    const char *id = cii_http_header_value(response, "x-amz-request-id");
+    *a = (answer){.code = "", .message = "", .request_id = or_empty(id), .region = or_empty(region)};
+    if (response->body_bytes == 0 || cii_xml_new(NULL, NULL, &a->xml, NULL) < 0)
+        return;
+    /* A body may be cut, or be no XML: what was read until then counts. A long answer is none of an error. */
+    if (cii_xml_feed(a->xml, response->body, CII_MIN(response->body_bytes, (size_t)16384), NULL) == CI_OK &&
+        response->body_bytes <= 16384)
+        (void)cii_xml_end(a->xml, NULL);
+    const char *root = cii_xml_root(a->xml);
+    if (!root || strcmp(root, "Error") != 0)
+        return;
+    a->code = or_empty(cii_xml_text(a->xml, "Code"));
+    a->message = or_empty(cii_xml_text(a->xml, "Message"));
+    if (*a->request_id == '\0')
+        a->request_id = or_empty(cii_xml_text(a->xml, "RequestId"));
+    if (*a->region == '\0')
+        a->region = or_empty(cii_xml_text(a->xml, "Region"));
+}
+
+/* A server's words, without what would break a line. They are left out where they repeat a secret. */
+static void copy_words(const cii_s3_call *call, const char *words, char *to, size_t size) {
+    const cii_aws_keys *keys = cii_aws_identity_keys(call->task->identity);
+    bool tells = strstr(words, keys->secret) || (keys->token && *keys->token && strstr(words, keys->token));
+    size_t i = 0;
+    for (; !tells && words[i] && i + 1 < size; i++)
+        to[i] = (char)(iscntrl((unsigned char)words[i]) ? ' ' : words[i]);
+    to[i] = '\0';
+}
+
+/* "AccessDenied: not allowed (403, request 17)" */
+static void make_error(cii_s3_call *call, const answer *a, const struct meaning *m, ci_error **ret_error) {
+    char words[MESSAGE_MAX], id[100];
+    copy_words(call, a->message, words, sizeof words);
+    copy_words(call, a->request_id, id, sizeof id);
+    const char *text = *words ? words : m ? m->text : "the server refused";
+    bool failed = call->http_status >= 500 && call->http_status != 501;
+    _cleanup_free_ char *message = cii_str_printf("%s%s%s (%d%s%s)", call->code, *call->code ? ": " : "", text,
+                                                  (int)call->http_status, *id ? ", request " : "", id);
+    const ci_error_fields fields = {.struct_size = sizeof fields,
+                                    .domain = CII_S3_DOMAIN,
+                                    .message = message,
+                                    .hint = m ? m->hint : NULL,
+                                    .status = m        ? m->status
+                                              : failed ? CI_ERR_IO
+                                                       : CI_ERR_INVALID,
+                                    .http_status = call->http_status,
+                                    .retryable = m ? m->retryable : failed};
+    if (message)
+        ci_error_make(&fields, ret_error);
+    else
+        cii_error_nomem(ret_error);
+}
+
+/* --- corrections -------------------------------------------------------------------------------------------------- */
+
+static bool correct_region(cii_s3_call *call, const char *region) {
+    return *region && strcmp(region, call->place->region) != 0 &&
+           cii_s3_place_move(call->task->s3, region, NULL) == CI_OK;
+}
+
+static bool correct_clock(cii_s3_call *call, const cii_http_response *response) {
+    const char *date = cii_http_header_value(response, "date");
+    int64_t then_ms = date ? cii_s3_date_ms(date) : 0;
+    if (then_ms <= 0)
+        return false;
+    atomic_store(&call->task->s3->clock_ahead_s, then_ms / 1000 - (int64_t)time(NULL));
+    return true;
+}
+
+/* Whether another attempt may go better now. */
+static bool correct(cii_s3_call *call, const cii_http_response *response, const answer *a, unsigned what) {
+    if (what == 0 || (call->corrections & what))
+        return false;
+    call->corrections |= what;
+    if (what == CORRECT_REGION)
+        return correct_region(call, a->region);
+    return what == CORRECT_IDENTITY || correct_clock(call, response);
+}
+
+static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response *response, const answer *a,
+                                     ci_error **error) {
+    bool good = response->status >= 200 && response->status <= 299;
+    snprintf(call->code, sizeof call->code, "%s", a->code);
+    if (good && !(a->xml && cii_xml_root(a->xml) && strcmp(cii_xml_root(a->xml), "Error") == 0))
+        return CII_HTTP_DONE;
+    const struct meaning *m = meaning_of(call->code, response->status);
+    if (!m && *call->code == '\0' && response->status >= 500)
+        return CII_HTTP_BY_RULE; /* a proxy's answer perhaps: in lib/net's words */
+    make_error(call, a, m, error);
+    if (m && correct(call, response, a, m->correction)) {
+        call->correction = m->correction;
+        return CII_HTTP_FAIL;
+    }
+    return CII_HTTP_BY_RULE;
+}
+
+static cii_http_verdict judge(void *user, const cii_http_response *response, ci_error **error) {
+    cii_s3_call *call = user;
+    answer a;
+    call->code[0] = '\0';
+    call->correction = 0;
+    call->http_status = response->status;
+    if (*error)
+        return CII_HTTP_BY_RULE;
+    read_answer(response, &a);
+    cii_http_verdict verdict = judge_answer(call, response, &a, error);
+    cii_xml_free(a.xml);
+    return verdict;
+}
+
+/* --- going on ----------------------------------------------------------------------------------------------------- */
+
+static ci_status on_head(void *user, const cii_http_response *response, ci_error **ret_error) {
+    cii_s3_call *call = user;
+    return call->head(call->user, response, ret_error);
+}
+
+static int32_t on_write(void *user, const void *data, size_t size) {
+    cii_s3_call *call = user;
+    return call->write(call->user, data, size);
+}
+
+static ci_status start_exchange(cii_s3_call *call, ci_error **ret_error) {
+    const cii_http_plan plan = {.request = {.method = call->method},
+                                .user = call,
+                                .prepare = prepare,
+                                .head = call->head ? on_head : NULL,
+                                .write = call->write ? on_write : NULL,
+                                .judge = judge,
+                                .attempt_max = call->task->s3->attempts,
+                                .timeout_ms = call->timeout_ms,
+                                .body_max = call->answer_max,
+                                .resumes = call->resume != NULL};
+    call->task->busy = call->task->sent = true;
+    return cii_http_exchange_start(call->task->lane, &plan, &call->exchange, ret_error);
+}
+
+int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error) {
+    cii_s3_task *task = call->task;
+    if (!call->exchange) {
+        ci_status status = cii_s3_task_identity_good(task) ? start_exchange(call, ret_error) : CI_OK;
+        return status < 0 ? status : 0;
+    }
+    _cleanup_error_ ci_error *error = NULL;
+    int32_t result = cii_http_exchange_result(call->exchange, &error);
+    if (result < 0 && call->correction) {
+        cii_http_exchange_free(TAKE_PTR(call->exchange));
+        /* Of calls beside each other the first to be told rejects; the others have only to be signed anew. */
+        if (call->correction == CORRECT_IDENTITY && call->identity_number == task->identity_number) {
+            cii_aws_credentials_reject(task->s3->credentials, task->identity);
+            task->identity_until_ms = 0;
+        }
+        call->correction = 0;
+        cii_s3_call_start(task, call);
+        return 0;
+    }
+    if (result < 0 && ret_error) {
+        ci_error_free(*ret_error);
+        *ret_error = TAKE_PTR(error);
+    }
+    return result;
+}

@@ -1,0 +1,193 @@
+/* A put in parts. See put.h.
+ *
+ *     create --id--> fill: read into a free buffer, send it when it is full, take answers --all sent and answered--> commit
+ *
+ * As many parts are on their way as the storage allows, while one more is being read. A part's ETag is its MD5 where it is
+ * one at all, and is echoed as it was received. */
+#include <stdio.h>
+
+#include "aws/xml.h"
+#include "base/str.h"
+#include "storage/s3/put.h"
+
+#define PARTS_MAX 10000u
+#define STRIDE (CII_S3_ETAG_MAX + 3) /* an ETag with its quotes */
+
+/* --- parts -------------------------------------------------------------------------------------------------------- */
+
+static cii_s3_part *free_part(cii_s3_put_op *p) {
+    for (size_t i = 0; i < p->part_count; i++)
+        if (p->parts[i].number == 0 && &p->parts[i] != p->filling)
+            return &p->parts[i];
+    return NULL;
+}
+
+static size_t sending(const cii_s3_put_op *p) {
+    size_t count = 0;
+    for (size_t i = 0; i < p->part_count; i++)
+        count += p->parts[i].number > 0;
+    return count;
+}
+
+static ci_status send_part(cii_s3_put_op *p, cii_s3_part *part, ci_error **ret_error) {
+    if (p->last_number == PARTS_MAX) {
+        cii_error_set(ret_error, CI_ERR_LIMIT, CII_S3_DOMAIN, "more than %u parts of %llu bytes", PARTS_MAX,
+                      (unsigned long long)p->part_bytes);
+        cii_error_hint(ret_error, "announce the size, or make part_bytes larger");
+        return CI_ERR_LIMIT;
+    }
+    ci_status status = cii_s3_part_hash(part, ret_error);
+    if (status < 0)
+        return status;
+    part->number = ++p->last_number;
+    snprintf(part->number_text, sizeof part->number_text, "%u", part->number);
+    cii_s3_call *call = &part->call;
+    cii_s3_call_reset(call, "PUT", p->task.key);
+    cii_s3_call_query(call, "partNumber", part->number_text);
+    cii_s3_call_query(call, "uploadId", p->upload_id);
+    cii_s3_call_header(call, "Content-MD5", part->md5_base64[0] ? part->md5_base64 : NULL);
+    call->body = part->data.data;
+    call->body_bytes = part->data.size;
+    call->body_hash = part->sha256;
+    cii_s3_call_start(&p->task, call);
+    return CI_OK;
+}
+
+static ci_status keep_etag(cii_s3_put_op *p, const cii_s3_part *part, ci_error **ret_error) {
+    cii_s3_meta meta;
+    const cii_http_response *response = cii_s3_call_response(&part->call);
+    const char *etag = cii_http_header_value(response, "etag");
+    size_t needed = (size_t)part->number * STRIDE;
+    cii_s3_meta_read(response, &meta);
+    if (!etag || strlen(etag) >= STRIDE)
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "a part's answer has no ETag");
+    if (meta.etag_is_md5 && part->md5[0] && strcasecmp(meta.etag, part->md5) != 0)
+        return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "a part was damaged on its way: its MD5 differs");
+    if (p->etags.size < needed) {
+        char *room;
+        if (cii_buf_reserve(&p->etags, needed - p->etags.size, &room) < 0)
+            return cii_error_nomem(ret_error);
+        memset(room, 0, needed - p->etags.size);
+        cii_buf_commit(&p->etags, needed - p->etags.size);
+    }
+    strcpy(p->etags.data + needed - STRIDE, etag);
+    return CI_OK;
+}
+
+static ci_status take_answers(cii_s3_put_op *p, ci_error **ret_error) {
+    for (size_t i = 0; i < p->part_count; i++) {
+        cii_s3_part *part = &p->parts[i];
+        int32_t result = part->number > 0 ? cii_s3_call_result(&part->call, ret_error) : 0;
+        if (result < 0)
+            return cii_error_wrap(ret_error, result, "part %u", part->number);
+        if (result == 0)
+            continue;
+        ci_status status = keep_etag(p, part, ret_error);
+        if (status < 0)
+            return status;
+        cii_s3_call_reset(&part->call, "PUT", NULL);
+        cii_buf_clear(&part->data);
+        part->number = 0;
+        p->task.busy = true; /* there is room to read into */
+    }
+    return CI_OK;
+}
+
+static int32_t fill(cii_s3_put_op *p, ci_error **ret_error) {
+    ci_status status = take_answers(p, ret_error);
+    if (status < 0)
+        return status;
+    if (p->ended && sending(p) == 0) {
+        status = cii_s3_put_check(p, ret_error);
+        return status < 0 ? status : cii_s3_commit_begin(p, ret_error);
+    }
+    if (!p->filling && !p->ended)
+        p->filling = free_part(p);
+    if (!p->filling)
+        return 0;
+    int32_t result = p->ended ? 1 : cii_s3_put_read(p, ret_error);
+    if (result <= 0)
+        return result;
+    if (sending(p) == p->task.s3->parallel)
+        return 0;
+    cii_s3_part *part = TAKE_PTR(p->filling);
+    p->task.busy = true;
+    return part->data.size > 0 ? send_part(p, part, ret_error) : CI_OK;
+}
+
+/* --- the upload --------------------------------------------------------------------------------------------------- */
+
+static int32_t created(cii_s3_put_op *p, ci_error **ret_error) {
+    int32_t result = cii_s3_call_result(&p->call, ret_error);
+    if (result <= 0)
+        return result;
+    const cii_http_response *response = cii_s3_call_response(&p->call);
+    _cleanup_xml_ cii_xml *xml = NULL;
+    ci_status status = cii_xml_new(NULL, NULL, &xml, ret_error);
+    if (status == CI_OK)
+        status = cii_xml_feed(xml, response->body, response->body_bytes, ret_error);
+    if (status == CI_OK)
+        status = cii_xml_end(xml, ret_error);
+    if (status < 0)
+        return status;
+    const char *id = cii_xml_text(xml, "UploadId");
+    if (!id || *id == '\0')
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "the answer has no upload id");
+    p->upload_id = strdup(id);
+    if (!p->upload_id)
+        return cii_error_nomem(ret_error);
+    p->go = fill;
+    cii_s3_part *first = p->filling;
+    p->filling = &p->parts[1]; /* with the byte that made it more than one part */
+    p->task.busy = true;
+    return send_part(p, first, ret_error);
+}
+
+int32_t cii_s3_multipart_begin(cii_s3_put_op *p, ci_error **ret_error) {
+    ci_status status = cii_s3_put_make_nonce(p, ret_error);
+    if (status < 0)
+        return status;
+    cii_s3_call_reset(&p->call, "POST", p->task.key);
+    cii_s3_call_query(&p->call, "uploads", NULL);
+    cii_s3_put_describe(p, &p->call, p->has_sha256);
+    cii_s3_call_start(&p->task, &p->call);
+    p->go = created;
+    return 0;
+}
+
+void cii_s3_multipart_abandon(cii_s3_put_op *p) {
+    if (!p->upload_id)
+        return;
+    for (size_t i = 0; i < p->part_count; i++)
+        cii_s3_call_reset(&p->parts[i].call, "PUT", NULL);
+    cii_s3_call_reset(&p->call, "POST", NULL);
+    cii_s3_leftover_add(p->task.s3, p->task.key, TAKE_PTR(p->upload_id));
+}
+
+static ci_status append_escaped(cii_buf *to, const char *text) {
+    ci_status status = CI_OK;
+    for (; *text && status == CI_OK; text++) {
+        const char *name = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : NULL;
+        status = name ? cii_buf_append_str(to, name) : cii_buf_append(to, text, 1);
+    }
+    return status;
+}
+
+ci_status cii_s3_multipart_write_list(cii_s3_put_op *p, ci_error **ret_error) {
+    cii_buf *to = &p->body;
+    cii_buf_clear(to);
+    ci_status status =
+        cii_buf_append_str(to, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (unsigned i = 0; i < p->last_number && status == CI_OK; i++) {
+        status = cii_buf_printf(to, "<Part><PartNumber>%u</PartNumber><ETag>", i + 1);
+        if (status == CI_OK)
+            status = append_escaped(to, p->etags.data + (size_t)i * STRIDE);
+        if (status == CI_OK)
+            status = cii_buf_append_str(to, "</ETag></Part>");
+    }
+    if (status == CI_OK)
+        status = cii_buf_append_str(to, "</CompleteMultipartUpload>");
+    if (status == CI_OK)
+        status = cii_sigv4_hash(to->data, to->size, p->body_sha256);
+    return status < 0 ? cii_error_nomem(ret_error) : CI_OK;
+}

@@ -1,0 +1,27 @@
+/* The S3 storage keeps the contract, on the real server that CI_TEST_S3 names (s3_server.h): each test in a prefix of its
+ * own, of one bucket. */
+#include <stdio.h>
+
+#include "conformance.h"
+#include "s3_server.h"
+
+static ci_status make(void **ret_state, ci_storage **ret_storage, ci_error **ret_error) {
+    char url[64];
+    s3_new_url(url);
+    *ret_state = NULL;
+    return ci_storage_s3_new(url, NULL, ret_storage, ret_error);
+}
+
+static void destroy(void *state) {
+    (void)state;
+}
+
+int main(void) {
+    if (!s3_server()) {
+        printf("SKIP: no S3 server is named in CI_TEST_S3\n");
+        return 77;
+    }
+    s3_make_bucket();
+    const storage_factory factory = {"s3", make, destroy};
+    return storage_conformance(&factory);
+}
