@@ -9,6 +9,7 @@ typedef struct storage_factory {
     const char *name;
     ci_status (*make)(void **ret_state, ci_storage **ret_storage, ci_error **ret_error);
     void (*destroy)(void *state); /* after the storage is freed */
+    size_t key_bytes_taken;       /* of the 1,024 a key may have */
 } storage_factory;
 
 /* Runs all tests, each on a storage of its own; returns how many failed. */

@@ -12,15 +12,24 @@
 
 #define DRIVE_MS 30000
 
+/* A callback of this thread's has paused: the storage is to be asked again, whatever its descriptor says. */
+static _Thread_local bool paused;
+
+int32_t drive_pause(void) {
+    paused = true;
+    return CI_IO_PAUSE;
+}
+
 ci_status drive(ci_op *op, ci_error **ret_error) {
     int64_t until = cii_clock_ms() + DRIVE_MS;
     int32_t result;
     while ((result = op->ops->process(op, ret_error)) == 0) {
         int fd = op->ops->fd(op);
-        if (fd >= 0)
+        if (fd >= 0 && !paused)
             cii_fd_wait(fd, 1 /* POLLIN */, 1000);
         if (cii_clock_ms() > until)
             fail_msg("an operation does not end");
+        paused = false;
     }
     op->ops->free(op);
     return result < 0 ? result : CI_OK;
@@ -56,7 +65,7 @@ int32_t see(void *user, const ci_object *object) {
 int64_t read_source(void *user, void *buffer, size_t size) {
     source *s = user;
     if (s->pauses > 0 && s->calls++ % 2 == 0)
-        return CI_IO_PAUSE;
+        return drive_pause();
     if (s->fail_after > 0 && s->at >= s->fail_after)
         return -1;
     size = CII_MIN(s->piece > 0 ? CII_MIN(s->piece, size) : size, s->size - s->at);

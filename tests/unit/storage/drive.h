@@ -8,6 +8,9 @@
 /* Processes op until it is done and frees it, waiting on its descriptor where it has one; CI_OK or its error. */
 ci_status drive(ci_op *op, ci_error **ret_error);
 
+/* What a callback that pauses returns. */
+int32_t drive_pause(void);
+
 /* An object as a callback saw it. */
 typedef struct seen {
     char key[1100];

@@ -22,6 +22,6 @@ int main(void) {
         return 77;
     }
     s3_make_bucket();
-    const storage_factory factory = {"s3", make, destroy};
+    const storage_factory factory = {"s3", make, destroy, sizeof "0123456789abcdefghijklmnop/" - 1};
     return storage_conformance(&factory);
 }

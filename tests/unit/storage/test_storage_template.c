@@ -12,6 +12,6 @@ static void destroy(void *state) {
 }
 
 int main(void) {
-    static const storage_factory factory = {"template", make, destroy};
+    static const storage_factory factory = {"template", make, destroy, 0};
     return storage_conformance(&factory);
 }
