@@ -3,13 +3,11 @@
  *     begin --> send --good--> told
  *       |        | refused: look (HEAD) --its nonce is ours--> told: an answer was lost, not the write
  *       |        |                       --its etag is the wanted one--> send again, the etag without quotes
- *       |        | the server knows no conditions: begin again
- *       +-> turn --> send, or look before and send: where the server has no conditions, and before a Complete, with which
- *                    few servers check any
+ *       |        | the server knows no conditions
+ *       +-> turn, look before, send without; also before a Complete, with which few servers check any
  *
- * radosgw 16 compares If-Match with the bare ETag only, and two puts at once may both pass; Swift answers both conditions
- * with 501. What is learned is remembered by the storage. Puts with a condition on one key go one after the other (turn), so
- * that whatever the server does, of this storage's own one wins. Other programs can come between look and write. */
+ * radosgw 16 compares If-Match with the bare ETag only; Swift answers both conditions with 501. Either is remembered by the
+ * storage. Between look and write other programs can come; this storage's own puts take turns. */
 #include "aws/xml.h"
 #include "storage/s3/put.h"
 
@@ -201,13 +199,11 @@ static int32_t take_turn(cii_s3_put_op *p, ci_error **ret_error) {
     int32_t result = cii_s3_turn_take(&p->task, &p->turn, ret_error);
     if (result <= 0)
         return result;
-    if (!p->upload_id && !server_lacks(p))
-        return send(p, ret_error);
     look(p, looked_before);
     return 0;
 }
 
 int32_t cii_s3_commit_begin(cii_s3_put_op *p, ci_error **ret_error) {
     p->go = take_turn;
-    return is_conditional(p) ? take_turn(p, ret_error) : send(p, ret_error);
+    return is_conditional(p) && (p->upload_id || server_lacks(p)) ? take_turn(p, ret_error) : send(p, ret_error);
 }
