@@ -22,6 +22,12 @@ static bool is_conditional(const cii_s3_put_op *p) {
     return p->if_absent || p->has_if_etag;
 }
 
+static void look(cii_s3_put_op *p, int32_t (*go)(cii_s3_put_op *, ci_error **)) {
+    cii_s3_call_reset(&p->call, "HEAD", p->task.key);
+    cii_s3_call_start(&p->task, &p->call);
+    p->go = go;
+}
+
 /* --- done --------------------------------------------------------------------------------------------------------- */
 
 static int32_t tell(cii_s3_put_op *p, cii_s3_meta *meta, ci_error **ret_error) {
@@ -34,7 +40,7 @@ static int32_t tell(cii_s3_put_op *p, cii_s3_meta *meta, ci_error **ret_error) {
     return status < 0 ? status : 1;
 }
 
-/* Complete tells its ETag in the body. */
+/* Complete tells its ETag in the body, radosgw not at all. */
 static ci_status read_complete(const cii_http_response *response, cii_s3_meta *meta, ci_error **ret_error) {
     _cleanup_xml_ cii_xml *xml = NULL;
     ci_status status = cii_xml_new(NULL, NULL, &xml, ret_error);
@@ -48,10 +54,14 @@ static ci_status read_complete(const cii_http_response *response, cii_s3_meta *m
     return status;
 }
 
+static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error);
+
 static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
     const cii_http_response *response = cii_s3_call_response(&p->call);
     const char *date = cii_http_header_value(response, "date");
     cii_s3_meta meta;
+    if (p->sent_condition && p->has_if_etag && p->bare)
+        atomic_store(&p->task.s3->wants_bare_etags, true);
     cii_s3_meta_read(response, &meta);
     meta.modified_ms = date ? cii_s3_date_ms(date) : 0; /* or a moment before */
     ci_status status = p->upload_id ? read_complete(response, &meta, ret_error) : CI_OK;
@@ -59,16 +69,26 @@ static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
         return status;
     if (!p->upload_id && meta.etag_is_md5 && p->parts[0].md5[0] && strcasecmp(meta.etag, p->parts[0].md5) != 0)
         return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its MD5 differs");
-    return tell(p, &meta, ret_error);
+    if (meta.etag[0])
+        return tell(p, &meta, ret_error);
+    free(TAKE_PTR(p->upload_id));
+    look(p, looked_at_the_end);
+    return 0;
+}
+
+static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error) {
+    cii_s3_meta meta;
+    int32_t result = cii_s3_call_result(&p->call, ret_error);
+    if (result <= 0)
+        return result;
+    cii_s3_meta_read(cii_s3_call_response(&p->call), &meta);
+    if (meta.size_bytes == p->read_bytes)
+        return tell(p, &meta, ret_error);
+    cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was written, and replaced at once");
+    return CI_ERR_IO;
 }
 
 /* --- a look ------------------------------------------------------------------------------------------------------- */
-
-static void look(cii_s3_put_op *p, int32_t (*go)(cii_s3_put_op *, ci_error **)) {
-    cii_s3_call_reset(&p->call, "HEAD", p->task.key);
-    cii_s3_call_start(&p->task, &p->call);
-    p->go = go;
-}
 
 static int32_t fail_condition(const cii_s3_put_op *p, bool is_there, ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_CONDITION, CII_S3_DOMAIN, "%s",
@@ -115,8 +135,12 @@ static int32_t looked_after(cii_s3_put_op *p, ci_error **ret_error) {
         return result;
     if (is_there && p->nonce[0] && strcmp(meta.nonce, p->nonce) == 0)
         return tell(p, &meta, ret_error);
-    if (p->refused == CI_ERR_CONDITION && p->has_if_etag && !p->sent_bare && holds(p, is_there, &meta)) {
-        atomic_store(&p->task.s3->wants_bare_etags, true);
+    if (p->refused == CI_ERR_CONDITION && p->has_if_etag && !p->bare && holds(p, is_there, &meta)) {
+        p->bare = true;
+        return send(p, ret_error);
+    }
+    if (p->refused == CI_ERR_CONDITION && p->has_if_etag && p->upload_id && holds(p, is_there, &meta)) {
+        p->unchecked = true; /* Swift refuses a Complete with any; it was looked at, and it is this put's turn */
         return send(p, ret_error);
     }
     if (p->refused == CI_ERR_CONDITION)
@@ -161,8 +185,8 @@ static int32_t sent(cii_s3_put_op *p, ci_error **ret_error) {
 }
 
 static void add_condition(cii_s3_put_op *p) {
-    p->sent_condition = is_conditional(p) && !server_lacks(p);
-    p->sent_bare = atomic_load(&p->task.s3->wants_bare_etags);
+    p->sent_condition = is_conditional(p) && !server_lacks(p) && !p->unchecked;
+    p->bare |= atomic_load(&p->task.s3->wants_bare_etags);
     if (!p->sent_condition)
         return;
     if (p->if_absent)
@@ -170,7 +194,7 @@ static void add_condition(cii_s3_put_op *p) {
     if (!p->has_if_etag)
         return;
     cii_s3_etag_quote(p->if_etag, p->condition);
-    cii_s3_call_header(&p->call, "If-Match", p->sent_bare ? p->if_etag : p->condition);
+    cii_s3_call_header(&p->call, "If-Match", p->bare ? p->if_etag : p->condition);
 }
 
 static int32_t send(cii_s3_put_op *p, ci_error **ret_error) {

@@ -163,19 +163,40 @@ static ci_status on_row(void *user, const cii_xml_row *row, ci_error **ret_error
 
 /* --- pages -------------------------------------------------------------------------------------------------------- */
 
-static void read_encoding(list_op *l, const cii_http_response *response) {
-    const char *says = memmem(response->body, response->body_bytes, "EncodingType>url<", 17);
-    l->encoded = says != NULL; /* it may come behind the keys it speaks of */
+/* A byte that XML cannot hold, raw or as a reference to it ("&#x1;"). */
+static bool is_no_xml(const char *at) {
+    if (*at != '&')
+        return (unsigned char)*at < ' ' && !memchr("\n\r\t", *at, 3);
+    unsigned long c = at[1] != '#' ? ' ' : at[2] == 'x' ? strtoul(at + 3, NULL, 16) : strtoul(at + 2, NULL, 10);
+    return c < ' ' && c != '\n' && c != '\r' && c != '\t';
+}
+
+/* radosgw does not encode a token, which is its last key: where that has a byte that XML cannot hold, the byte is put out of
+ * the way, and the token is of no use. NULL: there is none, or no memory. */
+static char *scrub(const cii_http_response *response) {
+    char *copy = NULL;
+    for (size_t i = 0; i < response->body_bytes; i++) {
+        if (!is_no_xml(response->body + i)) /* the body ends with a NUL */
+            continue;
+        if (!copy && (copy = malloc(response->body_bytes)))
+            memcpy(copy, response->body, response->body_bytes);
+        if (!copy)
+            return NULL;
+        copy[i] = '?';
+    }
+    return copy;
 }
 
 /* Parses the answer and tells its objects. */
 static ci_status read_page(list_op *l, bool *ret_more, ci_error **ret_error) {
     const cii_http_response *response = cii_s3_call_response(&l->call);
     _cleanup_xml_ cii_xml *xml = NULL;
-    read_encoding(l, response);
+    _cleanup_free_ char *scrubbed = scrub(response);
+    /* It may stand behind the keys that it speaks of. */
+    l->encoded = memmem(response->body, response->body_bytes, "EncodingType>url<", 17) != NULL;
     ci_status status = cii_xml_new(on_row, l, &xml, ret_error);
     if (status == CI_OK)
-        status = cii_xml_feed(xml, response->body, response->body_bytes, ret_error);
+        status = cii_xml_feed(xml, scrubbed ? scrubbed : response->body, response->body_bytes, ret_error);
     if (status == CI_OK)
         status = cii_xml_end(xml, ret_error);
     if (status < 0)
@@ -187,7 +208,7 @@ static ci_status read_page(list_op *l, bool *ret_more, ci_error **ret_error) {
     *ret_more = more && strcasecmp(more, "true") == 0;
     cii_buf_clear(&l->token);
     l->token.max = TOKEN_MAX;
-    return token ? cii_buf_append_str(&l->token, token) : CI_OK;
+    return token && !scrubbed ? cii_buf_append_str(&l->token, token) : CI_OK;
 }
 
 /* Where a full page ended, what was left out before is kept for the next one. */

@@ -57,7 +57,8 @@ struct cii_s3_put_op {
     char condition[CII_S3_ETAG_MAX + 3];
     cii_s3_turn *turn;
     bool sent_condition; /* with the last commit: not looked at before it */
-    bool sent_bare;      /* its etag without quotes */
+    bool bare;           /* its etag without quotes */
+    bool unchecked;      /* the server refuses one that holds: none is sent */
     ci_status refused;   /* the commit was, and error says why, while the object is looked at */
     ci_error *error;
 };

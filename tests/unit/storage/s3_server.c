@@ -16,11 +16,6 @@
 #include "net/http.h"
 #include "os/fd.h"
 
-const char *s3_server(void) {
-    const char *name = getenv("CI_TEST_S3");
-    return name && *name ? name : NULL;
-}
-
 static int exchange(const cii_http_request *request, cii_buf *ret_body) {
     cii_http_pool *pool = NULL;
     cii_http_lane *lane = NULL;

@@ -4,8 +4,6 @@
 
 #include "base/buf.h"
 
-/* "rgw", "swift"; NULL: there is none, and the program is to be skipped. */
-const char *s3_server(void);
 /* A request to "/PATH", its answer's body in *ret_body; the HTTP status. Fails the test where there is no answer. */
 int s3_ask(const char *method, const char *path, const char *parameter, const char *value, cii_buf *ret_body);
 /* The bucket all tests share, made once. */

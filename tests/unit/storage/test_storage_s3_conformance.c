@@ -1,6 +1,5 @@
 /* The S3 storage keeps the contract, on the real server that CI_TEST_S3 names (s3_server.h): each test in a prefix of its
  * own, of one bucket. */
-#include <stdio.h>
 
 #include "conformance.h"
 #include "s3_server.h"
@@ -17,10 +16,6 @@ static void destroy(void *state) {
 }
 
 int main(void) {
-    if (!s3_server()) {
-        printf("SKIP: no S3 server is named in CI_TEST_S3\n");
-        return 77;
-    }
     s3_make_bucket();
     const storage_factory factory = {"s3", make, destroy, sizeof "0123456789abcdefghijklmnop/" - 1};
     return storage_conformance(&factory);

@@ -1,0 +1,37 @@
+"""python3 -m s3lab.programs rgw|swift PROGRAM…: starts a server once and runs test programs on it, one after the other, with
+its address and keys in their environment, and nothing else there that AWS's clients read. Ends with 77 where the server is
+not installed, else with how many programs failed."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import s3lab
+
+
+def environment(server: s3lab.Server, kind: str, home: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and not k.lower().endswith("_proxy")}
+    return {
+        **kept,
+        **server.environment(),
+        "HOME": home,
+        "CI_TEST_S3": kind,
+        "CI_TEST_S3_TLS": server.tls_endpoint,
+        "CI_TEST_S3_CA": server.ca_file,
+        "CI_TEST_S3_DOMAIN": server.domain,
+    }
+
+
+def main() -> int:
+    kind, *programs = sys.argv[1:]
+    try:
+        with s3lab.start(kind) as server, tempfile.TemporaryDirectory() as home:
+            env = environment(server, kind, home)
+            return sum(subprocess.run([program], env=env).returncode != 0 for program in programs)
+    except s3lab.Missing as error:
+        print(f"SKIPPED: {error}")
+        return 77
+
+
+sys.exit(main())
