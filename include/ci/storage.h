@@ -66,12 +66,11 @@ typedef struct ci_storage_s3_options {
     uint32_t idle_timeout_ms;      /**< Without a byte either way, a request has failed; 0: 60 s. */
     int32_t addressing;            /**< One of `CI_S3_ADDRESSING_`. */
     int32_t no_environment;        /**< 1: read neither environment nor shared files. */
-    int32_t reserved;              /**< 0. */
 } ci_storage_s3_options;
 
 /** Initializer for ::ci_storage_s3_options. */
 #define CI_STORAGE_S3_OPTIONS_INIT \
-    { sizeof(ci_storage_s3_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(ci_storage_s3_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 /**
  * @brief A workspace in a bucket of S3, or of a server that speaks its protocol. No request is sent before it is used;

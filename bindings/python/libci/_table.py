@@ -248,7 +248,6 @@ class StorageS3Options(Sized):
         ("idle_timeout_ms", c_uint32),
         ("addressing", c_int32),
         ("no_environment", c_int32),
-        ("reserved", c_int32),
     ]
 
 

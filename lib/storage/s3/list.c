@@ -96,21 +96,21 @@ static int hex(char c) {
     return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
 }
 
-/* False: a NUL in it, or no memory. A "+" is a space, since a plus is always encoded. */
-static bool decode(const list_op *l, const char *text, cii_buf *to) {
+/* CI_ERR_PROTOCOL: a NUL in it. A "+" is a space, since a plus is always encoded. */
+static ci_status decode(const list_op *l, const char *text, cii_buf *to) {
     cii_buf_clear(to);
     if (cii_buf_reserve(to, strlen(text), NULL) < 0)
-        return false;
+        return CI_ERR_NOMEM;
     for (; *text; text++) {
         int high = l->encoded && *text == '%' ? hex(text[1]) : -1, low = high < 0 ? -1 : hex(text[2]);
         char c = low >= 0 ? (char)(high << 4 | low) : l->encoded && *text == '+' ? ' ' : *text;
         if (c == '\0')
-            return false;
+            return CI_ERR_PROTOCOL;
         text += low >= 0 ? 2 : 0;
         to->data[to->size++] = c;
     }
     to->data[to->size] = '\0';
-    return true;
+    return CI_OK;
 }
 
 static ci_status leave_out(list_op *l, const char *key, ci_error **ret_error) {
@@ -146,7 +146,10 @@ static ci_status on_row(void *user, const cii_xml_row *row, ci_error **ret_error
     size_t prefix_size = strlen(l->task.s3->prefix);
     if (!text || l->left == 0 || l->past)
         return CI_OK;
-    if (!decode(l, text, &l->key) || strncmp(l->key.data, l->task.s3->prefix, prefix_size) != 0)
+    ci_status status = decode(l, text, &l->key);
+    if (status == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
+    if (status < 0 || strncmp(l->key.data, l->task.s3->prefix, prefix_size) != 0)
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "there is a key in it that was not asked for");
     const char *key = l->key.data + prefix_size;
     if (l->is_after && strcmp(key, l->after.data) <= 0)

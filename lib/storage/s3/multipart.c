@@ -70,7 +70,7 @@ static ci_status keep_etag(cii_s3_put_op *p, const cii_s3_part *part, ci_error *
         memset(room, 0, needed - p->etags.size);
         cii_buf_commit(&p->etags, needed - p->etags.size);
     }
-    strcpy(p->etags.data + needed - STRIDE, etag);
+    memcpy(p->etags.data + needed - STRIDE, etag, strlen(etag));
     return CI_OK;
 }
 

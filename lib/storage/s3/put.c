@@ -162,8 +162,8 @@ static ci_status take_request(cii_s3_put_op *p, const ci_put_request *request, c
     }
     p->size_bytes = request->size_bytes;
     p->part_bytes = part_bytes_for(p->task.s3, request->size_bytes);
-    p->part_count = p->task.s3->parallel + 1;
-    p->parts = calloc(p->part_count, sizeof *p->parts);
+    p->parts = calloc(p->task.s3->parallel + 1, sizeof *p->parts);
+    p->part_count = p->parts ? p->task.s3->parallel + 1 : 0;
     p->hash = cii_sha256_new();
     p->mime_type = request->mime_type ? strdup(request->mime_type) : NULL;
     if (!p->parts || !p->hash || (request->mime_type && !p->mime_type))

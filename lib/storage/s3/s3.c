@@ -165,9 +165,7 @@ static ci_status check_options(const ci_storage_s3_options *o, ci_error **ret_er
         wrong = "parallel: 64 at most";
     else if (o->addressing < CI_S3_ADDRESSING_AUTO || o->addressing > CI_S3_ADDRESSING_VIRTUAL)
         wrong = "addressing: not one of CI_S3_ADDRESSING_…";
-    if (wrong)
-        return cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN, "%s", wrong);
-    return cii_reserved_check(o->reserved, "ci_storage_s3_options", ret_error);
+    return wrong ? cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN, "%s", wrong) : CI_OK;
 }
 
 static const char *env_of(const cii_aws_settings *settings, const char *name, const char *other) {

@@ -59,7 +59,7 @@ void cii_s3_leftover_add(cii_s3 *s3, const char *key, char *upload_id) {
         return;
     }
     *l = (cii_s3_leftover){.upload_id = upload_id};
-    strcpy(l->key, key);
+    memcpy(l->key, key, strlen(key) + 1);
     pthread_mutex_lock(&s3->lock);
     l->next = s3->leftovers;
     s3->leftovers = l;

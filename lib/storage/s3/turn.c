@@ -30,7 +30,7 @@ static cii_s3_turn *turn_new(cii_s3 *s3, const char *key) {
     if (!turn)
         return NULL;
     *turn = (cii_s3_turn){.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    strcpy(turn->key, key);
+    memcpy(turn->key, key, strlen(key) + 1);
     if (turn->event_fd < 0) {
         free(turn);
         return NULL;
@@ -78,7 +78,7 @@ ci_status cii_s3_lock_take(void *impl, const char *name, void **ret_lock, ci_err
     cii_s3_lock *lock = malloc(sizeof *lock + strlen(name) + 1);
     if (!lock)
         return cii_error_nomem(ret_error);
-    strcpy(lock->name, name);
+    memcpy(lock->name, name, strlen(name) + 1);
     pthread_mutex_lock(&s3->lock);
     const cii_s3_lock *other = s3->locks;
     while (other && strcmp(other->name, name) != 0)
