@@ -109,9 +109,9 @@ static void a_read_that_breaks_goes_on_where_it_was(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
     get_it("resume",
-           "1 GET /resume/k "
+           "1 GET /resume/k body/"
            "header-ETag=%22abc%22/length-1000/bytes-400\n"
-           "1 GET /resume/k "
+           "1 GET /resume/k body/"
            "header-ETag=%22abc%22/status-206/header-Content-Range=bytes 400-999%2F1000/from-400/bytes-600\n",
            0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_OK);
@@ -127,8 +127,8 @@ static void a_part_that_breaks_goes_on_within_the_part(void **state) {
     _cleanup_outcome_ outcome o = {0};
     get_it(
         "resumepart",
-        "1 GET /resumepart/k header-ETag=%22abc%22/status-206/header-Content-Range=bytes 100-299%2F1000/length-200/from-100/bytes-50\n"
-        "1 GET /resumepart/k header-ETag=%22abc%22/status-206/header-Content-Range=bytes 150-299%2F1000/from-150/bytes-150\n",
+        "1 GET /resumepart/k body/header-ETag=%22abc%22/status-206/header-Content-Range=bytes 100-299%2F1000/length-200/from-100/bytes-50\n"
+        "1 GET /resumepart/k body/header-ETag=%22abc%22/status-206/header-Content-Range=bytes 150-299%2F1000/from-150/bytes-150\n",
         100, 200, &o);
     assert_int_equal(o.status, CI_OK);
     assert_true(is_pattern(&o.data, 100, 200));
@@ -146,8 +146,8 @@ static void a_read_never_joins_two_objects(void **state) {
     for (size_t i = 0; i < CII_ELEMENTS(second); i++) {
         char rules[512];
         _cleanup_outcome_ outcome o = {0};
-        snprintf(rules, sizeof rules, "1 GET /join/k header-ETag=%%22abc%%22/length-1000/bytes-400\n9 GET /join/k %s\n",
-                 second[i]);
+        snprintf(rules, sizeof rules,
+                 "1 GET /join/k body/header-ETag=%%22abc%%22/length-1000/bytes-400\n9 GET /join/k %s\n", second[i]);
         get_it("join", rules, 0, UINT64_MAX, &o);
         assert_true(o.status == CI_ERR_IO || o.status == CI_ERR_PROTOCOL);
         assert_int_equal(o.data.size, 400);
@@ -157,11 +157,11 @@ static void a_read_never_joins_two_objects(void **state) {
 static void a_short_body_is_never_whole(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
-    get_it("short", "9 GET /short/k header-ETag=%22abc%22/length-1000/bytes-0\n", 0, UINT64_MAX, &o);
+    get_it("short", "9 GET /short/k body/header-ETag=%22abc%22/length-1000/bytes-0\n", 0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_ERR_IO);
     assert_int_equal(log_count("/short/k"), 3);
     _cleanup_outcome_ outcome chunked = {0};
-    get_it("nolength", "9 GET /nolength/k header-ETag=%22abc%22/chunked/bytes-100\n", 0, UINT64_MAX, &chunked);
+    get_it("nolength", "9 GET /nolength/k body/header-ETag=%22abc%22/chunked/bytes-100\n", 0, UINT64_MAX, &chunked);
     assert_int_equal(chunked.status, CI_ERR_PROTOCOL);
 }
 
@@ -182,7 +182,7 @@ static void what_is_read_is_checked(void **state) {
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
         char rules[512];
         _cleanup_outcome_ outcome o = {0};
-        snprintf(rules, sizeof rules, "9 GET /checked/k %s/bytes-1000\n", cases[i].headers);
+        snprintf(rules, sizeof rules, "9 GET /checked/k body/%s/bytes-1000\n", cases[i].headers);
         get_it("checked", rules, 0, UINT64_MAX, &o);
         assert_int_equal(o.status, cases[i].words ? CI_ERR_IO : CI_OK);
         assert_true(!cases[i].words || says(&o, cases[i].words));
@@ -192,7 +192,7 @@ static void what_is_read_is_checked(void **state) {
 static void a_server_that_stalls_does_not_hold_up_for_ever(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
-    get_it("stall", "9 GET /stall/k stall\n", 0, UINT64_MAX, &o);
+    get_it("stall", "9 GET /stall/k body/stall\n", 0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_ERR_TIMEOUT);
     assert_true(ci_error_retryable(o.error));
 }
@@ -257,8 +257,8 @@ static void another_region_is_gone_to_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
     get_it("moved",
-           "1 GET /moved/k status-301/header-x-amz-bucket-region=eu-central-1/length-0\n"
-           "1 GET /moved/k header-ETag=%22abc%22/bytes-10\n",
+           "1 GET /moved/k body/status-301/header-x-amz-bucket-region=eu-central-1/length-0\n"
+           "1 GET /moved/k body/header-ETag=%22abc%22/bytes-10\n",
            0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_OK);
     assert_true(log_has("/moved/k", "/us-east-1/s3/aws4_request"));
@@ -266,12 +266,12 @@ static void another_region_is_gone_to_once(void **state) {
     _cleanup_outcome_ outcome again = {0};
     get_it(
         "moving",
-        "9 GET /moving/k status-400/text-<Error><Code>AuthorizationHeaderMalformed<%2FCode><Region>eu-west-1<%2FRegion><%2FError>\n",
+        "9 GET /moving/k body/status-400/text-<Error><Code>AuthorizationHeaderMalformed<%2FCode><Region>eu-west-1<%2FRegion><%2FError>\n",
         0, UINT64_MAX, &again);
     assert_int_equal(again.status, CI_ERR_INVALID);
     assert_int_equal(log_count("/moving/k"), 2);
     _cleanup_outcome_ outcome hostile = {0};
-    get_it("hostile", "9 GET /hostile/k status-301/header-x-amz-bucket-region=evil.example%2F/length-0\n", 0,
+    get_it("hostile", "9 GET /hostile/k body/status-301/header-x-amz-bucket-region=evil.example%2F/length-0\n", 0,
            UINT64_MAX, &hostile);
     assert_int_equal(log_count("/hostile/k"), 1);
 }
@@ -280,9 +280,9 @@ static void another_clock_is_adopted_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
     get_it("skewed",
-           "1 GET /skewed/k header-Date=Sun, 06 Nov 2044 08:49:37 GMT/status-403/" ERROR_TEXT(
+           "1 GET /skewed/k body/header-Date=Sun, 06 Nov 2044 08:49:37 GMT/status-403/" ERROR_TEXT(
                "RequestTimeTooSkewed") "\n"
-                                       "1 GET /skewed/k header-ETag=%22abc%22/bytes-10\n",
+                                       "1 GET /skewed/k body/header-ETag=%22abc%22/bytes-10\n",
            0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_OK);
     assert_true(log_has("/skewed/k", "X-Amz-Date: 20441106T0849"));
@@ -292,7 +292,7 @@ static void another_clock_is_adopted_once(void **state) {
 static void credentials_that_expire_are_asked_for_anew_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
-    get_it("expired", "9 GET /expired/k status-400/" ERROR_TEXT("ExpiredToken") "\n", 0, UINT64_MAX, &o);
+    get_it("expired", "9 GET /expired/k body/status-400/" ERROR_TEXT("ExpiredToken") "\n", 0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_ERR_PERMISSION);
     assert_int_equal(log_count("/expired/k"), 2);
     assert_true(says(&o, "ExpiredToken: the credentials have expired"));
