@@ -234,7 +234,7 @@ static void what_lasts_is_told_at_once(void **state) {
          "text-<Error><Code>AccessDenied<%2FCode><Message>no%0Away<%2FMessage><RequestId>17<%2FRequestId><%2FError>",
          CI_ERR_PERMISSION, "S3: put \"k\": AccessDenied: no way (403, request 17)"},
         {"quota", "body/status-403/" ERROR_TEXT("QuotaExceeded"), CI_ERR_LIMIT, "QuotaExceeded"},
-        {"bare", "body/status-403/length-0", CI_ERR_PERMISSION, "not allowed (403)"},
+        {"bare", "body/status-403/text-x", CI_ERR_PERMISSION, "not allowed (403)"},
         {"html", "body/status-400/text-<html>what<br>", CI_ERR_INVALID, "(400)"},
         {"leak", "body/status-403/text-<Error><Code>X<%2FCode><Message>a-token-of-some-length<%2FMessage><%2FError>",
          CI_ERR_INVALID, "X: the server refused (403)"},
@@ -257,7 +257,7 @@ static void another_region_is_gone_to_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
     get_it("moved",
-           "1 GET /moved/k body/status-301/header-x-amz-bucket-region=eu-central-1/length-0\n"
+           "1 GET /moved/k body/status-301/header-x-amz-bucket-region=eu-central-1/text-x\n"
            "1 GET /moved/k body/header-ETag=%22abc%22/bytes-10\n",
            0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_OK);
@@ -271,7 +271,7 @@ static void another_region_is_gone_to_once(void **state) {
     assert_int_equal(again.status, CI_ERR_INVALID);
     assert_int_equal(log_count("/moving/k"), 2);
     _cleanup_outcome_ outcome hostile = {0};
-    get_it("hostile", "9 GET /hostile/k body/status-301/header-x-amz-bucket-region=evil.example%2F/length-0\n", 0,
+    get_it("hostile", "9 GET /hostile/k body/status-301/header-x-amz-bucket-region=evil.example%2F/text-x\n", 0,
            UINT64_MAX, &hostile);
     assert_int_equal(log_count("/hostile/k"), 1);
 }
