@@ -1,4 +1,5 @@
 /* Headers of an answer: pairs of NUL-ended name and value, one after the other. */
+#include "net/curl.h"
 #include "net/http.h"
 
 bool cii_http_header_next(const cii_http_response *response, size_t *at, cii_http_header *ret_header) {
@@ -16,4 +17,8 @@ const char *cii_http_header_value(const cii_http_response *response, const char 
         if (strcasecmp(header.name, name) == 0)
             return header.value;
     return NULL;
+}
+
+int64_t cii_http_date_s(const char *date) {
+    return cii_curl.getdate(date, NULL);
 }

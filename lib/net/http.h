@@ -85,6 +85,8 @@ typedef struct cii_http_response {
 const char *cii_http_header_value(const cii_http_response *response, const char *name);
 /* One after the other: *at is 0 at first. False: no more. */
 bool cii_http_header_next(const cii_http_response *response, size_t *at, cii_http_header *ret_header);
+/* Seconds since 1970 of a header that tells a date (RFC 9110 5.6.7); -1: it is none. Only with a pool made before. */
+int64_t cii_http_date_s(const char *date);
 
 /* --- exchange ----------------------------------------------------------------------------------------------------- */
 

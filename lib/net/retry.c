@@ -1,7 +1,7 @@
 /* The retry rule. See retry.h. */
 #include "net/retry.h"
 
-#include "net/curl.h"
+#include "net/http.h"
 
 bool cii_retry_status(int32_t status) {
     return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
@@ -25,8 +25,8 @@ int64_t cii_retry_after_ms(const char *retry_after, const char *date, int64_t no
     size_t digits = strspn(retry_after, "0123456789");
     if (retry_after[digits] == '\0')
         return digits > 9 ? INT32_MAX * INT64_C(1000) : strtoll(retry_after, NULL, 10) * 1000;
-    int64_t then_s = cii_curl.getdate(retry_after, NULL);
-    int64_t from_s = date ? cii_curl.getdate(date, NULL) : -1;
+    int64_t then_s = cii_http_date_s(retry_after);
+    int64_t from_s = date ? cii_http_date_s(date) : -1;
     if (then_s < 0)
         return -1;
     return CII_MAX(then_s - (from_s < 0 ? now_s : from_s), INT64_C(0)) * 1000;

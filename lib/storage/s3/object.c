@@ -1,5 +1,4 @@
 /* Heads of objects, and the operations on one object that are no put: get, stat, remove. */
-#include <curl/curl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 
@@ -40,7 +39,7 @@ void cii_s3_etag_quote(const char *etag, char ret_quoted[CII_S3_ETAG_MAX + 3]) {
 }
 
 int64_t cii_s3_date_ms(const char *date) {
-    int64_t s = curl_getdate(date, NULL);
+    int64_t s = cii_http_date_s(date);
     return s > 0 ? s * 1000 : 0;
 }
 
