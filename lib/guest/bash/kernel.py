@@ -39,7 +39,7 @@ RUN = 'builtin eval "$__ci_text"'
 MAIN = """\
 __ci_main=$BASH_EXECUTION_STRING __ci_run={run}; \
 : "${{__ci_shell=0}}" "${{__ci_busy=0}}" "${{__ci_status=0}}" "${{__ci_xtrace=}}" "${{__ci_undo=}}" "${{__ci_trap_EXIT=}}"; \
-: "${{__ci_trap_INT=}}" "${{__ci_trap_DEBUG=}}" "${{__ci_trap_ERR=}}" "${{__ci_trap_RETURN=}}" "${{__ci_whole=}}" "${{__ci_inside=}}"; \
+: "${{__ci_trap_INT=}}" "${{__ci_trap_TERM=}}" "${{__ci_trap_DEBUG=}}" "${{__ci_trap_ERR=}}" "${{__ci_trap_RETURN=}}" "${{__ci_whole=}}" "${{__ci_inside=}}"; \
 builtin shopt -s expand_aliases; \
 if [[ -s {proc}/{state} ]]; then builtin unset -v PATH OLDPWD; \
 {{ builtin mapfile -d '' __ci_cell <{proc}/{state}; builtin eval "${{__ci_cell[0]}}" && :; }} >/dev/null 2>&1; [[ -n $__ci_whole ]] || builtin exit 1; __ci_whole=; fi; \

@@ -34,6 +34,7 @@ __ci_turn() {
 
 # The first turn of a shell: what was left of the one before it, if anything, has been read from the file of state.
 __ci_begin() {
+    [[ -n $__ci_trap_TERM ]] || builtin trap -- "$__ci_on_term" TERM # first, or what it is for a child is bash's handler
     builtin trap -- "$__ci_on_exit" EXIT
     [[ -z $__ci_trap_ERR ]] || __ci_trap_failures
     [[ -z $__ci_trap_RETURN ]] || builtin trap -- "$__ci_trap_RETURN" RETURN
@@ -154,6 +155,15 @@ __ci_take_back() {
 
 # --- a shell that ends, and the one that takes its place -------------------------------------------------------------
 
+# What TERM does unless the user traps it. With a trap of EXIT, bash handles the signals that end a shell, and its children
+# still do when they are about to exec: one that comes then is forgotten, and a command that was killed runs on. With a trap
+# of the signal itself such a child ends, but only since 5.1.12; before, it would be forgotten more often than without.
+if ((BASH_VERSINFO[0] * 10000 + BASH_VERSINFO[1] * 1000 + BASH_VERSINFO[2] >= 51012)); then
+    __ci_on_term='builtin exit 143'
+else
+    __ci_on_term=-
+fi
+
 # What EXIT always does in this shell: `trap` keeps the user's own apart. The group is silent. From its beginning on
 # interrupts are ignored, also in children: one more would end the shell, with what it knows.
 __ci_on_exit='{ __ci_status=$?; builtin trap "" INT; __ci_leave "$@" && :; } >/dev/null 2>&1; __ci_replace'
@@ -264,12 +274,13 @@ trap() {
         builtin local -
         builtin set +x
     } 2>/dev/null
-    if [[ $BASHPID != "$__ci_pid" ]]; then
-        builtin trap "$@"
-        builtin return
-    fi
     if (($# == 0)) || [[ $1 == -[lpP]* ]]; then
         __ci_list_traps "$@"
+        builtin return
+    fi
+    if [[ $BASHPID != "$__ci_pid" ]]; then
+        __ci_trapper=$BASHPID
+        builtin trap "$@"
         builtin return
     fi
     [[ $1 != -- ]] || builtin shift
@@ -290,6 +301,15 @@ trap() {
             __ci_trap_INT="-- ${__ci_action@Q}"
             [[ $__ci_action != - ]] || __ci_trap_INT=
             builtin trap -- "$__ci_action" INT
+            ;;
+        TERM | SIGTERM | 15)
+            if [[ $__ci_action == - ]]; then
+                __ci_trap_TERM=
+                builtin trap -- "$__ci_on_term" TERM
+            else
+                __ci_trap_TERM=1
+                builtin trap -- "$__ci_action" TERM
+            fi
             ;;
         ERR | SIGERR | DEBUG | SIGDEBUG | RETURN | SIGRETURN)
             __ci_name=${__ci_name^^}
@@ -315,9 +335,10 @@ trap() {
     builtin trap -- "$__ci_action" "${__ci_pseudo[@]}" # the last: DEBUG acts at once
 }
 
+# A subshell lists those of its shell until it has one of its own.
 __ci_list_traps() {
-    if [[ ${1-} == -l* ]]; then
-        builtin trap -l
+    if [[ ${1-} == -l* || ${__ci_trapper-} == "$BASHPID" ]]; then
+        builtin trap "$@"
         builtin return
     fi
     [[ ${1-} != -p ]] || builtin shift
@@ -328,18 +349,18 @@ __ci_list_traps() {
             [[ -z ${!__ci_kept} ]] || builtin printf 'trap -- %s %s\n' "${!__ci_kept@Q}" "$__ci_name"
         fi
     done
-    builtin trap - EXIT # not the kernel's
     if (($# == 0)); then
-        builtin trap -p
-    else
-        for __ci_name; do
-            case ${__ci_name^^} in
-            EXIT | DEBUG | ERR | RETURN) ;;
-            *) builtin trap -p "$__ci_name" ;;
-            esac
+        for ((__ci_name = 1; __ci_name <= 64; ++__ci_name)); do
+            set -- "$@" "$__ci_name"
         done
     fi
-    builtin trap -- "$__ci_on_exit" EXIT
+    for __ci_name; do
+        case ${__ci_name^^} in
+        EXIT | SIGEXIT | 0 | DEBUG | ERR | RETURN) ;;
+        TERM | SIGTERM | 15) [[ -z $__ci_trap_TERM ]] || builtin trap -p TERM ;;
+        *) builtin trap -p "$__ci_name" ;;
+        esac
+    done
 }
 
 # Shows files in the result: images, SVG, HTML, Markdown, LaTeX, JSON, Vega charts.

@@ -57,6 +57,10 @@ def test_the_users_exit_trap_runs_once(kernel):
 
 def test_traps_in_subshells_are_their_own(kernel):
     assert out(kernel, "(trap 'echo sub' EXIT; exit 0); x=$(trap 'echo captured' 0); echo $x") == "sub\ncaptured\n"
+    assert out(kernel, "(trap); trap -p | cat; echo $(trap -p EXIT TERM)") == "\n"
+    out(kernel, "trap 'echo bye' EXIT; trap 'echo term' TERM")
+    assert out(kernel, "echo $(trap -p)") == "trap -- 'echo bye' EXIT trap -- 'echo term' SIGTERM\n"
+    assert out(kernel, "(trap : USR1; trap); echo $(trap : USR2; trap)") == "trap -- ':' SIGUSR1\ntrap -- ':' SIGUSR2\n"
 
 
 def test_a_trap_of_err_knows_the_line(kernel):
@@ -80,6 +84,30 @@ def test_other_traps(kernel):
     assert out(kernel, "echo a") == "> echo a\na\n"
     assert out(kernel, "trap - DEBUG\n:") == "> trap - DEBUG\n"
     assert out(kernel, ":") == ""
+
+
+def test_a_signal_that_ends_a_shell_ends_the_cell(kernel):
+    assert kernel.run("x=1; trap; kill $$; echo no").exit_code == 143
+    assert kernel.run("trap 'echo bye $?' EXIT; kill $$").stdout == b"bye 143\n"
+    assert out(kernel, "echo $? $x; x=$(kill $BASHPID; echo no); echo $?; trap") == "143 1\n143\n"
+    out(kernel, "trap 'echo term' TERM")
+    kernel.run("exit 1")
+    assert out(kernel, "kill $$; trap") == "term\ntrap -- 'echo term' SIGTERM\n"
+    assert kernel.run("trap - TERM; trap; kill $$; echo no").exit_code == 143
+    assert out(kernel, "trap '' TERM; kill $$; trap; bash -c 'kill $$; echo on'") == "trap -- '' SIGTERM\non\n"
+
+
+def test_a_command_that_is_killed_as_it_starts_ends(kernel):
+    """With thousands of exported variables, which are counted again for it, its way to the exec is long."""
+    out(kernel, "for ((i = 0; i < 3000; ++i)); do export FILLER_$i=$i; done")
+    text = """
+        for ((i = 0; i < 60; ++i)); do
+            sleep 5 & job=$!
+            for ((pause = 0; pause < 10 * i; ++pause)); do :; done
+            kill $job
+            wait $job && { echo "$i ran on"; break; }
+        done; true"""
+    assert out(kernel, text) == ""
 
 
 @pytest.mark.parametrize(
