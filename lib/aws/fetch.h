@@ -1,4 +1,5 @@
-/* HTTP as this room needs it, given by the caller: one small request, one bounded answer. */
+/* HTTP as sources of credentials need it: one small request, one bounded answer. The caller gives it: http.h has the real
+ * one. */
 #ifndef CII_AWS_FETCH_H
 #define CII_AWS_FETCH_H
 
@@ -13,7 +14,7 @@ typedef struct cii_aws_fetch_request {
     size_t header_count;
     const char *body;
     size_t body_size;
-    int64_t timeout_ms; /* of each attempt */
+    int64_t timeout_ms; /* of an attempt that gets nothing; and of all together so many times that */
     uint32_t attempts;  /* at most, where the answer is none or says that another may help; 1: no second one */
     size_t response_max;
     bool is_local; /* an address of this machine or link: past any proxy */
@@ -25,7 +26,7 @@ typedef struct cii_aws_fetch_response {
 } cii_aws_fetch_response;
 
 /* Starts a request, which is copied. process() is 1 when an answer has come, of whatever status, and *response then holds
- * it; negative when none has: its error names the host and neither query, headers nor body. *response belongs to the
+ * it; negative when none has: its error may name the host, and neither query, headers nor body. *response belongs to the
  * caller and outlives the operation. */
 typedef ci_status (*cii_aws_fetch)(void *user, const cii_aws_fetch_request *request, cii_aws_fetch_response *response,
                                    ci_op **ret_op, ci_error **ret_error);

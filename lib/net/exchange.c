@@ -54,6 +54,7 @@ void cii_http_exchange_free(cii_http_exchange *x) {
     ci_error_free(TAKE_PTR(x->stop_error));
     x->stopped = CI_OK;
     wipe(&x->lines); /* a signature or token was in it */
+    wipe(&x->body);  /* and keys perhaps in the answer */
     cii_buf_free(&x->body);
     cii_lane_give_exchange(x->lane, x);
 }

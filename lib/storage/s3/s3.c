@@ -119,6 +119,7 @@ static void s3_free(void *impl) {
         cii_s3_sweep(s3, SWEEP_AT_END_MS);
     cii_http_pool_free(s3->pool);
     cii_aws_credentials_free(s3->credentials);
+    cii_aws_http_free(s3->http);
     cii_aws_settings_free(s3->settings);
     cii_aws_endpoint_free(&s3->endpoint);
     for (cii_s3_place *place; (place = s3->places);) {
@@ -168,27 +169,18 @@ static ci_status check_options(const ci_storage_s3_options *o, ci_error **ret_er
     return wrong ? cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN, "%s", wrong) : CI_OK;
 }
 
-static const char *env_of(const cii_aws_settings *settings, const char *name, const char *other) {
-    const char *const *env = cii_aws_settings_env(settings);
-    const char *value = cii_aws_env(env, name);
-    return value ? value : cii_aws_env(env, other);
-}
-
 static const char *setting(const cii_s3 *s3, const char *variable, const char *key) {
     const char *value = cii_aws_env(cii_aws_settings_env(s3->settings), variable);
     return value ? value : cii_aws_settings_get(s3->settings, cii_aws_settings_profile(s3->settings), key);
 }
 
 static ci_status make_pool(cii_s3 *s3, const ci_storage_s3_options *o, ci_error **ret_error) {
-    const char *lower = s3->endpoint.is_tls ? "https_proxy" : "http_proxy";
-    const char *upper = s3->endpoint.is_tls ? "HTTPS_PROXY" : "HTTP_PROXY";
-    const cii_http_settings settings = {
-        .ca_file = o->ca_file ? o->ca_file : setting(s3, "AWS_CA_BUNDLE", "ca_bundle"),
-        .proxy = o->proxy ? o->proxy : env_of(s3->settings, lower, upper),
-        .no_proxy = o->proxy ? NULL : env_of(s3->settings, "no_proxy", "NO_PROXY"),
-        .connect_ms = o->connect_timeout_ms,
-        .idle_ms = o->idle_timeout_ms,
-    };
+    ci_status status = cii_aws_http_new(s3->settings, o->ca_file, o->proxy, &s3->http, ret_error);
+    if (status < 0)
+        return status;
+    cii_http_settings settings = cii_aws_http_settings(s3->http, s3->endpoint.is_tls);
+    settings.connect_ms = o->connect_timeout_ms;
+    settings.idle_ms = o->idle_timeout_ms;
     return cii_http_pool_new(&settings, &s3->pool, ret_error);
 }
 
@@ -197,7 +189,9 @@ static ci_status make_credentials(cii_s3 *s3, const ci_storage_s3_options *o, ci
     const cii_aws_credentials_options options = {.keys = o->access_key_id ? &keys : NULL,
                                                  .profile = o->profile,
                                                  .region = o->region,
-                                                 .environment = cii_aws_settings_env(s3->settings)};
+                                                 .environment = cii_aws_settings_env(s3->settings),
+                                                 .fetch = cii_aws_http_fetch,
+                                                 .fetch_user = s3->http};
     return cii_aws_credentials_new(&options, &s3->credentials, ret_error);
 }
 

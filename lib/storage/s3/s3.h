@@ -17,8 +17,8 @@
 
 #include "aws/credentials.h"
 #include "aws/endpoint.h"
+#include "aws/http.h"
 #include "base/buf.h"
-#include "net/http.h"
 
 #define CII_S3_DOMAIN "s3"
 #define CII_S3_KEY_MAX 1024u
@@ -51,6 +51,7 @@ typedef struct cii_s3_page cii_s3_page;
 typedef struct cii_s3 {
     cii_http_pool *pool;
     cii_aws_settings *settings;
+    cii_aws_http *http; /* how credentials are asked for */
     cii_aws_credentials *credentials;
     cii_aws_endpoint endpoint; /* of the service; of AWS's own, made anew for another region */
     cii_aws_style style;

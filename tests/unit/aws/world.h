@@ -1,5 +1,5 @@
 /* What the tests of credentials share: a folder with files, an environment, and a server that answers from a list and
- * remembers what it was asked. The room has no HTTP of its own: the server stands where a caller's would. */
+ * remembers what it was asked. It stands where a caller's HTTP would; test_http.c has the real one. */
 #ifndef WORLD_H
 #define WORLD_H
 

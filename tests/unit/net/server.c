@@ -122,6 +122,12 @@ void talk_end(talk *t) {
     ci_error_free(t->error);
 }
 
+void server_rules(const char *rules) {
+    _cleanup_talk_ talk t = {
+        .plan.request = {.method = "PUT", .url = URL("/rules"), .body = rules, .body_bytes = strlen(rules)}};
+    assert_int_equal(talk_run(&t), CI_OK);
+}
+
 /* --- what the server says ----------------------------------------------------------------------------------------- */
 
 static char *read_log(const char *id) {

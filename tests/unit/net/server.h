@@ -19,6 +19,9 @@ extern char ca[128];   /* the file that vouches for it */
 #define URL(...) server_url(http, __VA_ARGS__)
 const char *server_url(const char *origin, const char *format, ...) _printf_(2, 3);
 
+/* The first requests that match are mistreated (PUT /rules); a text's slashes are %2F. */
+void server_rules(const char *rules);
+
 /* How many requests came for an id, and whether a line of its log holds the text. */
 unsigned log_count(const char *id);
 bool log_has(const char *id, const char *text);

@@ -5,14 +5,7 @@
 #include "base/str.h"
 #include "drive.h"
 
-/* The first requests that match are mistreated; a text's slashes are %2F. */
 #define MD5_OF_PATTERN_1000 "a24f1e3ef66950e1327f210e3997ba2c"
-
-static void set_rules(const char *rules) {
-    _cleanup_talk_ talk t = {
-        .plan.request = {.method = "PUT", .url = URL("/rules"), .body = rules, .body_bytes = strlen(rules)}};
-    assert_int_equal(talk_run(&t), CI_OK);
-}
 
 static ci_storage *new_storage(const char *bucket) {
     ci_storage *storage = NULL;
@@ -65,7 +58,7 @@ static void end(outcome *o, ci_op *op) {
 static void get_it(const char *bucket, const char *rules, uint64_t offset, uint64_t length, outcome *o) {
     ci_op *op = NULL;
     ci_storage *s = new_storage(bucket);
-    set_rules(rules);
+    server_rules(rules);
     assert_int_equal(cii_storage_ops(s)->get(cii_storage_impl(s), "k", NULL, offset, length, keep, count, o, &op, NULL),
                      CI_OK);
     end(o, op);
@@ -77,7 +70,7 @@ static void put_it(const char *bucket, const char *rules, size_t size, outcome *
     ci_storage *s = new_storage(bucket);
     _cleanup_free_ char *data = calloc(1, size);
     source from = {.data = data, .size = size};
-    set_rules(rules);
+    server_rules(rules);
     op = start_put(s, &PUT_REQUEST("k"), &from);
     end(o, op);
     ci_storage_free(s);
@@ -86,7 +79,7 @@ static void put_it(const char *bucket, const char *rules, size_t size, outcome *
 static void list_it(const char *bucket, const char *rules, outcome *o) {
     ci_op *op = NULL;
     ci_storage *s = new_storage(bucket);
-    set_rules(rules);
+    server_rules(rules);
     assert_int_equal(cii_storage_ops(s)->list(cii_storage_impl(s), "", NULL, 100, count, o, &op, NULL), CI_OK);
     end(o, op);
     ci_storage_free(s);
@@ -312,6 +305,51 @@ static void put_parts(const char *bucket, const char *format, outcome *o) {
     put_it(bucket, rules, 12 << 20, o);
 }
 
+/* Of an instance's metadata service, as the environment names it. */
+static void get_by_instance(const char *bucket, const char *rules, outcome *o) {
+    static const char *const names[] = {"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_CONFIG_FILE",
+                                        "AWS_SHARED_CREDENTIALS_FILE",       "AWS_ACCESS_KEY_ID",   "AWS_PROFILE"};
+    const char *const values[CII_ELEMENTS(names)] = {URL("/%s-imds", bucket), http, "/nowhere", "/nowhere"};
+    for (size_t i = 0; i < CII_ELEMENTS(names); i++)
+        assert_int_equal(values[i] ? setenv(names[i], values[i], 1) : unsetenv(names[i]), 0);
+    ci_storage *s = NULL;
+    ci_op *op = NULL;
+    server_rules(rules);
+    _cleanup_free_ char *url = cii_str_printf("s3://%s", bucket);
+    assert_int_equal(ci_storage_s3_new(url, NULL, &s, NULL), CI_OK);
+    assert_int_equal(cii_storage_ops(s)->get(cii_storage_impl(s), "k", NULL, 0, UINT64_MAX, keep, count, o, &op, NULL),
+                     CI_OK);
+    end(o, op);
+    ci_storage_free(s);
+    for (size_t i = 0; i < CII_ELEMENTS(names); i++)
+        unsetenv(names[i]);
+}
+
+static void keys_that_are_not_given_are_asked_for(void **state) {
+    (void)state;
+    _cleanup_outcome_ outcome o = {0};
+    get_by_instance("asks",
+                    "1 PUT /asks-imds/latest/api/token text-T\n"
+                    "1 GET /asks-imds/latest/*/security-credentials/ text-r\n"
+                    "1 GET /asks-imds/latest/*/r text-{\"Code\":\"Success\",\"AccessKeyId\":\"AK\",\"SecretAccessKey\":"
+                    "\"a-secret\",\"Token\":\"a-token\",\"Expiration\":\"2199-01-01T00:00:00Z\"}\n"
+                    "1 GET /asks/k body/bytes-10\n",
+                    &o);
+    assert_int_equal(o.status, CI_OK);
+    assert_true(is_pattern(&o.data, 0, 10));
+    assert_true(log_has("/asks/k", "X-Amz-Security-Token: a-token\n"));
+    assert_true(log_has("/asks/k", "Credential=AK/"));
+}
+
+static void a_service_of_keys_that_stalls_does_not_hold_up_for_ever(void **state) {
+    (void)state;
+    _cleanup_outcome_ outcome o = {0};
+    get_by_instance("noone", "9 PUT /noone-imds/latest/api/token stall\n", &o);
+    assert_int_equal(o.status, CI_ERR_TIMEOUT);
+    assert_true(says(&o, "instance metadata: "));
+    assert_int_equal(log_count("/noone/k"), 0);
+}
+
 static void a_complete_that_fails_within_200_is_none(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
@@ -414,6 +452,8 @@ int main(void) {
         cmocka_unit_test(another_region_is_gone_to_once),
         cmocka_unit_test(another_clock_is_adopted_once),
         cmocka_unit_test(credentials_that_expire_are_asked_for_anew_once),
+        cmocka_unit_test(keys_that_are_not_given_are_asked_for),
+        cmocka_unit_test(a_service_of_keys_that_stalls_does_not_hold_up_for_ever),
         cmocka_unit_test(a_complete_that_fails_within_200_is_none),
         cmocka_unit_test(a_part_that_fails_aborts_the_upload),
         cmocka_unit_test(a_complete_of_no_upload_is_no_success),

@@ -69,9 +69,7 @@ static void set_rules(void) {
         "999999 POST /nomem/prefix/k?uploadId=* body/text-<R><ETag>%22x-2%22<%2FETag><%2FR>\n"
         "999999 GET /nomem/prefix/k* header-ETag=%22abc%22/bytes-5\n"
         "999999 PUT /nomem/prefix/k* body/header-ETag=%22abc%22\n";
-    _cleanup_talk_ talk t = {
-        .plan.request = {.method = "PUT", .url = URL("/rules"), .body = rules, .body_bytes = sizeof rules - 1}};
-    assert_int_equal(talk_run(&t), CI_OK);
+    server_rules(rules);
 }
 
 static void small_objects(void **state) {
