@@ -78,6 +78,106 @@ static void the_examples_of_the_s3_documentation(void **state) {
                                   "30da4c265957d157751f604d404");
 }
 
+/* The services' common suite (aws-sig-v4-test-suite), which is for a service that normalises its paths. Lines that continue
+ * a header cannot be sent: there they are headers of the same name. */
+static void the_common_suite(void **state) {
+    (void)state;
+#define FORM "Param1=value1"
+#define SUITE_TOKEN                                                                                                  \
+    "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUu" \
+    "wthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQ"  \
+    "cHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR"  \
+    "/oLxBA=="
+    static const struct {
+        const char *name, *method, *path;
+        cii_aws_pair query[2], headers[4];
+        const char *body, *token, *signature;
+    } cases[] = {
+        {"get-vanilla", "GET", "/", .signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+        {"get-vanilla-query-order-key-case", "GET", "/", .query = {{"Param2", "value2"}, {"Param1", "value1"}},
+         .signature = "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500"},
+        {"get-vanilla-query-order-key", "GET", "/", .query = {{"Param1", "value2"}, {"Param1", "Value1"}},
+         .signature = "eedbc4e291e521cf13422ffca22be7d2eb8146eecf653089df300a15b2382bd1"},
+        {"get-vanilla-query-order-value", "GET", "/", .query = {{"Param1", "value2"}, {"Param1", "value1"}},
+         .signature = "5772eed61e12b33fae39ee5e7012498b51d56abc0abb7c60486157bd471c4694"},
+        {"get-vanilla-empty-query-key", "GET", "/", .query = {{"Param1", "value1"}},
+         .signature = "a67d582fa61cc504c4bae71f336f98b97f1ea3c7a6bfe1b6e45aec72011b9aeb"},
+        {"get-vanilla-query-unreserved", "GET", "/",
+         .query = {{"-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+                    "-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"}},
+         .signature = "9c3e54bfcdf0b19771a7f523ee5669cdf59bc7cc0884027167c21bb143a40197"},
+        {"get-vanilla-utf8-query", "GET", "/", .query = {{"\xe1\x88\xb4", "bar"}},
+         .signature = "2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04"},
+        {"get-unreserved", "GET", "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+         .signature = "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
+        {"get-utf8", "GET", "/\xe1\x88\xb4",
+         .signature = "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"},
+        {"get-space", "GET", "/example space/",
+         .signature = "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741"},
+        {"get-relative", "GET", "/example/..",
+         .signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+        {"get-relative-relative", "GET", "/example1/example2/../..",
+         .signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+        {"get-slash", "GET", "//", .signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+        {"get-slash-dot-slash", "GET", "/./",
+         .signature = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+        {"get-slash-pointless-dot", "GET", "/./example",
+         .signature = "ef75d96142cf21edca26f06005da7988e4f8dc83a165a80865db7089db637ec5"},
+        {"get-slashes", "GET", "//example//",
+         .signature = "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84"},
+        {"get-header-key-duplicate", "GET", "/",
+         .headers = {{"My-Header1", "value2"}, {"My-Header1", "value2"}, {"My-Header1", "value1"}},
+         .signature = "c9d5ea9f3f72853aea855b47ea873832890dbdd183b4468f858259531a5138ea"},
+        {"get-header-value-order", "GET", "/",
+         .headers =
+             {{"My-Header1", "value4"}, {"My-Header1", "value1"}, {"My-Header1", "value3"}, {"My-Header1", "value2"}},
+         .signature = "08c7e5a9acfcfeb3ab6b2185e75ce8b1deb5e634ec47601a50643f830c755c01"},
+        {"get-header-value-multiline", "GET", "/",
+         .headers = {{"My-Header1", "value1"}, {"My-Header1", "value2"}, {"My-Header1", "value3"}},
+         .signature = "ba17b383a53190154eb5fa66a1b836cc297cc0a3d70a5d00705980573d8ff790"},
+        {"get-header-value-trim", "GET", "/", .headers = {{"My-Header1", "  value1"}, {"My-Header2", " \"a   b   c\""}},
+         .signature = "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
+        {"post-vanilla", "POST", "/", .signature = "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
+        {"post-vanilla-query", "POST", "/", .query = {{"Param1", "value1"}},
+         .signature = "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11"},
+        {"post-header-key-sort", "POST", "/", .headers = {{"My-Header1", "value1"}},
+         .signature = "c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c"},
+        {"post-header-value-case", "POST", "/", .headers = {{"My-Header1", "VALUE1"}},
+         .signature = "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d"},
+        {"post-x-www-form-urlencoded", "POST", "/", .headers = {{"Content-Type", "application/x-www-form-urlencoded"}},
+         .body = FORM, .signature = "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
+        {"post-x-www-form-urlencoded-parameters", "POST", "/",
+         .headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf8"}}, .body = FORM,
+         .signature = "1a72ec8f64bd914b0e42e42607c7fbce7fb2c7465f63e3092b3b0d39fa77a6fe"},
+        {"post-sts-header-before", "POST", "/", .token = SUITE_TOKEN,
+         .signature = "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"},
+    };
+    _cleanup_sigv4_ cii_sigv4 *signer = new_signer("us-east-1", "service", CII_SIGV4_NORMALIZE);
+    _cleanup_signed_ cii_sigv4_signed s = {0};
+    for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
+        const cii_aws_keys keys = {"AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", cases[i].token};
+        char hash[65];
+        size_t query_count = 0, header_count = 0;
+        while (query_count < 2 && cases[i].query[query_count].name)
+            query_count++;
+        while (header_count < 4 && cases[i].headers[header_count].name)
+            header_count++;
+        cii_sigv4_hash(cases[i].body, cases[i].body ? strlen(cases[i].body) : 0, hash);
+        const cii_sigv4_request r = {.method = cases[i].method,
+                                     .host = "example.amazonaws.com",
+                                     .path = cases[i].path,
+                                     .path_size = strlen(cases[i].path),
+                                     .query = cases[i].query,
+                                     .query_count = query_count,
+                                     .headers = cases[i].headers,
+                                     .header_count = header_count,
+                                     .payload_hash = hash};
+        assert_int_equal(cii_sigv4_sign(signer, &r, &keys, 1440938160, &s, NULL), CI_OK);
+        if (strcmp(s.signature, cases[i].signature) != 0)
+            fail_msg("%s: %s, not %s", cases[i].name, s.signature, cases[i].signature);
+    }
+}
+
 static void what_is_sent_for_s3(void **state) {
     (void)state;
     _cleanup_sigv4_ cii_sigv4 *signer = new_signer("us-east-1", "s3", CII_SIGV4_S3);
@@ -423,6 +523,7 @@ static void each_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_examples_of_the_s3_documentation),
+        cmocka_unit_test(the_common_suite),
         cmocka_unit_test(what_is_sent_for_s3),
         cmocka_unit_test(requests_of_another_service),
         cmocka_unit_test(other_signers_say_the_same),
