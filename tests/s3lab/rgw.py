@@ -6,6 +6,7 @@ import uuid
 
 from s3lab import Processes, Server, answers, free_ports, need
 
+DOMAIN = "s3.localhost"  # to OpenSSL "*.localhost" is no name of a certificate. Other names than this are buckets to radosgw
 STORE_BYTES = 6 << 30  # of a file that has only what is written; a full store hangs instead of failing
 
 CONFIG = """\
@@ -41,7 +42,7 @@ osd data = {folder}/osd
 mon data = {folder}/mon
 keyring = {folder}/keyring
 rgw data = {folder}/rgw
-rgw dns name = localhost
+rgw dns name = {domain}
 rgw gc obj min wait = 1
 rgw gc processor period = 2
 rgw gc processor max time = 2
@@ -56,8 +57,8 @@ mon addr = v1:127.0.0.1:{mon}
 
 
 def make_certificate(p: Processes) -> None:
-    """ca.pem, and tls.pem and tls.key by it, for localhost, any bucket below it, and loopback."""
-    names = "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1"
+    """ca.pem, and tls.pem and tls.key by it, for loopback, the domain and any bucket below it."""
+    names = f"subjectAltName=DNS:{DOMAIN},DNS:*.{DOMAIN},IP:127.0.0.1"
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     p.run("ca", "openssl", "req", "-x509", *key, "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
     p.run("tls", "openssl", "req", "-x509", *key, "-subj", "/CN=localhost", "-addext", names, "-CA", "ca.pem", "-CAkey",
@@ -72,7 +73,7 @@ def start(p: Processes) -> Server:
         (p.folder / name).mkdir()
     (p.folder / "keyring").touch()
     conf = p.folder / "ceph.conf"
-    conf.write_text(CONFIG.format(fsid=fsid, mon=mon, folder=p.folder, store=STORE_BYTES))
+    conf.write_text(CONFIG.format(fsid=fsid, mon=mon, folder=p.folder, store=STORE_BYTES, domain=DOMAIN))
     options = ["-c", str(conf)]
     make_certificate(p)
 
@@ -94,9 +95,9 @@ def start(p: Processes) -> Server:
         f"http://127.0.0.1:{http}",
         "CIACCESSKEY0000001",
         "s3cisecret/with+chars",
-        tls_endpoint=f"https://localhost:{https}",
+        tls_endpoint=f"https://127.0.0.1:{https}",
         ca_file=str(p.folder / "ca.pem"),
-        domain="localhost",
+        domain=DOMAIN,
     )
     p.run("user", "radosgw-admin", *options, "user", "create", "--uid=ci", "--display-name=ci",
           f"--access-key={server.access_key_id}", f"--secret-key={server.secret_access_key}")
