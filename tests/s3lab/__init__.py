@@ -48,6 +48,8 @@ class Server:
     ca_file: str = ""
     #: Of virtual-hosted addresses, BUCKET.domain:PORT; "": there are none.
     domain: str = ""
+    #: Which of two puts on one key that overlap wins: the last to "end", or the last to "start".
+    order: str = "end"
 
     def environment(self) -> dict[str, str]:
         """What AWS's clients read."""

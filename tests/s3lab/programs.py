@@ -20,6 +20,7 @@ def environment(server: s3lab.Server, kind: str, home: str) -> dict[str, str]:
         "CI_TEST_S3_TLS": server.tls_endpoint,
         "CI_TEST_S3_CA": server.ca_file,
         "CI_TEST_S3_DOMAIN": server.domain,
+        "CI_TEST_S3_ORDER": server.order,
     }
 
 

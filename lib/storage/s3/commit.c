@@ -8,6 +8,8 @@
  *
  * radosgw 16 compares If-Match with the bare ETag only; Swift answers both conditions with 501. Either is remembered by the
  * storage. Between look and write other programs can come; this storage's own puts take turns. */
+#include <stdio.h>
+
 #include "aws/xml.h"
 #include "storage/s3/put.h"
 
@@ -22,10 +24,27 @@ static bool is_conditional(const cii_s3_put_op *p) {
     return p->if_absent || p->has_if_etag;
 }
 
+/* --- a look ---------------------------------------------------------------------------------------------------------- */
+
 static void look(cii_s3_put_op *p, int32_t (*go)(cii_s3_put_op *, ci_error **)) {
     cii_s3_call_reset(&p->call, "HEAD", p->task.key);
     cii_s3_call_start(&p->task, &p->call);
     p->go = go;
+}
+
+/* 1: *ret_there and the head are known; 0 not yet; negative. */
+static int32_t looked(cii_s3_put_op *p, bool *ret_there, cii_s3_meta *ret_meta, ci_error **ret_error) {
+    _cleanup_error_ ci_error *error = NULL;
+    int32_t result = cii_s3_call_result(&p->call, &error);
+    *ret_meta = (cii_s3_meta){.nonce = ""};
+    *ret_there = result == 1;
+    if (result == 1)
+        cii_s3_meta_read(cii_s3_call_response(&p->call), ret_meta);
+    if (result < 0 && result != CI_ERR_NOTFOUND && ret_error) {
+        ci_error_free(*ret_error);
+        *ret_error = TAKE_PTR(error);
+    }
+    return result == CI_ERR_NOTFOUND ? 1 : result;
 }
 
 /* --- done --------------------------------------------------------------------------------------------------------- */
@@ -63,7 +82,7 @@ static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
     if (p->sent_condition && p->has_if_etag && p->bare)
         atomic_store(&p->task.s3->wants_bare_etags, true);
     cii_s3_meta_read(response, &meta);
-    meta.modified_ms = date ? cii_s3_date_ms(date) : 0; /* or a moment before */
+    meta.modified_ms = p->answered_ms = date ? cii_s3_date_ms(date) : 0; /* or a moment before */
     ci_status status = p->upload_id ? read_complete(response, &meta, ret_error) : CI_OK;
     if (status < 0)
         return status;
@@ -76,19 +95,34 @@ static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
     return 0;
 }
 
-static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error) {
-    cii_s3_meta meta;
-    int32_t result = cii_s3_call_result(&p->call, ret_error);
-    if (result <= 0)
-        return result;
-    cii_s3_meta_read(cii_s3_call_response(&p->call), &meta);
-    if (meta.size_bytes == p->read_bytes)
-        return tell(p, &meta, ret_error);
-    cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was written, and replaced at once");
-    return CI_ERR_IO;
+/* What says so is not kept by every server; then the size decides. */
+static bool is_ours(const cii_s3_put_op *p, const cii_s3_meta *meta) {
+    if (p->nonce[0] && meta->nonce[0])
+        return strcmp(meta->nonce, p->nonce) == 0;
+    if (meta->has_sha256)
+        return memcmp(meta->sha256, p->digest, sizeof p->digest) == 0;
+    return meta->size_bytes == p->read_bytes;
 }
 
-/* --- a look ------------------------------------------------------------------------------------------------------- */
+/* Taken, but without an ETag. That is radosgw's answer to a Complete; and Swift's to a put that began before the one which
+ * has ended meanwhile: by its order this one was first, and is replaced. Or it was removed since. */
+static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error) {
+    bool is_there;
+    cii_s3_meta meta;
+    int32_t result = looked(p, &is_there, &meta, ret_error);
+    if (result <= 0)
+        return result;
+    if (is_there && meta.etag[0] == '\0')
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "the server knows no ETags");
+    if (is_there && is_ours(p, &meta))
+        return tell(p, &meta, ret_error);
+    meta = (cii_s3_meta){.modified_ms = p->answered_ms};
+    snprintf(meta.etag, sizeof meta.etag, "%s",
+             p->last_number == 0 ? p->parts[0].md5 : ""); /* as it was, or not known */
+    return tell(p, &meta, ret_error);
+}
+
+/* --- conditions ------------------------------------------------------------------------------------------------------ */
 
 static int32_t fail_condition(const cii_s3_put_op *p, bool is_there, ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_CONDITION, CII_S3_DOMAIN, "%s",
@@ -99,21 +133,6 @@ static int32_t fail_condition(const cii_s3_put_op *p, bool is_there, ci_error **
 
 static bool holds(const cii_s3_put_op *p, bool is_there, const cii_s3_meta *meta) {
     return !(p->if_absent && is_there) && !(p->has_if_etag && (!is_there || strcmp(p->if_etag, meta->etag) != 0));
-}
-
-/* 1: *ret_there and the head are known; 0 not yet; negative. */
-static int32_t looked(cii_s3_put_op *p, bool *ret_there, cii_s3_meta *ret_meta, ci_error **ret_error) {
-    _cleanup_error_ ci_error *error = NULL;
-    int32_t result = cii_s3_call_result(&p->call, &error);
-    *ret_meta = (cii_s3_meta){.nonce = ""};
-    *ret_there = result == 1;
-    if (result == 1)
-        cii_s3_meta_read(cii_s3_call_response(&p->call), ret_meta);
-    if (result < 0 && result != CI_ERR_NOTFOUND && ret_error) {
-        ci_error_free(*ret_error);
-        *ret_error = TAKE_PTR(error);
-    }
-    return result == CI_ERR_NOTFOUND ? 1 : result;
 }
 
 static int32_t looked_before(cii_s3_put_op *p, ci_error **ret_error) {

@@ -37,7 +37,7 @@ static void destroy(void *state) {
 }
 
 int main(void) {
-    static const storage_factory factories[] = {{"dir", make_plain, destroy, 0},
-                                                {"dir, no_sync", make_no_sync, destroy, 0}};
+    static const storage_factory factories[] = {{.name = "dir", .make = make_plain, .destroy = destroy},
+                                                {.name = "dir, no_sync", .make = make_no_sync, .destroy = destroy}};
     return storage_conformance(&factories[0]) + storage_conformance(&factories[1]);
 }

@@ -1,6 +1,9 @@
 /* The S3 storage keeps the contract, on the real server that CI_TEST_S3 names (s3_server.h): each test in a prefix of its
  * own, of one bucket. */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "conformance.h"
 #include "s3_server.h"
 
@@ -17,6 +20,12 @@ static void destroy(void *state) {
 
 int main(void) {
     s3_make_bucket();
-    const storage_factory factory = {"s3", make, destroy, sizeof "0123456789abcdefghijklmnop/" - 1};
+    const char *order = getenv("CI_TEST_S3_ORDER");
+    const storage_factory factory = {.name = "s3",
+                                     .make = make,
+                                     .destroy = destroy,
+                                     .key_bytes_taken = sizeof "0123456789abcdefghijklmnop/" - 1,
+                                     .acts_late = true,
+                                     .orders_by_start = order && strcmp(order, "start") == 0};
     return storage_conformance(&factory);
 }

@@ -246,6 +246,24 @@ static void what_lasts_is_told_at_once(void **state) {
     }
 }
 
+static void a_put_that_was_taken_and_is_not_there_was_overtaken(void **state) {
+    (void)state;
+    static const struct {
+        const char *bucket, *steps;
+        ci_status status;
+    } cases[] = {{"overtaken", "header-ETag=%22other%22", CI_OK},
+                 {"removed", "status-404", CI_OK},
+                 {"taken", "header-ETag=%22ours%22/length-1000/head", CI_OK},
+                 {"notags", "status-200", CI_ERR_PROTOCOL}};
+    for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
+        char rules[512];
+        _cleanup_outcome_ outcome o = {0};
+        snprintf(rules, sizeof rules, "1 HEAD /%s/k %s\n", cases[i].bucket, cases[i].steps);
+        put_it(cases[i].bucket, rules, 1000, &o);
+        assert_int_equal(o.status, cases[i].status);
+    }
+}
+
 static void another_region_is_gone_to_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
@@ -449,6 +467,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_stalls_does_not_hold_up_for_ever),
         cmocka_unit_test(what_passes_is_repeated),
         cmocka_unit_test(what_lasts_is_told_at_once),
+        cmocka_unit_test(a_put_that_was_taken_and_is_not_there_was_overtaken),
         cmocka_unit_test(another_region_is_gone_to_once),
         cmocka_unit_test(another_clock_is_adopted_once),
         cmocka_unit_test(credentials_that_expire_are_asked_for_anew_once),

@@ -12,6 +12,6 @@ static void destroy(void *state) {
 }
 
 int main(void) {
-    static const storage_factory factory = {"template", make, destroy, 0};
+    static const storage_factory factory = {.name = "template", .make = make, .destroy = destroy};
     return storage_conformance(&factory);
 }
