@@ -24,7 +24,7 @@ static bool is_conditional(const cii_s3_put_op *p) {
     return p->if_absent || p->has_if_etag;
 }
 
-/* --- a look ---------------------------------------------------------------------------------------------------------- */
+/* --- a look ------------------------------------------------------------------------------------------------------- */
 
 static void look(cii_s3_put_op *p, int32_t (*go)(cii_s3_put_op *, ci_error **)) {
     cii_s3_call_reset(&p->call, "HEAD", p->task.key);
@@ -122,7 +122,7 @@ static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error) {
     return tell(p, &meta, ret_error);
 }
 
-/* --- conditions ------------------------------------------------------------------------------------------------------ */
+/* --- conditions --------------------------------------------------------------------------------------------------- */
 
 static int32_t fail_condition(const cii_s3_put_op *p, bool is_there, ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_CONDITION, CII_S3_DOMAIN, "%s",
