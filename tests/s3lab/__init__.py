@@ -46,10 +46,14 @@ class Server:
     #: The same store over TLS, with a certificate by the authority in ca_file.
     tls_endpoint: str = ""
     ca_file: str = ""
+    #: What runs for it.
+    processes: Processes | None = field(default=None, repr=False)
     #: Of virtual-hosted addresses, BUCKET.domain:PORT; "": there are none.
     domain: str = ""
     #: Which of two puts on one key that overlap wins: the last to "end", or the last to "start".
     order: str = "end"
+    #: The process that speaks S3, which a test may kill: run_reviving() starts it again.
+    front: str = ""
 
     def environment(self) -> dict[str, str]:
         """What AWS's clients read."""
@@ -67,12 +71,18 @@ class Processes:
 
     folder: Path
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
+    commands: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
+    def pid_file(self, name: str) -> Path:
+        """Which process it is now."""
+        return self.folder / f"{name}.process"
+
     def start(self, name: str, *command: str) -> None:
         parent = os.getpid()
+        self.commands[name] = command
 
         def die_with_parent() -> None:
             _c.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -89,6 +99,20 @@ class Processes:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
+        fresh = self.pid_file(name).with_suffix(".new")
+        fresh.write_text(f"{self.running[name].pid}\n")
+        fresh.rename(self.pid_file(name))
+
+    def run_reviving(self, name: str, command: list[str], env: dict[str, str]) -> int:
+        """Runs a command to its end, and starts the process again whenever that is killed meanwhile."""
+        program = subprocess.Popen(command, env=env)
+        while program.poll() is None:
+            if self.running[name].poll() is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.running[name].pid, signal.SIGKILL)  # its workers
+                self.start(name, *self.commands[name])
+            time.sleep(0.05)
+        return program.returncode
 
     def run(self, name: str, *command: str) -> str:
         """A command that prepares something, to its end."""
@@ -159,6 +183,8 @@ def start(kind: str) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="ci-s3-") as folder:
         processes = Processes(Path(folder))
         try:
-            yield {"rgw": rgw, "swift": swift}[kind].start(processes)
+            server = {"rgw": rgw, "swift": swift}[kind].start(processes)
+            server.processes = processes
+            yield server
         finally:
             processes.stop()

@@ -3,7 +3,6 @@ its address and keys in their environment, and nothing else there that AWS's cli
 not installed, else with how many programs failed."""
 
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -16,11 +15,13 @@ def environment(server: s3lab.Server, kind: str, home: str) -> dict[str, str]:
         **kept,
         **server.environment(),
         "HOME": home,
+        "TMPDIR": home,
         "CI_TEST_S3": kind,
         "CI_TEST_S3_TLS": server.tls_endpoint,
         "CI_TEST_S3_CA": server.ca_file,
         "CI_TEST_S3_DOMAIN": server.domain,
         "CI_TEST_S3_ORDER": server.order,
+        "CI_TEST_S3_PROCESS": str(server.processes.pid_file(server.front)),
     }
 
 
@@ -29,7 +30,7 @@ def main() -> int:
     try:
         with s3lab.start(kind) as server, tempfile.TemporaryDirectory() as home:
             env = environment(server, kind, home)
-            return sum(subprocess.run([program], env=env).returncode != 0 for program in programs)
+            return sum(server.processes.run_reviving(server.front, [program], env) != 0 for program in programs)
     except s3lab.Missing as error:
         print(f"SKIPPED: {error}")
         return 77

@@ -98,6 +98,7 @@ def start(p: Processes) -> Server:
         tls_endpoint=f"https://127.0.0.1:{https}",
         ca_file=str(p.folder / "ca.pem"),
         domain=DOMAIN,
+        front="rgw",
     )
     p.run("user", "radosgw-admin", *options, "user", "create", "--uid=ci", "--display-name=ci",
           f"--access-key={server.access_key_id}", f"--secret-key={server.secret_access_key}")

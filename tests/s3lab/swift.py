@@ -99,4 +99,4 @@ def start(p: Processes) -> Server:
     )
     serve(p, "proxy", config)
     p.wait("swift", lambda: answers(proxy, "/healthcheck"))
-    return Server("swift", f"http://127.0.0.1:{proxy}", "ci:tester", "s3cisecret", order="start")
+    return Server("swift", f"http://127.0.0.1:{proxy}", "ci:tester", "s3cisecret", order="start", front="proxy")

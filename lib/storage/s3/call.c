@@ -86,8 +86,8 @@ static ci_status sign(cii_s3_call *call, ci_error **ret_error) {
 
 static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
                          ci_error **ret_error) {
-    (void)attempt;
     cii_s3_call *call = user;
+    call->attempt = attempt;
     call->place = cii_s3_place_now(call->task->s3);
     call->identity_number = call->task->identity_number;
     if (call->resume)
@@ -169,6 +169,8 @@ static const struct meaning {
     {"InternalError", 0, CI_ERR_IO, true, 0, "the server failed", NULL},
     {"RequestTimeout", 0, CI_ERR_TIMEOUT, true, 0, "the bytes came too slowly", NULL},
     {"OperationAborted", 0, CI_ERR_BUSY, true, 0, "another operation is in its way", NULL},
+    {"BrokenMPU", 0, CI_ERR_BUSY, true, 0, "another operation is in its way",
+     NULL}, /* Swift: also a remove overtaken */
     {"ConditionalRequestConflict", 0, CI_ERR_BUSY, true, 0, "another operation is in its way", NULL},
     {NULL, 301, CI_ERR_INVALID, false, CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
     {NULL, 304, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},

@@ -50,7 +50,7 @@ static int32_t looked(cii_s3_put_op *p, bool *ret_there, cii_s3_meta *ret_meta, 
 /* --- done --------------------------------------------------------------------------------------------------------- */
 
 static int32_t tell(cii_s3_put_op *p, cii_s3_meta *meta, ci_error **ret_error) {
-    free(TAKE_PTR(p->upload_id));
+    cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
     cii_s3_turn_give(&p->task, &p->turn);
     meta->size_bytes = p->read_bytes;
     meta->has_sha256 = true;
@@ -83,14 +83,14 @@ static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
         atomic_store(&p->task.s3->wants_bare_etags, true);
     cii_s3_meta_read(response, &meta);
     meta.modified_ms = p->answered_ms = date ? cii_s3_date_ms(date) : 0; /* or a moment before */
-    ci_status status = p->upload_id ? read_complete(response, &meta, ret_error) : CI_OK;
+    ci_status status = p->upload ? read_complete(response, &meta, ret_error) : CI_OK;
     if (status < 0)
         return status;
-    if (!p->upload_id && meta.etag_is_md5 && p->parts[0].md5[0] && strcasecmp(meta.etag, p->parts[0].md5) != 0)
+    if (!p->upload && meta.etag_is_md5 && p->parts[0].md5[0] && strcasecmp(meta.etag, p->parts[0].md5) != 0)
         return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its MD5 differs");
     if (meta.etag[0])
         return tell(p, &meta, ret_error);
-    free(TAKE_PTR(p->upload_id));
+    cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
     look(p, looked_at_the_end);
     return 0;
 }
@@ -158,7 +158,7 @@ static int32_t looked_after(cii_s3_put_op *p, ci_error **ret_error) {
         p->bare = true;
         return send(p, ret_error);
     }
-    if (p->refused == CI_ERR_CONDITION && p->has_if_etag && p->upload_id && holds(p, is_there, &meta)) {
+    if (p->refused == CI_ERR_CONDITION && p->has_if_etag && p->upload && holds(p, is_there, &meta)) {
         p->unchecked = true; /* Swift refuses a Complete with any; it was looked at, and it is this put's turn */
         return send(p, ret_error);
     }
@@ -175,13 +175,13 @@ static int32_t looked_after(cii_s3_put_op *p, ci_error **ret_error) {
 
 static int32_t refused(cii_s3_put_op *p, ci_status status, ci_error **error, ci_error **ret_error) {
     bool unknown = p->sent_condition && (status == CI_ERR_NOTSUP || p->call.http_status == 501);
-    bool lost = status == CI_ERR_NOTFOUND && (p->upload_id || p->has_if_etag);
+    bool lost = status == CI_ERR_NOTFOUND && (p->upload || p->has_if_etag);
     if (unknown) {
         atomic_store(p->if_absent ? &p->task.s3->lacks_if_absent : &p->task.s3->lacks_if_etag, true);
         return cii_s3_commit_begin(p, ret_error);
     }
     /* 404 to a condition: there is nothing that could have the etag. To a Complete: it may be complete already. */
-    p->refused = lost && !p->upload_id ? CI_ERR_CONDITION : status;
+    p->refused = lost && !p->upload ? CI_ERR_CONDITION : status;
     if (status == CI_ERR_CONDITION || lost) {
         ci_error_free(p->error);
         p->error = TAKE_PTR(*error);
@@ -218,20 +218,20 @@ static void add_condition(cii_s3_put_op *p) {
 
 static int32_t send(cii_s3_put_op *p, ci_error **ret_error) {
     cii_s3_part *part = &p->parts[0];
-    ci_status status = p->upload_id ? cii_s3_multipart_write_list(p, ret_error) : CI_OK;
+    ci_status status = p->upload ? cii_s3_multipart_write_list(p, ret_error) : CI_OK;
     if (status < 0)
         return status;
-    cii_s3_call_reset(&p->call, p->upload_id ? "POST" : "PUT", p->task.key);
-    if (p->upload_id) {
-        cii_s3_call_query(&p->call, "uploadId", p->upload_id);
+    cii_s3_call_reset(&p->call, p->upload ? "POST" : "PUT", p->task.key);
+    if (p->upload) {
+        cii_s3_call_query(&p->call, "uploadId", p->upload->id);
         cii_s3_call_header(&p->call, "Content-Type", "application/xml");
     } else {
         cii_s3_put_describe(p, &p->call, true);
         cii_s3_call_header(&p->call, "Content-MD5", part->md5_base64[0] ? part->md5_base64 : NULL);
     }
-    p->call.body = p->upload_id ? p->body.data : part->data.data;
-    p->call.body_bytes = p->upload_id ? p->body.size : part->data.size;
-    p->call.body_hash = p->upload_id ? p->body_sha256 : part->sha256;
+    p->call.body = p->upload ? p->body.data : part->data.data;
+    p->call.body_bytes = p->upload ? p->body.size : part->data.size;
+    p->call.body_hash = p->upload ? p->body_sha256 : part->sha256;
     add_condition(p);
     cii_s3_call_start(&p->task, &p->call);
     p->go = sent;
@@ -248,5 +248,5 @@ static int32_t take_turn(cii_s3_put_op *p, ci_error **ret_error) {
 
 int32_t cii_s3_commit_begin(cii_s3_put_op *p, ci_error **ret_error) {
     p->go = take_turn;
-    return is_conditional(p) && (p->upload_id || server_lacks(p)) ? take_turn(p, ret_error) : send(p, ret_error);
+    return is_conditional(p) && (p->upload || server_lacks(p)) ? take_turn(p, ret_error) : send(p, ret_error);
 }

@@ -44,7 +44,7 @@ static ci_status send_part(cii_s3_put_op *p, cii_s3_part *part, ci_error **ret_e
     cii_s3_call *call = &part->call;
     cii_s3_call_reset(call, "PUT", p->task.key);
     cii_s3_call_query(call, "partNumber", part->number_text);
-    cii_s3_call_query(call, "uploadId", p->upload_id);
+    cii_s3_call_query(call, "uploadId", p->upload->id);
     cii_s3_call_header(call, "Content-MD5", part->md5_base64[0] ? part->md5_base64 : NULL);
     call->body = part->data.data;
     call->body_bytes = part->data.size;
@@ -133,9 +133,10 @@ static int32_t created(cii_s3_put_op *p, ci_error **ret_error) {
     const char *id = cii_xml_text(xml, "UploadId");
     if (!id || *id == '\0')
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "the answer has no upload id");
-    p->upload_id = strdup(id);
-    if (!p->upload_id)
+    if (cii_s3_upload_name(p->upload, id) < 0)
         return cii_error_nomem(ret_error);
+    if (p->call.attempt > 1) /* an earlier one may have made an upload too */
+        cii_s3_upload_search(p->task.s3, p->task.key);
     p->go = fill;
     cii_s3_part *first = p->filling;
     p->filling = &p->parts[1]; /* with the byte that made it more than one part */
@@ -147,6 +148,12 @@ int32_t cii_s3_multipart_begin(cii_s3_put_op *p, ci_error **ret_error) {
     ci_status status = cii_s3_put_make_nonce(p, ret_error);
     if (status < 0)
         return status;
+    cii_s3_records_adopt(p->task.s3);
+    if (!atomic_exchange(&p->task.s3->searched, true))
+        cii_s3_upload_search(p->task.s3, "");
+    p->upload = cii_s3_upload_begin(p->task.s3, p->task.key);
+    if (!p->upload)
+        return cii_error_nomem(ret_error);
     cii_s3_call_reset(&p->call, "POST", p->task.key);
     cii_s3_call_query(&p->call, "uploads", NULL);
     cii_s3_put_describe(p, &p->call, p->has_sha256);
@@ -155,13 +162,26 @@ int32_t cii_s3_multipart_begin(cii_s3_put_op *p, ci_error **ret_error) {
     return 0;
 }
 
+/* Whether Create was refused, and no attempt before that one can have made an upload. */
+static bool was_never_begun(const cii_s3_put_op *p) {
+    bool refused = p->call.http_status >= 400 && p->call.http_status < 500;
+    return !p->upload->id && (p->call.attempt == 0 || (p->call.attempt == 1 && refused));
+}
+
 void cii_s3_multipart_abandon(cii_s3_put_op *p) {
-    if (!p->upload_id)
+    if (!p->upload)
         return;
+    bool never = was_never_begun(p);
     for (size_t i = 0; i < p->part_count; i++)
         cii_s3_call_reset(&p->parts[i].call, "PUT", NULL);
     cii_s3_call_reset(&p->call, "POST", NULL);
-    cii_s3_leftover_add(p->task.s3, p->task.key, TAKE_PTR(p->upload_id));
+    if (never) {
+        cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
+        return;
+    }
+    if (!p->upload->id)
+        cii_s3_record_name(p->upload);
+    cii_s3_upload_leave(p->task.s3, TAKE_PTR(p->upload));
 }
 
 static ci_status append_escaped(cii_buf *to, const char *text) {

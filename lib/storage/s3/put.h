@@ -47,10 +47,10 @@ struct cii_s3_put_op {
     char digest_text[65];
     char nonce[27]; /* by which an object is known to be this put's */
 
-    char *upload_id;
-    unsigned last_number; /* of the parts begun */
-    cii_buf etags;        /* of the parts, in rows of one size: each as received, NUL-ended */
-    cii_buf body;         /* of Complete */
+    cii_s3_upload *upload; /* NULL: it is no multipart upload, or has ended */
+    unsigned last_number;  /* of the parts begun */
+    cii_buf etags;         /* of the parts, in rows of one size: each as received, NUL-ended */
+    cii_buf body;          /* of Complete */
     char body_sha256[65];
 
     cii_s3_call call; /* Create, Complete, HEAD */

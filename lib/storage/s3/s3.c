@@ -129,6 +129,7 @@ static void s3_free(void *impl) {
     cii_s3_page_free(s3->page);
     free(s3->bucket);
     free(s3->prefix);
+    free(s3->name);
     pthread_mutex_destroy(&s3->lock);
     free(s3);
 }
@@ -215,13 +216,17 @@ static uint32_t attempts_of(const cii_s3 *s3, uint32_t option) {
 }
 
 static ci_status s3_describe(void *impl, char **ret_text) {
-    const cii_s3 *s3 = impl;
-    const cii_aws_endpoint *e = &s3->endpoint;
-    char *text = cii_str_printf("s3://%s/%s at %s://%s", s3->bucket, s3->prefix, e->is_tls ? "https" : "http", e->host);
+    char *text = strdup(((const cii_s3 *)impl)->name);
     if (!text)
         return CI_ERR_NOMEM;
     *ret_text = text;
     return CI_OK;
+}
+
+static ci_status make_name(cii_s3 *s3, ci_error **ret_error) {
+    const cii_aws_endpoint *e = &s3->endpoint;
+    s3->name = cii_str_printf("s3://%s/%s at %s://%s", s3->bucket, s3->prefix, e->is_tls ? "https" : "http", e->host);
+    return s3->name ? CI_OK : cii_error_nomem(ret_error);
 }
 
 static const ci_storage_ops s3_ops = {
@@ -261,12 +266,15 @@ ci_status ci_storage_s3_new(const char *url, const ci_storage_s3_options *option
     if (status == CI_OK)
         status = find_bucket(s3, &o, ret_error);
     if (status == CI_OK)
+        status = make_name(s3, ret_error);
+    if (status == CI_OK)
         status = make_pool(s3, &o, ret_error);
     if (status == CI_OK)
         status = make_credentials(s3, &o, ret_error);
     if (status < 0)
         return status;
     s3->attempts = attempts_of(s3, o.attempts);
+    cii_s3_records_adopt(s3);
     status = ci_storage_new(&s3_ops, s3, ret_storage, ret_error);
     if (status == CI_OK)
         s3 = NULL;

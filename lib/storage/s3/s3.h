@@ -6,7 +6,7 @@
  *
  * A call is signed anew for every attempt. What a server sets right (another region, another clock) and credentials that
  * have expired cost one more attempt, which is not counted. An upload that cannot be ended where it failed, since its
- * operation was freed, is left to the storage, whose next operation, or its end, aborts it. */
+ * operation was freed or its process died, is left to a storage, whose next operation, or its end, aborts it. */
 #ifndef CII_STORAGE_S3_S3_H
 #define CII_STORAGE_S3_S3_H
 
@@ -36,13 +36,18 @@ typedef struct cii_s3_place {
     cii_sigv4 *signer;
 } cii_s3_place;
 
-/* A multipart upload that nobody ends any more. */
-typedef struct cii_s3_leftover {
-    struct cii_s3_leftover *next;
+/* A multipart upload from before it is asked for until it has ended. */
+typedef struct cii_s3_upload {
+    struct cii_s3_upload *next; /* of those that are left */
     unsigned tries;
-    char *upload_id;
+    char *id; /* NULL: not known */
+    int64_t begun_s;
+    char *prefix;    /* by which it is looked for */
+    int record_fd;   /* -1: there is none */
+    char record[27]; /* its name */
+    pid_t pid;       /* whose record it is */
     char key[];
-} cii_s3_leftover;
+} cii_s3_upload;
 
 typedef struct cii_s3_turn cii_s3_turn;
 typedef struct cii_s3_lock cii_s3_lock;
@@ -57,9 +62,11 @@ typedef struct cii_s3 {
     cii_aws_style style;
     char *bucket;
     char *prefix; /* of all keys: "" or ending with "/" */
+    char *name;   /* as it is described */
     uint64_t part_bytes;
     uint32_t parallel;
     uint32_t attempts;
+    atomic_bool searched; /* for old uploads */
 
     _Atomic int64_t clock_ahead_s; /* the server's before ours */
     atomic_bool lacks_if_absent;   /* a put's conditions that the server does not know */
@@ -68,7 +75,7 @@ typedef struct cii_s3 {
 
     pthread_mutex_t lock; /* of what follows; held for some instructions at a time */
     cii_s3_place *places; /* the first is the one in use */
-    cii_s3_leftover *leftovers;
+    cii_s3_upload *leftovers;
     cii_s3_turn *turns;
     cii_s3_lock *locks;
     cii_s3_page *page; /* where the last full page of a list ended; list.c */
@@ -77,9 +84,6 @@ typedef struct cii_s3 {
 cii_s3_place *cii_s3_place_now(cii_s3 *s3);
 /* Uses the region from now on. CI_ERR_INVALID: it cannot be one. */
 ci_status cii_s3_place_move(cii_s3 *s3, const char *region, ci_error **ret_error);
-
-/* Keeps an upload for the next operation to abort; takes the id. Without memory it is lost, as it is when the process dies. */
-void cii_s3_leftover_add(cii_s3 *s3, const char *key, char *upload_id);
 
 /* --- operation ---------------------------------------------------------------------------------------------------- */
 
@@ -113,6 +117,7 @@ typedef struct cii_s3_call {
     cii_s3_task *task;
     cii_http_exchange *exchange;
     cii_s3_place *place;      /* of the last attempt */
+    unsigned attempt;         /* the last */
     unsigned corrections;     /* bits: each is made once */
     unsigned correction;      /* of the attempt that has just ended */
     unsigned identity_number; /* of the last attempt */
@@ -139,7 +144,7 @@ struct cii_s3_task {
     int wait_fd;               /* of a turn that is waited for; -1: none */
     ci_op *search;             /* for credentials: nothing else goes on */
 
-    cii_s3_leftover *leftover; /* being aborted */
+    cii_s3_upload *leftover; /* being aborted */
     cii_s3_call abort;
     unsigned swept;
     ci_status failed; /* the step has; told after the sweep */
@@ -152,8 +157,6 @@ ci_status cii_s3_task_start(cii_s3_task *task, cii_s3 *s3, const char *what, con
 /* Allocates what begins with a task, after a look at the key; NULL with the error. */
 void *cii_s3_task_alloc(const cii_s3 *s3, size_t size, const char *key, ci_status *ret_status, ci_error **ret_error);
 bool cii_s3_task_identity_good(const cii_s3_task *task);
-/* Aborts leftovers until there is none, or the time is over. */
-void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms);
 /* CI_ERR_CANCELLED, with its words. */
 ci_status cii_s3_stopped(ci_error **ret_error);
 
@@ -206,6 +209,36 @@ ci_status cii_s3_put(void *impl, const ci_put_request *request, ci_op_read_cb re
 ci_status cii_s3_list(void *impl, const char *prefix, const char *after, uint32_t max, ci_object_cb object, void *user,
                       ci_op **ret_op, ci_error **ret_error);
 void cii_s3_page_free(cii_s3_page *page);
+
+/* --- uploads ------------------------------------------------------------------------------------------------------ */
+
+#define CII_S3_UPLOAD_OLD_S (7 * 24 * 3600) /* nobody can still be sending it */
+
+/* Before it is asked for; NULL without memory. */
+cii_s3_upload *cii_s3_upload_begin(const cii_s3 *s3, const char *key);
+ci_status cii_s3_upload_name(cii_s3_upload *upload, const char *id);
+/* It has been completed, or never was. */
+void cii_s3_upload_end(const cii_s3 *s3, cii_s3_upload *upload);
+/* For the next operation to abort. */
+void cii_s3_upload_leave(cii_s3 *s3, cii_s3_upload *upload);
+/* For the next operation to look for one of this key that has been begun now; key "": for all that are old. */
+void cii_s3_upload_search(cii_s3 *s3, const char *key);
+cii_s3_upload *cii_s3_upload_alloc(const char *key);
+
+/* A task's part in it: 1 there is none any more, or enough was done; 0 not yet. */
+int32_t cii_s3_sweep_step(cii_s3_task *task);
+void cii_s3_sweep_stop(cii_s3_task *task);
+/* Aborts what is left, until the time is over. */
+void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms);
+
+void cii_s3_record_make(const cii_s3 *s3, cii_s3_upload *upload);
+/* Its id is known, or will never be. */
+void cii_s3_record_name(const cii_s3_upload *upload);
+void cii_s3_record_end(const cii_s3 *s3, cii_s3_upload *upload, bool keep);
+/* Leaves the uploads of processes that died to this storage. */
+void cii_s3_records_adopt(cii_s3 *s3);
+/* Whether an upload of that id may be another record's than this one's. */
+bool cii_s3_records_claim(const cii_s3 *s3, const cii_s3_upload *not_this, const char *id);
 
 /* --- turns -------------------------------------------------------------------------------------------------------- */
 

@@ -2,18 +2,11 @@
  * own first step, and after a failed one, it aborts uploads that are left over. */
 #include "storage/s3/s3.h"
 
-#include <poll.h>
-
 #include "base/clock.h"
 #include "base/path.h"
-#include "base/str.h"
-#include "os/fd.h"
 
 #define IDENTITY_MS 60000 /* less than any credentials have left when they are handed out */
 #define ROUNDS_MAX 16     /* in one process() */
-#define SWEEP_MAX 4       /* uploads that one operation aborts */
-#define SWEEP_MS 10000    /* for each */
-#define SWEEP_TRIES_MAX 3
 
 ci_status cii_s3_stopped(ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_CANCELLED, CII_S3_DOMAIN, "the other side asked to stop");
@@ -50,71 +43,6 @@ static int32_t find_identity(cii_s3_task *t, ci_error **ret_error) {
     return 1;
 }
 
-/* --- what others have left ---------------------------------------------------------------------------------------- */
-
-void cii_s3_leftover_add(cii_s3 *s3, const char *key, char *upload_id) {
-    cii_s3_leftover *l = upload_id ? malloc(sizeof *l + strlen(key) + 1) : NULL;
-    if (!l) {
-        free(upload_id);
-        return;
-    }
-    *l = (cii_s3_leftover){.upload_id = upload_id};
-    memcpy(l->key, key, strlen(key) + 1);
-    pthread_mutex_lock(&s3->lock);
-    l->next = s3->leftovers;
-    s3->leftovers = l;
-    pthread_mutex_unlock(&s3->lock);
-}
-
-static void leftover_free(cii_s3_leftover *l) {
-    if (l)
-        free(l->upload_id);
-    free(l);
-}
-
-static void give_back(cii_s3_task *t) {
-    cii_s3_leftover *l = TAKE_PTR(t->leftover);
-    if (!l)
-        return;
-    pthread_mutex_lock(&t->s3->lock);
-    l->next = t->s3->leftovers;
-    t->s3->leftovers = l;
-    pthread_mutex_unlock(&t->s3->lock);
-}
-
-static bool take_leftover(cii_s3_task *t) {
-    pthread_mutex_lock(&t->s3->lock);
-    t->leftover = t->s3->leftovers;
-    if (t->leftover)
-        t->s3->leftovers = t->leftover->next;
-    pthread_mutex_unlock(&t->s3->lock);
-    if (!t->leftover)
-        return false;
-    t->leftover->tries++;
-    cii_s3_call_reset(&t->abort, "DELETE", t->leftover->key);
-    cii_s3_call_query(&t->abort, "uploadId", t->leftover->upload_id);
-    t->abort.timeout_ms = SWEEP_MS;
-    cii_s3_call_start(t, &t->abort);
-    return true;
-}
-
-/* 1: there is none any more, or enough was done. */
-static int32_t sweep(cii_s3_task *t) {
-    while (t->swept < SWEEP_MAX) {
-        if (!t->leftover && !take_leftover(t))
-            return 1;
-        int32_t result = cii_s3_call_result(&t->abort, NULL);
-        if (result == 0)
-            return 0;
-        t->swept++;
-        if (result < 0 && result != CI_ERR_NOTFOUND && t->leftover->tries < SWEEP_TRIES_MAX)
-            give_back(t);
-        else
-            leftover_free(TAKE_PTR(t->leftover));
-    }
-    return 1;
-}
-
 /* --- the operation ------------------------------------------------------------------------------------------------ */
 
 static int32_t task_fd(ci_op *op) {
@@ -134,7 +62,7 @@ static int32_t round_of(cii_s3_task *t, ci_error **ret_error) {
     ci_status status = t->sent ? cii_http_lane_process(t->lane, ret_error) : CI_OK;
     if (status < 0)
         return status;
-    if (sweep(t) == 0)
+    if (cii_s3_sweep_step(t) == 0)
         return 0;
     if (t->failed == CI_OK) {
         result = t->step(t, &t->error);
@@ -169,7 +97,7 @@ static void task_clear(cii_s3_task *t) {
     if (t->release)
         t->release(t);
     cii_s3_call_free(&t->abort);
-    give_back(t);
+    cii_s3_sweep_stop(t);
     if (t->search)
         t->search->ops->free(t->search);
     if (t->identity)
@@ -208,36 +136,4 @@ ci_status cii_s3_task_start(cii_s3_task *t, cii_s3 *s3, const char *what, const 
     if (status < 0)
         task_clear(t);
     return status;
-}
-
-/* --- the storage's end -------------------------------------------------------------------------------------------- */
-
-static int32_t no_step(cii_s3_task *t, ci_error **ret_error) {
-    (void)t;
-    (void)ret_error;
-    return 1;
-}
-
-/* One task at a time, each of which aborts some. */
-void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms) {
-    int64_t until = cii_clock_ms() + timeout_ms;
-    while (s3->leftovers && cii_clock_ms() < until) {
-        cii_s3_task *t = calloc(1, sizeof *t);
-        if (!t || cii_s3_task_start(t, s3, "abort", "", NULL) < 0) {
-            free(t);
-            break;
-        }
-        t->step = no_step;
-        int32_t result;
-        while ((result = task_process(&t->op, NULL)) == 0 && cii_clock_ms() < until)
-            if (task_fd(&t->op) >= 0)
-                cii_fd_wait(task_fd(&t->op), POLLIN, until - cii_clock_ms());
-        task_free(&t->op);
-        if (result < 0)
-            break;
-    }
-    for (cii_s3_leftover *l; (l = s3->leftovers);) {
-        s3->leftovers = l->next;
-        leftover_free(l);
-    }
 }

@@ -201,6 +201,7 @@ static void what_passes_is_repeated(void **state) {
     } cases[] = {{"slow", "status-503/" ERROR_TEXT("SlowDown")},
                  {"late", "status-400/" ERROR_TEXT("RequestTimeout")},
                  {"conflict", "status-409/" ERROR_TEXT("ConditionalRequestConflict")},
+                 {"broken", "status-409/" ERROR_TEXT("BrokenMPU")},
                  {"throttled", "status-400/" ERROR_TEXT("ThrottlingException")},
                  {"reset", "reset"}};
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {

@@ -1,0 +1,226 @@
+/* Multipart uploads that nobody ends any more. The next operation aborts them, or the storage's end.
+ *
+ *     begin --id--> named --completed or aborted--> end
+ *       |             `--its put failed or was freed--> left: abort it
+ *       `--no answer came, or not the first--> left without an id: list the uploads of the key, abort what was begun then
+ *
+ * Also left are those in records of processes that died (records.c), and, looked for once in a storage's life, whatever was
+ * begun below its prefix more than a week ago: of machines that are gone. */
+#include <poll.h>
+#include <time.h>
+
+#include "aws/resolve.h"
+#include "aws/xml.h"
+#include "base/clock.h"
+#include "base/str.h"
+#include "os/fd.h"
+#include "storage/s3/s3.h"
+
+#define SWEEP_MAX 4    /* requests that one operation makes */
+#define SWEEP_MS 10000 /* for each */
+#define SWEEP_TRIES_MAX 3
+#define SKEW_S 900 /* that a server lets clocks differ */
+#define ANSWER_MAX ((size_t)2 << 20)
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+cii_s3_upload *cii_s3_upload_alloc(const char *key) {
+    cii_s3_upload *u = calloc(1, sizeof *u + strlen(key) + 1);
+    if (!u)
+        return NULL;
+    u->record_fd = -1;
+    u->begun_s = (int64_t)time(NULL);
+    memcpy(u->key, key, strlen(key) + 1);
+    return u;
+}
+
+cii_s3_upload *cii_s3_upload_begin(const cii_s3 *s3, const char *key) {
+    cii_s3_upload *u = cii_s3_upload_alloc(key);
+    if (u)
+        cii_s3_record_make(s3, u);
+    return u;
+}
+
+ci_status cii_s3_upload_name(cii_s3_upload *u, const char *id) {
+    u->id = strdup(id);
+    cii_s3_record_name(u);
+    return u->id ? CI_OK : CI_ERR_NOMEM;
+}
+
+static void upload_free(const cii_s3 *s3, cii_s3_upload *u, bool keep_record) {
+    if (!u)
+        return;
+    cii_s3_record_end(s3, u, keep_record);
+    free(u->id);
+    free(u->prefix);
+    free(u);
+}
+
+void cii_s3_upload_end(const cii_s3 *s3, cii_s3_upload *u) {
+    upload_free(s3, u, false);
+}
+
+void cii_s3_upload_leave(cii_s3 *s3, cii_s3_upload *u) {
+    if (!u)
+        return;
+    pthread_mutex_lock(&s3->lock);
+    u->next = s3->leftovers;
+    s3->leftovers = u;
+    pthread_mutex_unlock(&s3->lock);
+}
+
+void cii_s3_upload_search(cii_s3 *s3, const char *key) {
+    cii_s3_upload *u = *key ? cii_s3_upload_begin(s3, key) : cii_s3_upload_alloc(key);
+    if (u)
+        cii_s3_record_name(u); /* it has none, and waits for none */
+    cii_s3_upload_leave(s3, u);
+}
+
+/* --- looking for one ---------------------------------------------------------------------------------------------- */
+
+typedef struct search {
+    cii_s3 *s3;
+    const cii_s3_upload *wanted; /* its key ""; all that are old */
+    unsigned found;
+} search;
+
+static bool is_wanted(const search *s, const char *key, const char *id, int64_t begun_s) {
+    const cii_s3_upload *wanted = s->wanted;
+    int64_t now_s = (int64_t)time(NULL) + atomic_load(&s->s3->clock_ahead_s);
+    if (*wanted->key == '\0')
+        return begun_s < now_s - CII_S3_UPLOAD_OLD_S;
+    int64_t apart_s = begun_s - wanted->begun_s - atomic_load(&s->s3->clock_ahead_s);
+    return strcmp(key, wanted->key) == 0 && apart_s < SKEW_S && apart_s > -SKEW_S &&
+           !cii_s3_records_claim(s->s3, wanted, id);
+}
+
+static ci_status on_row(void *user, const cii_xml_row *row, ci_error **ret_error) {
+    search *s = user;
+    int64_t begun_s;
+    size_t prefix_size = strlen(s->s3->prefix);
+    const char *key = cii_xml_row_text(row, "Key"), *id = cii_xml_row_text(row, "UploadId");
+    const char *begun = cii_xml_row_text(row, "Initiated");
+    if (strcmp(row->name, "Upload") != 0 || !key || !id || !begun || !cii_aws_parse_time(begun, &begun_s) ||
+        strncmp(key, s->s3->prefix, prefix_size) != 0 || !is_wanted(s, key + prefix_size, id, begun_s))
+        return CI_OK;
+    cii_s3_upload *u = cii_s3_upload_begin(s->s3, key + prefix_size);
+    if (!u || cii_s3_upload_name(u, id) < 0) {
+        cii_s3_upload_end(s->s3, u);
+        return cii_error_nomem(ret_error);
+    }
+    s->found++;
+    cii_s3_upload_leave(s->s3, u);
+    return CI_OK;
+}
+
+/* Those that the list names are left, each by itself. Whether there was one. */
+static bool read_list(cii_s3_task *t) {
+    const cii_http_response *response = cii_s3_call_response(&t->abort);
+    search s = {.s3 = t->s3, .wanted = t->leftover};
+    _cleanup_xml_ cii_xml *xml = NULL;
+    return cii_xml_new(on_row, &s, &xml, NULL) == CI_OK &&
+           cii_xml_feed(xml, response->body, response->body_bytes, NULL) == CI_OK && cii_xml_end(xml, NULL) == CI_OK &&
+           s.found > 0;
+}
+
+/* --- a request ---------------------------------------------------------------------------------------------------- */
+
+static bool ask(cii_s3_task *t) {
+    cii_s3_upload *u = t->leftover;
+    if (u->id) {
+        cii_s3_call_reset(&t->abort, "DELETE", u->key);
+        cii_s3_call_query(&t->abort, "uploadId", u->id);
+    } else {
+        free(u->prefix);
+        u->prefix = cii_str_printf("%s%s", t->s3->prefix, u->key);
+        if (!u->prefix)
+            return false;
+        cii_s3_call_reset(&t->abort, "GET", NULL);
+        cii_s3_call_query(&t->abort, "uploads", NULL);
+        cii_s3_call_query(&t->abort, "prefix", u->prefix);
+        t->abort.answer_max = ANSWER_MAX;
+    }
+    t->abort.timeout_ms = SWEEP_MS;
+    cii_s3_call_start(t, &t->abort);
+    return true;
+}
+
+static bool take(cii_s3_task *t) {
+    pthread_mutex_lock(&t->s3->lock);
+    t->leftover = t->s3->leftovers;
+    if (t->leftover)
+        t->s3->leftovers = t->leftover->next;
+    pthread_mutex_unlock(&t->s3->lock);
+    if (!t->leftover)
+        return false;
+    t->leftover->tries++;
+    if (ask(t))
+        return true;
+    cii_s3_sweep_stop(t);
+    return false;
+}
+
+/* A search that has found nothing comes again with a later operation, since a server may still be at the request of one who
+ * died a moment ago. A record outlives that, and a server that does not answer. */
+static void judge(cii_s3_task *t, int32_t result) {
+    bool refused = result < 0 && t->abort.http_status >= 400 && t->abort.http_status < 500;
+    bool in_vain = result == 1 && !t->leftover->id && !read_list(t);
+    cii_s3_upload *u = TAKE_PTR(t->leftover);
+    bool open = result < 0 ? !refused : in_vain && *u->key && (int64_t)time(NULL) - u->begun_s < SKEW_S;
+    if (in_vain)
+        t->swept = SWEEP_MAX;
+    if (open && u->tries < SWEEP_TRIES_MAX)
+        cii_s3_upload_leave(t->s3, u);
+    else
+        upload_free(t->s3, u, open);
+}
+
+int32_t cii_s3_sweep_step(cii_s3_task *t) {
+    while (t->swept < SWEEP_MAX) {
+        if (!t->leftover && !take(t))
+            return 1;
+        int32_t result = cii_s3_call_result(&t->abort, NULL);
+        if (result == 0)
+            return 0;
+        t->swept++;
+        judge(t, result);
+    }
+    return 1;
+}
+
+void cii_s3_sweep_stop(cii_s3_task *t) {
+    cii_s3_upload_leave(t->s3, TAKE_PTR(t->leftover));
+}
+
+/* --- the storage's end -------------------------------------------------------------------------------------------- */
+
+static int32_t no_step(cii_s3_task *t, ci_error **ret_error) {
+    (void)t;
+    (void)ret_error;
+    return 1;
+}
+
+/* One task at a time, each of which aborts some. */
+void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms) {
+    int64_t until = cii_clock_ms() + timeout_ms;
+    while (s3->leftovers && cii_clock_ms() < until) {
+        cii_s3_task *t = calloc(1, sizeof *t);
+        if (!t || cii_s3_task_start(t, s3, "abort", "", NULL) < 0) {
+            free(t);
+            break;
+        }
+        t->step = no_step;
+        ci_op *op = &t->op;
+        int32_t result;
+        while ((result = op->ops->process(op, NULL)) == 0 && cii_clock_ms() < until)
+            if (op->ops->fd(op) >= 0)
+                cii_fd_wait(op->ops->fd(op), POLLIN, until - cii_clock_ms());
+        op->ops->free(op);
+        if (result < 0)
+            break;
+    }
+    for (cii_s3_upload *u; (u = s3->leftovers);) {
+        s3->leftovers = u->next;
+        upload_free(s3, u, true);
+    }
+}
