@@ -81,7 +81,8 @@ typedef struct ci_storage_s3_options {
  * none (OpenStack Swift) the object is looked at just before it is written, which keeps out other puts by this storage
  * object, but not those of other programs. The lock of a session holds among the sessions of this storage object alone.
  * Keys that can be no file name are left out of lists, and told of. Freeing the last share may take up to 5 s when
- * uploads that were given up have still to be aborted.
+ * uploads that were given up have still to be aborted. While a large upload is under way, a file in $TMPDIR/ci-uploads-UID
+ * (else /tmp) names it, so that it is aborted by the next storage of the same URL should this process die.
  * @param url "s3://BUCKET" or "s3://BUCKET/PREFIX"; all keys are below the prefix. The bucket must exist.
  * @param options copied; NULL: defaults.
  * @param[out] ret_storage the storage, the caller's; untouched on failure.

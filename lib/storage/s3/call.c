@@ -86,8 +86,8 @@ static ci_status sign(cii_s3_call *call, ci_error **ret_error) {
 
 static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
                          ci_error **ret_error) {
+    (void)attempt;
     cii_s3_call *call = user;
-    call->attempt = attempt;
     call->place = cii_s3_place_now(call->task->s3);
     call->identity_number = call->task->identity_number;
     if (call->resume)
@@ -291,8 +291,10 @@ static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response 
     if (good && !(a->xml && cii_xml_root(a->xml) && strcmp(cii_xml_root(a->xml), "Error") == 0))
         return CII_HTTP_DONE;
     const struct meaning *m = meaning_of(call->code, response->status);
-    if (!m && *call->code == '\0' && response->status >= 500)
+    if (!m && *call->code == '\0' && response->status >= 500) {
+        call->unsure = true;
         return CII_HTTP_BY_RULE; /* a proxy's answer perhaps: in lib/net's words */
+    }
     make_error(call, a, m, error);
     if (m && correct(call, response, a, m->correction)) {
         call->correction = m->correction;
@@ -307,8 +309,10 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
     call->code[0] = '\0';
     call->correction = 0;
     call->http_status = response->status;
-    if (*error)
+    if (*error) {
+        call->unsure = true;
         return CII_HTTP_BY_RULE;
+    }
     read_answer(response, &a);
     cii_http_verdict verdict = judge_answer(call, response, &a, error);
     cii_xml_free(a.xml);
@@ -340,6 +344,10 @@ static ci_status start_exchange(cii_s3_call *call, ci_error **ret_error) {
                                 .resumes = call->resume != NULL};
     call->task->busy = call->task->sent = true;
     return cii_http_exchange_start(call->task->lane, &plan, &call->exchange, ret_error);
+}
+
+bool cii_s3_call_was_refused(const cii_s3_call *call) {
+    return !call->unsure && (!call->exchange || cii_http_exchange_result(call->exchange, NULL) < 0);
 }
 
 int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error) {

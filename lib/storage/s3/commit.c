@@ -78,19 +78,20 @@ static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error);
 static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
     const cii_http_response *response = cii_s3_call_response(&p->call);
     const char *date = cii_http_header_value(response, "date");
+    bool in_parts = p->upload != NULL;
     cii_s3_meta meta;
+    cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
     if (p->sent_condition && p->has_if_etag && p->bare)
         atomic_store(&p->task.s3->wants_bare_etags, true);
     cii_s3_meta_read(response, &meta);
     meta.modified_ms = p->answered_ms = date ? cii_s3_date_ms(date) : 0; /* or a moment before */
-    ci_status status = p->upload ? read_complete(response, &meta, ret_error) : CI_OK;
+    ci_status status = in_parts ? read_complete(response, &meta, ret_error) : CI_OK;
     if (status < 0)
         return status;
-    if (!p->upload && meta.etag_is_md5 && p->parts[0].md5[0] && strcasecmp(meta.etag, p->parts[0].md5) != 0)
+    if (!in_parts && meta.etag_is_md5 && p->parts[0].md5[0] && strcasecmp(meta.etag, p->parts[0].md5) != 0)
         return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its MD5 differs");
     if (meta.etag[0])
         return tell(p, &meta, ret_error);
-    cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
     look(p, looked_at_the_end);
     return 0;
 }
@@ -176,6 +177,8 @@ static int32_t looked_after(cii_s3_put_op *p, ci_error **ret_error) {
 static int32_t refused(cii_s3_put_op *p, ci_status status, ci_error **error, ci_error **ret_error) {
     bool unknown = p->sent_condition && (status == CI_ERR_NOTSUP || p->call.http_status == 501);
     bool lost = status == CI_ERR_NOTFOUND && (p->upload || p->has_if_etag);
+    if (p->upload && !p->call.unsure)
+        cii_s3_upload_refused(p->upload);
     if (unknown) {
         atomic_store(p->if_absent ? &p->task.s3->lacks_if_absent : &p->task.s3->lacks_if_etag, true);
         return cii_s3_commit_begin(p, ret_error);
@@ -233,6 +236,8 @@ static int32_t send(cii_s3_put_op *p, ci_error **ret_error) {
     p->call.body_bytes = p->upload ? p->body.size : part->data.size;
     p->call.body_hash = p->upload ? p->body_sha256 : part->sha256;
     add_condition(p);
+    if (p->upload)
+        cii_s3_upload_complete(p->upload, p->nonce);
     cii_s3_call_start(&p->task, &p->call);
     p->go = sent;
     return 0;

@@ -135,7 +135,7 @@ static int32_t created(cii_s3_put_op *p, ci_error **ret_error) {
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "the answer has no upload id");
     if (cii_s3_upload_name(p->upload, id) < 0)
         return cii_error_nomem(ret_error);
-    if (p->call.attempt > 1) /* an earlier one may have made an upload too */
+    if (p->call.unsure) /* an earlier attempt may have made an upload too */
         cii_s3_upload_search(p->task.s3, p->task.key);
     p->go = fill;
     cii_s3_part *first = p->filling;
@@ -162,16 +162,10 @@ int32_t cii_s3_multipart_begin(cii_s3_put_op *p, ci_error **ret_error) {
     return 0;
 }
 
-/* Whether Create was refused, and no attempt before that one can have made an upload. */
-static bool was_never_begun(const cii_s3_put_op *p) {
-    bool refused = p->call.http_status >= 400 && p->call.http_status < 500;
-    return !p->upload->id && (p->call.attempt == 0 || (p->call.attempt == 1 && refused));
-}
-
 void cii_s3_multipart_abandon(cii_s3_put_op *p) {
     if (!p->upload)
         return;
-    bool never = was_never_begun(p);
+    bool never = !p->upload->id && cii_s3_call_was_refused(&p->call);
     for (size_t i = 0; i < p->part_count; i++)
         cii_s3_call_reset(&p->parts[i].call, "PUT", NULL);
     cii_s3_call_reset(&p->call, "POST", NULL);

@@ -1,7 +1,8 @@
 /* Records of multipart uploads, so that those of a process that died are ended by the next one on this machine.
  *
  *     $TMPDIR/ci-uploads-UID/     ours alone (0700)
- *       ID                        "PLACE\nKEY\nBEGUN\n", then "UPLOAD-ID\n"; locked (flock) by who sends it, while that lives
+ *       ID                        "PLACE\nKEY\nBEGUN\n", then "UPLOAD-ID\n", and before it is completed "NONCE TIME\n";
+ *                                 locked (flock) by who sends it, while that lives
  *       .ID                       one that is being made
  *
  * A record is there before its upload is asked for, and goes when that has ended: so an upload on this machine that has no
@@ -19,12 +20,14 @@
 
 #define RECORD_MAX 16384 /* a place, a key, an id */
 #define SCAN_MAX 1000
+#define ADOPT_MAX 16 /* at once; the rest by the next */
 #define NO_ID "?"
 
 typedef struct record {
     char text[RECORD_MAX + 1];
     const char *place, *key, *id; /* id "": not known yet; "?": it never will be */
-    int64_t begun_s;
+    int64_t begun_s, completed_s;
+    char nonce[27];
 } record;
 
 /* --- the folder --------------------------------------------------------------------------------------------------- */
@@ -65,6 +68,11 @@ static bool parse(const cii_s3 *s3, record *r) {
     r->key = lines[1];
     r->begun_s = strtoll(lines[2], NULL, 10);
     r->id = end ? at : ""; /* one that is not ended was not written to its end */
+    long long completed_s = 0;
+    r->nonce[0] = '\0';
+    for (at = end; at && sscanf(at + 1, "%26[a-z0-9] %lld\n", r->nonce, &completed_s) == 2; at = strchr(at + 1, '\n'))
+        ; /* the last counts */
+    r->completed_s = completed_s;
     return strcmp(r->place, s3->name) == 0;
 }
 
@@ -107,6 +115,11 @@ void cii_s3_record_name(const cii_s3_upload *u) {
         (void)!(dprintf(u->record_fd, "%s\n", id) < 0);
 }
 
+void cii_s3_record_complete(const cii_s3_upload *u) {
+    if (u->record_fd >= 0 && u->pid == getpid())
+        (void)!(dprintf(u->record_fd, "%s %lld\n", u->nonce, (long long)u->completed_s) < 0);
+}
+
 void cii_s3_record_end(const cii_s3 *s3, cii_s3_upload *u, bool keep) {
     if (u->record_fd < 0)
         return;
@@ -147,11 +160,11 @@ static DIR *open_records(const cii_s3 *s3) {
 
 void cii_s3_records_adopt(cii_s3 *s3) {
     char name[27];
-    unsigned seen = 0;
+    unsigned seen = 0, adopted = 0;
     struct stat st;
     record *r = malloc(sizeof *r);
     DIR *folder = r ? open_records(s3) : NULL;
-    for (int fd; folder && (fd = next_record(folder, &seen, name)) >= 0;) {
+    for (int fd; folder && adopted < ADOPT_MAX && (fd = next_record(folder, &seen, name)) >= 0;) {
         bool dead = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
         cii_s3_upload *u = dead && read_record(s3, fd, r) ? cii_s3_upload_alloc(r->key) : NULL;
         if (dead && !u && st.st_mtime < time(NULL) - CII_S3_UPLOAD_OLD_S) /* of a place that nobody comes to */
@@ -162,6 +175,10 @@ void cii_s3_records_adopt(cii_s3 *s3) {
         }
         u->id = *r->id && strcmp(r->id, NO_ID) != 0 ? strdup(r->id) : NULL;
         u->begun_s = r->begun_s;
+        u->completed_s = r->completed_s;
+        memcpy(u->nonce, r->nonce, sizeof u->nonce);
+        u->adopted = true;
+        adopted++;
         u->pid = getpid();
         u->record_fd = fd;
         memcpy(u->record, name, sizeof name);

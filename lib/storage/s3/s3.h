@@ -42,10 +42,13 @@ typedef struct cii_s3_upload {
     unsigned tries;
     char *id; /* NULL: not known */
     int64_t begun_s;
-    char *prefix;    /* by which it is looked for */
-    int record_fd;   /* -1: there is none */
-    char record[27]; /* its name */
-    pid_t pid;       /* whose record it is */
+    char nonce[27];      /* of its object, once it was asked to complete; "": not yet */
+    int64_t completed_s; /* when that was */
+    bool adopted;        /* of a process that died */
+    char *prefix;        /* by which it is looked for */
+    int record_fd;       /* -1: there is none */
+    char record[27];     /* its name */
+    pid_t pid;           /* whose record it is */
     char key[];
 } cii_s3_upload;
 
@@ -117,7 +120,7 @@ typedef struct cii_s3_call {
     cii_s3_task *task;
     cii_http_exchange *exchange;
     cii_s3_place *place;      /* of the last attempt */
-    unsigned attempt;         /* the last */
+    bool unsure;              /* of an attempt it is not known what became of it */
     unsigned corrections;     /* bits: each is made once */
     unsigned correction;      /* of the attempt that has just ended */
     unsigned identity_number; /* of the last attempt */
@@ -167,6 +170,8 @@ void cii_s3_call_header(cii_s3_call *call, const char *name, const char *value);
 /* Empties what a call asked before, keeping its room; and begins to ask: with the next step. */
 void cii_s3_call_reset(cii_s3_call *call, const char *method, const char *key);
 void cii_s3_call_start(cii_s3_task *task, cii_s3_call *call);
+/* Whether it has certainly had no effect: it was not sent, or every attempt was answered so. */
+bool cii_s3_call_was_refused(const cii_s3_call *call);
 /* 1 answered well, 0 not yet, negative. After 1 or a failure the answer is there until the call is reset. */
 int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error);
 const cii_http_response *cii_s3_call_response(const cii_s3_call *call);
@@ -217,6 +222,10 @@ void cii_s3_page_free(cii_s3_page *page);
 /* Before it is asked for; NULL without memory. */
 cii_s3_upload *cii_s3_upload_begin(const cii_s3 *s3, const char *key);
 ci_status cii_s3_upload_name(cii_s3_upload *upload, const char *id);
+/* It is about to be completed, by a request whose outcome may get lost; refused: it was not. A server that is at it would
+ * damage the object if it were aborted now. */
+void cii_s3_upload_complete(cii_s3_upload *upload, const char *nonce);
+void cii_s3_upload_refused(cii_s3_upload *upload);
 /* It has been completed, or never was. */
 void cii_s3_upload_end(const cii_s3 *s3, cii_s3_upload *upload);
 /* For the next operation to abort. */
@@ -232,8 +241,9 @@ void cii_s3_sweep_stop(cii_s3_task *task);
 void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms);
 
 void cii_s3_record_make(const cii_s3 *s3, cii_s3_upload *upload);
-/* Its id is known, or will never be. */
+/* Its id is known, or will never be; and its nonce, after that. */
 void cii_s3_record_name(const cii_s3_upload *upload);
+void cii_s3_record_complete(const cii_s3_upload *upload);
 void cii_s3_record_end(const cii_s3 *s3, cii_s3_upload *upload, bool keep);
 /* Leaves the uploads of processes that died to this storage. */
 void cii_s3_records_adopt(cii_s3 *s3);

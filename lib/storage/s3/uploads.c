@@ -1,12 +1,15 @@
 /* Multipart uploads that nobody ends any more. The next operation aborts them, or the storage's end.
  *
  *     begin --id--> named --completed or aborted--> end
- *       |             `--its put failed or was freed--> left: abort it
+ *       |             |--its put failed or was freed--> left: abort it
+ *       |             `--the answer to Complete was lost--> left: see whether the object is there; abort it when no server
+ *       |                can be at it any more, for then that would take the parts from under the object
  *       `--no answer came, or not the first--> left without an id: list the uploads of the key, abort what was begun then
  *
  * Also left are those in records of processes that died (records.c), and, looked for once in a storage's life, whatever was
  * begun below its prefix more than a week ago: of machines that are gone. */
 #include <poll.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "aws/resolve.h"
@@ -45,6 +48,16 @@ ci_status cii_s3_upload_name(cii_s3_upload *u, const char *id) {
     u->id = strdup(id);
     cii_s3_record_name(u);
     return u->id ? CI_OK : CI_ERR_NOMEM;
+}
+
+void cii_s3_upload_complete(cii_s3_upload *u, const char *nonce) {
+    snprintf(u->nonce, sizeof u->nonce, "%s", nonce);
+    u->completed_s = (int64_t)time(NULL);
+    cii_s3_record_complete(u);
+}
+
+void cii_s3_upload_refused(cii_s3_upload *u) {
+    u->nonce[0] = '\0';
 }
 
 static void upload_free(const cii_s3 *s3, cii_s3_upload *u, bool keep_record) {
@@ -125,9 +138,15 @@ static bool read_list(cii_s3_task *t) {
 
 /* --- a request ---------------------------------------------------------------------------------------------------- */
 
+static bool is_completing(const cii_s3_upload *u) {
+    return u->id && u->nonce[0] && (int64_t)time(NULL) - u->completed_s < SKEW_S;
+}
+
 static bool ask(cii_s3_task *t) {
     cii_s3_upload *u = t->leftover;
-    if (u->id) {
+    if (is_completing(u)) {
+        cii_s3_call_reset(&t->abort, "HEAD", u->key);
+    } else if (u->id) {
         cii_s3_call_reset(&t->abort, "DELETE", u->key);
         cii_s3_call_query(&t->abort, "uploadId", u->id);
     } else {
@@ -160,19 +179,36 @@ static bool take(cii_s3_task *t) {
     return false;
 }
 
-/* A search that has found nothing comes again with a later operation, since a server may still be at the request of one who
- * died a moment ago. A record outlives that, and a server that does not answer. */
+/* Whether all is done that can be. */
+static bool is_done(cii_s3_task *t) {
+    const cii_s3_upload *u = t->leftover;
+    cii_s3_meta meta;
+    if (!u->id)
+        return read_list(t) || *u->key == '\0';
+    if (t->abort.method[0] != 'H')
+        return true;
+    cii_s3_meta_read(cii_s3_call_response(&t->abort), &meta);
+    return strcmp(meta.nonce, u->nonce) == 0;
+}
+
+/* Whether its record stays for the next storage: where the server does not answer, or may still be at a request of one who
+ * died a moment ago. */
+static bool outlives(const cii_s3_upload *u, int32_t result) {
+    return result < 0 || (u->adopted && (int64_t)time(NULL) - u->begun_s < SKEW_S) || is_completing(u);
+}
+
+/* What was looked for in vain is looked for again by a later operation. */
 static void judge(cii_s3_task *t, int32_t result) {
-    bool refused = result < 0 && t->abort.http_status >= 400 && t->abort.http_status < 500;
-    bool in_vain = result == 1 && !t->leftover->id && !read_list(t);
+    bool looks = t->abort.method[0] == 'H';
+    bool refused = result < 0 && !looks && t->abort.http_status >= 400 && t->abort.http_status < 500;
+    bool done = refused || (result == 1 && is_done(t));
     cii_s3_upload *u = TAKE_PTR(t->leftover);
-    bool open = result < 0 ? !refused : in_vain && *u->key && (int64_t)time(NULL) - u->begun_s < SKEW_S;
-    if (in_vain)
+    if (!done && (result == 1 || looks))
         t->swept = SWEEP_MAX;
-    if (open && u->tries < SWEEP_TRIES_MAX)
+    if (!done && u->tries < SWEEP_TRIES_MAX)
         cii_s3_upload_leave(t->s3, u);
     else
-        upload_free(t->s3, u, open);
+        upload_free(t->s3, u, !done && outlives(u, result));
 }
 
 int32_t cii_s3_sweep_step(cii_s3_task *t) {

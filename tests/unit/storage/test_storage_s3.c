@@ -1,8 +1,10 @@
 /* What the S3 storage does beyond the contract, on the real server that CI_TEST_S3 names: uploads in parts and their ends,
- * names that are none, regions, keys and certificates. */
+ * names that are none, regions, keys and certificates, and processes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -284,6 +286,69 @@ static void a_certificate_must_be_trusted(void **state) {
     ci_storage_free(s);
 }
 
+static void a_certificate_must_be_of_the_host(void **state) {
+    (void)state;
+    const char *endpoint = getenv("CI_TEST_S3_TLS");
+    char url[64];
+    _cleanup_free_ char *refused = NULL;
+    _cleanup_free_ char *other = NULL;
+    ci_storage_s3_options options = CI_STORAGE_S3_OPTIONS_INIT;
+    if (!endpoint || !*endpoint)
+        return; /* Swift has none */
+    other = cii_str_printf("https://not.this.localhost%s", strrchr(endpoint, ':'));
+    s3_new_url(url);
+    options.endpoint = other;
+    options.ca_file = getenv("CI_TEST_S3_CA");
+    ci_storage *s = open_storage(url, &options);
+    assert_int_equal(stat_saying(s, "k", &refused), CI_ERR_PERMISSION);
+    assert_non_null(strstr(refused, "its certificate is not trusted"));
+    ci_storage_free(s);
+}
+
+/* --- processes ---------------------------------------------------------------------------------------------------- */
+
+/* The parent's connections are not touched, nor is what it is uploading. */
+static int use_in_child(ci_storage *parents, const char *url) {
+    ci_storage *s = NULL;
+    ci_op *op = NULL;
+    ci_error *error = NULL;
+    source from = {.data = "child", .size = 5};
+    if (cii_storage_ops(parents)->stat(cii_storage_impl(parents), "k", see, NULL, &op, NULL) != CI_ERR_FORKED)
+        return 1;
+    ci_storage_free(parents);
+    if (ci_storage_s3_new(url, NULL, &s, NULL) < 0)
+        return 2;
+    if (cii_storage_ops(s)->put(cii_storage_impl(s), &PUT_REQUEST("of-the-child"), read_source, NULL, &from, &op,
+                                &error) < 0 ||
+        drive(op, &error) < 0)
+        return 3;
+    ci_storage_free(s);
+    return 0;
+}
+
+static void a_child_has_storages_of_its_own(void **state) {
+    (void)state;
+    char url[64];
+    int status = 0;
+    _cleanup_buf_ cii_buf back = {0};
+    ci_storage *s = new_storage(url);
+    source from = {.data = data, .size = 24 * MIB};
+    ci_op *op = start_put(s, &PUT_REQUEST("k"), &from);
+    while (from.at < 12 * MIB)
+        assert_true(op->ops->process(op, NULL) >= 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(use_in_child(s, url));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(drive(op, NULL), CI_OK);
+    assert_int_equal(get(s, "k", &back), CI_OK);
+    assert_int_equal(back.size, 24 * MIB);
+    assert_memory_equal(back.data, data, back.size);
+    assert_int_equal(stat_object(s, "of-the-child", NULL), CI_OK);
+    ci_storage_free(s);
+}
+
 static void a_bucket_may_be_in_the_hosts_name(void **state) {
     (void)state;
     const char *domain = getenv("CI_TEST_S3_DOMAIN"), *endpoint = getenv("AWS_ENDPOINT_URL_S3");
@@ -336,6 +401,8 @@ int main(void) {
         cmocka_unit_test(a_bucket_that_is_missing_is_told),
         cmocka_unit_test(a_wrong_region_is_put_right),
         cmocka_unit_test(a_certificate_must_be_trusted),
+        cmocka_unit_test(a_certificate_must_be_of_the_host),
+        cmocka_unit_test(a_child_has_storages_of_its_own),
         cmocka_unit_test(a_bucket_may_be_in_the_hosts_name),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

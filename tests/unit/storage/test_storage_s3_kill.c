@@ -19,6 +19,7 @@
 #define MIB ((size_t)1 << 20)
 #define SIZE_MAX_BYTES (22 * MIB)
 #define READY_MS 60000
+#define PATIENCE_MS 10000
 
 static char *data; /* that differs everywhere */
 static unsigned seed;
@@ -63,17 +64,17 @@ static void put_next(const char *url) {
     ci_storage_free(s);
 }
 
-/* By a put of another object, so that what was left is not ended by chance. The server may still be at a request of the dead:
+/* By a put of another object, so that what was left is not ended by chance. A server may still be at a request of the dead:
  * then by the put after that. */
 static void assert_next_put_cleans(const char *url, unsigned round) {
-    unsigned left = 0;
-    for (int puts = 0; puts < 3; puts++) {
-        put_next(url);
-        if ((left = s3_count_uploads()) == 0)
-            return;
+    int64_t until_ms = cii_clock_ms() + PATIENCE_MS;
+    put_next(url);
+    while (s3_count_uploads() > 0) {
+        if (cii_clock_ms() > until_ms)
+            fail_msg("round %u: an upload is left", round);
         print_message("round %u: the server was still at it\n", round);
+        put_next(url);
     }
-    fail_msg("round %u: %u uploads are left", round, left);
 }
 
 static void assert_whole_after(const char *url, unsigned round) {
