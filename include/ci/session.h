@@ -44,7 +44,30 @@ enum {
 };
 
 /**
+ * How far a preload or a push has come. What is known of the totals may grow, and shrink where a file need not be
+ * transferred after all; what is done only grows. At the end done and total are equal.
+ */
+typedef struct ci_progress {
+    size_t struct_size;   /**< sizeof(ci_progress) of the library. */
+    const char *what;     /**< "preload" or "push"; lives as long as the library. */
+    uint64_t files_done;  /**< Files that are finished with, well or not, unchanged ones among them. */
+    uint64_t files_total; /**< Files known so far. */
+    uint64_t bytes_done;  /**< Bytes transferred between workspace and sandbox. */
+    uint64_t bytes_total; /**< Those and what is still to be transferred, as far as known. */
+} ci_progress;
+
+/** Initializer for ::ci_progress. */
+#define CI_PROGRESS_INIT \
+    { sizeof(ci_progress), NULL, 0, 0, 0, 0 }
+
+/**
  * Options of ci_session_open(). Zero is the default of every field. Strings are copied.
+ *
+ * **Names and keys.** Names of the workspace are logical: each begins with a prefix that stands for keys of the storage.
+ * "uploads/" and "code-interpreter/" are always there, and `prefixes` adds to them, so that a bucket laid out by others is
+ * used as it is: `"documents/=office/{user}/"`. In key prefixes {user} and {session} are replaced by `user` and the
+ * session's id, and a "/" is added at the end where there is none. No name leads to a key outside of them. What is below
+ * a prefix of the host's own is listed, read, written and removed like the rest, and is not brought into the sandbox.
  *
  * **Rules** of network_allow and network_deny, which only #CI_NETWORK_INTERNET may have (else #CI_ERR_INVALID): `*`, all
  * that is public; `NAME`, that name; `*.NAME`, every name below it, not itself; an address or CIDR, IPv4 or IPv6. Each may
@@ -108,13 +131,22 @@ typedef struct ci_session_options {
                                            public; an empty list: nothing. Names outside it do not resolve. Fixed for
                                            the session's life. */
     const char *const *network_deny;  /**< Rules of what it does not, NULL-ended; they win. NULL: none. */
+    const char *const
+        *prefixes;        /**< More prefixes of the workspace's names, "NAME/=KEY PREFIX/" each, NULL-ended; NULL:
+                                      none. No name may be another's, or begin with it (else #CI_ERR_INVALID). */
+    const char *manifest; /**< ci_push_options::manifest of every push that names none; NULL: none. */
+    void (*progress)(void *user, const ci_progress *progress); /**< Gets how far a preload or a push has come, within a
+                                      call, from the thread inside it: about ten times a second at most, and once at the
+                                      end of one that transferred something. With several calls at once, from several
+                                      threads. */
+    void *progress_user;                                       /**< Given to progress. */
 } ci_session_options;
 
 /** Initializer for ::ci_session_options. */
 #define CI_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                \
         sizeof(ci_session_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL                                            \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                    \
     }
 
 /** What a run's callback gets. */
@@ -333,7 +365,7 @@ CI_API uint64_t ci_session_capabilities(const ci_session *session);
 /**
  * @brief All about the session as JSON: `{"id", "backend", "root", "network": {"mode", "meaning", "allow", "deny"},
  * "limits": {"memoryBytes", "processes", "workspaceBytes", "workspaceInodes": {"value", "kept"}}, "workspace": {"storage",
- * "where", "blocking", "uploadsPrefix", "outputPrefix"} or null, "capabilities": [names], "sandbox": {…}}`. `allow` and
+ * "where", "blocking", "uploadsPrefix", "outputPrefix", "prefixes": {name: key prefix}} or null, "capabilities": [names], "sandbox": {…}}`. `allow` and
  * `deny`, the rules or null, are there for the mode "internet". `sandbox` is what the backend says of itself: the local
  * one by what limits are kept, how large its files may become (`filesBytes`), its interpreter, its kernels and what they
  * had imported. Blocks for a round trip at most.

@@ -3,7 +3,8 @@
  * @brief The workspace: what outlives the session.
  *
  * Names are logical: "code-interpreter/chart.png" is where libci saves to, "uploads/data.zip" where users' files come
- * from; the session's prefixes (::ci_session_options) map them to keys of the storage, and no name leads out of them.
+ * from, and the host may add prefixes of its own; the session's prefixes (::ci_session_options) map them to keys of the
+ * storage, and no name leads out of them.
  * Names are UTF-8 with `/` between parts; empty parts, "." and ".." are refused. Threads and deadlines as in
  * ci/session.h.
  */
@@ -19,17 +20,29 @@ enum {
     CI_PUSH_EVERYTHING = 1 << 0 /**< Skip no folder by name, as #CI_SESSION_PUSH_EVERYTHING says for every push. */
 };
 
-/** Options of ci_push_to_workspace(). Zero is the default of every field. */
+/**
+ * Options of ci_push_to_workspace(). Zero is the default of every field. Strings are copied.
+ *
+ * **Manifest**: an object that lists the files of a push, written when all of them are there, so that a reader sees all of
+ * a push or none. It is JSON: `{"version": 1, "session": ID, "time": "2026-01-31T12:00:00Z", "files": [{"name", "size",
+ * "sha256", "etag"}]}`, names below "code-interpreter/", saved and unchanged files alike; `etag` is null where the storage
+ * has none. The result has an entry for it. Where a file failed it is not written (entry #CI_FILE_SKIPPED), and the one
+ * before stays. A reader reads the manifest, then each object on the condition that it still has that etag (If-Match), or
+ * compares the SHA-256 of what it read; an object that is another by now belongs to a later push, which may be under
+ * way: then what was read is dropped, and the reader begins with the manifest again.
+ */
 typedef struct ci_push_options {
-    size_t struct_size; /**< sizeof(ci_push_options). */
-    int64_t timeout_ms; /**< Deadline in milliseconds; 0: the session's; negative: none. */
-    uint32_t flags;     /**< `CI_PUSH_` flags. */
-    int32_t reserved;   /**< 0. */
+    size_t struct_size;   /**< sizeof(ci_push_options). */
+    int64_t timeout_ms;   /**< Deadline in milliseconds; 0: the session's; negative: none. */
+    uint32_t flags;       /**< `CI_PUSH_` flags. */
+    int32_t reserved;     /**< 0. */
+    const char *manifest; /**< Name of the manifest below "code-interpreter/", as in "manifest.json"; a file of the
+                               sandbox that is pushed by that name has failed. NULL: the session's; "": none. */
 } ci_push_options;
 
 /** Initializer for ::ci_push_options. */
 #define CI_PUSH_OPTIONS_INIT \
-    { sizeof(ci_push_options), 0, 0, 0 }
+    { sizeof(ci_push_options), 0, 0, 0, NULL }
 
 /**
  * @brief Saves files of the sandbox to the workspace under "code-interpreter/". What the workspace already has is not

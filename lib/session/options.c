@@ -11,12 +11,14 @@ static const size_t string_fields[] = {
     offsetof(ci_session_options, python),        offsetof(ci_session_options, host_dir),
     offsetof(ci_session_options, rootfs),        offsetof(ci_session_options, uploads_prefix),
     offsetof(ci_session_options, output_prefix), offsetof(ci_session_options, user),
+    offsetof(ci_session_options, manifest),
 };
 
 static const size_t list_fields[] = {
     offsetof(ci_session_options, env),
     offsetof(ci_session_options, network_allow),
     offsetof(ci_session_options, network_deny),
+    offsetof(ci_session_options, prefixes),
 };
 
 static char **string_at(ci_session_options *options, size_t offset) {

@@ -33,7 +33,7 @@ from ._errors import (
 )
 from ._library import use_library
 from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Refusal, Result
-from ._session import Call, Context, DirStorage, Sandbox, Session, check_machine, tool_schemas, version
+from ._session import Call, Context, DirStorage, Progress, Sandbox, Session, check_machine, tool_schemas, version
 
 __all__ = [
     "Busy",
@@ -64,6 +64,7 @@ __all__ = [
     "NotSupported",
     "Outcome",
     "Permission",
+    "Progress",
     "Protocol",
     "Refusal",
     "Result",

@@ -33,6 +33,17 @@ _LONG = 1e12  # seconds; a time that C can count with
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a preload or a push has come: ci_progress."""
+
+    what: str
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+
+
+@dataclass(frozen=True)
 class Context:
     """A context of a session. "javascript" stands for TypeScript too, which shares its variables."""
 
@@ -365,12 +376,20 @@ class Session(_Handle):
         push_everything: bool = False,
         log: Optional[Log] = None,
         trace: Optional[Callable[[str, float], object]] = None,
+        prefixes: Optional[Mapping[str, str]] = None,
+        manifest: Optional[str] = None,
+        progress: Optional[Callable[[Progress], object]] = None,
     ) -> None:
         if network not in _NETWORKS:
             raise ValueError(f"network is one of {', '.join(_NETWORKS)}, not {network!r}")
 
         def tell(_user: Any, event: bytes, microseconds: int) -> None:
             trace(event.decode(), microseconds / 1e6)  # type: ignore[misc]
+
+        def tell_progress(_user: Any, state: Any) -> None:
+            s = state.contents
+            made = Progress(s.what.decode(), s.files_done, s.files_total, s.bytes_done, s.bytes_total)
+            progress(made)  # type: ignore[misc]
 
         options = _table.SessionOptions(
             sandbox=sandbox._handle if sandbox else None,
@@ -407,10 +426,13 @@ class Session(_Handle):
             ),
             log=_log_callback(log),
             trace=_table.TRACE_CB(tell) if trace else _table.TRACE_CB(),
+            prefixes=None if prefixes is None else _strings(f"{name}={key}" for name, key in prefixes.items()),
+            manifest=_bytes(manifest),
+            progress=_table.PROGRESS_CB(tell_progress) if progress else _table.PROGRESS_CB(),
         )
         call = _start(library().ci_session_open_start, [byref(options)], None, _take_session)
         # What the options refer to lives on with the session: callbacks must, and sandbox and storage may as well.
-        super().__init__(call.result(), [options.log, options.trace, sandbox, storage])
+        super().__init__(call.result(), [options.log, options.trace, options.progress, sandbox, storage])
 
     # -- about the session
 
@@ -663,12 +685,20 @@ class Session(_Handle):
 
     # -- workspace
 
-    def push(self, *paths: Path, everything: bool = False, timeout: Optional[float] = None) -> Result:
+    def push(
+        self,
+        *paths: Path,
+        everything: bool = False,
+        timeout: Optional[float] = None,
+        manifest: Optional[str] = None,
+    ) -> Result:
         """Saves files and folders to the workspace; without paths all there is. With `everything` no folder is skipped
-        by its name."""
+        by its name. `manifest` names the list that is written when all files are there; None: the session's, "": none."""
         names = _strings(paths) if paths else None
         options = _table.PushOptions(
-            timeout_ms=_deadline(timeout), flags=_table.PUSH_EVERYTHING if everything else 0
+            timeout_ms=_deadline(timeout),
+            flags=_table.PUSH_EVERYTHING if everything else 0,
+            manifest=_bytes(manifest),
         )
         arguments = [self._handle, names, len(paths), byref(options)]
         return _start(self._c.ci_push_to_workspace_start, arguments, None, _take_result).result()

@@ -155,6 +155,20 @@ class SandboxLocalOptions(Sized):
     ]
 
 
+class Progress(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("what", c_char_p),
+        ("files_done", c_uint64),
+        ("files_total", c_uint64),
+        ("bytes_done", c_uint64),
+        ("bytes_total", c_uint64),
+    ]
+
+
+PROGRESS_CB = CFUNCTYPE(None, c_void_p, POINTER(Progress))
+
+
 class SessionOptions(Sized):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -189,6 +203,10 @@ class SessionOptions(Sized):
         ("trace_user", c_void_p),
         ("network_allow", POINTER(c_char_p)),
         ("network_deny", POINTER(c_char_p)),
+        ("prefixes", POINTER(c_char_p)),
+        ("manifest", c_char_p),
+        ("progress", PROGRESS_CB),
+        ("progress_user", c_void_p),
     ]
 
 
@@ -252,7 +270,13 @@ class StorageS3Options(Sized):
 
 
 class PushOptions(Sized):
-    _fields_ = [("struct_size", c_size_t), ("timeout_ms", c_int64), ("flags", c_uint32), ("reserved", c_int32)]
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("timeout_ms", c_int64),
+        ("flags", c_uint32),
+        ("reserved", c_int32),
+        ("manifest", c_char_p),
+    ]
 
 
 class ToolOptions(Sized):
@@ -267,6 +291,7 @@ STRUCTS = {
     "ci_refusal": Refusal,
     "ci_context_info": ContextInfo,
     "ci_sandbox_local_options": SandboxLocalOptions,
+    "ci_progress": Progress,
     "ci_session_options": SessionOptions,
     "ci_run_options": RunOptions,
     "ci_file_content": FileContent,

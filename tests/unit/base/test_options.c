@@ -105,6 +105,7 @@ static void initializers_are_all_defaults(void **state) {
         assert_int_equal(made.struct_size, sizeof(type));       \
         assert_memory_equal(&made, &own, sizeof(type));         \
     } while (0)
+    INITIALIZED(ci_progress, CI_PROGRESS_INIT);
     INITIALIZED(ci_session_options, CI_SESSION_OPTIONS_INIT);
     INITIALIZED(ci_run_options, CI_RUN_OPTIONS_INIT);
     INITIALIZED(ci_file_op_options, CI_FILE_OP_OPTIONS_INIT);
