@@ -108,6 +108,11 @@ static ci_status write_workspace(cii_json_writer *w, const ci_session *session) 
     cii_json_key_bool(w, "blocking", session->storage_ops->capabilities & CI_STORAGE_CAP_BLOCKING);
     cii_json_key_string(w, "uploadsPrefix", session->uploads_prefix);
     cii_json_key_string(w, "outputPrefix", session->output_prefix);
+    cii_json_key(w, "prefixes");
+    cii_json_begin_object(w);
+    for (size_t i = 0; i < session->place_count; i++)
+        cii_json_key_string(w, session->places[i].name, session->places[i].key);
+    cii_json_end_object(w);
     cii_json_end_object(w);
     return status;
 }

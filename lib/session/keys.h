@@ -4,8 +4,9 @@
 
 #include "session/object.h"
 
-/* Fills session->uploads_prefix and output_prefix from the options. */
+/* Fills the session's places, uploads_prefix and output_prefix from the options. */
 ci_status cii_keys_init(ci_session *session, ci_error **ret_error);
+void cii_keys_free(ci_session *session);
 
 /* The key of a name; CI_ERR_INVALID when it is not a name of the workspace. */
 ci_status cii_keys_of_name(const ci_session *session, const char *name, char **ret_key, ci_error **ret_error);

@@ -13,12 +13,18 @@
 #include "session/report.h"
 #include "storage/storage.h"
 
-#define CII_UPLOADS "uploads/" /* logical names of the workspace begin with one of the two */
+#define CII_UPLOADS "uploads/" /* logical names of the workspace begin with one of the two, or one of the host's */
 #define CII_OUTPUTS "code-interpreter/"
 #define CII_GUEST_ROOT "/workspace" /* what the code inside calls the sandbox root */
 
 typedef struct cii_preload cii_preload;
 typedef struct cii_left_run cii_left_run;
+
+/* Names of the workspace that begin with name are keys that begin with key. */
+typedef struct cii_place {
+    char *name;
+    char *key;
+} cii_place;
 
 struct ci_session {
     /* set while opening, read-only afterwards */
@@ -33,8 +39,10 @@ struct ci_session {
     const ci_storage_ops *storage_ops; /* NULL: no workspace */
     void *storage_impl;
     void *storage_lock;
-    char *uploads_prefix; /* keys of the storage */
-    char *output_prefix;
+    cii_place *places; /* prefixes of names, in byte order, and of the keys behind them */
+    size_t place_count;
+    const char *uploads_prefix; /* keys of the storage, in places */
+    const char *output_prefix;
     uint64_t capabilities;
 
     _Atomic unsigned refs; /* the caller's handle, and one a call */
@@ -72,6 +80,11 @@ void cii_session_replace(ci_session *session, ci_call *inner, ci_call *outer);
 void cii_door_enter(ci_session *session, ci_call *call);
 bool cii_door_is_first(ci_session *session, ci_call *call);
 void cii_door_leave(ci_session *session, ci_call *call); /* wakes the next; fine when not there */
+
+/* Whether nothing more can be done after it: the session or memory is gone. */
+static inline bool cii_is_fatal(ci_status status) {
+    return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST || status == CI_ERR_FORKED;
+}
 
 void cii_wake(int wake_fd); /* -1 is fine */
 

@@ -218,10 +218,6 @@ static ci_status tell(cii_preload *self, int32_t status, const uint8_t *sha256) 
     return CI_OK;
 }
 
-static bool is_fatal(ci_status status) {
-    return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST;
-}
-
 /* What the storage holds and cannot give, once until it is something else. */
 static ci_status tell_left_out(cii_preload *self, const char *why) {
     bool is_told = why && self->left_out && strcmp(why, self->left_out) == 0;
@@ -239,7 +235,7 @@ static ci_status tell_left_out(cii_preload *self, const char *why) {
 
 /* self->error says why this upload cannot be brought; the next one may. */
 static ci_status fail(cii_preload *self, ci_status status) {
-    return is_fatal(status) ? status : tell(self, CI_FILE_FAILED, NULL);
+    return cii_is_fatal(status) ? status : tell(self, CI_FILE_FAILED, NULL);
 }
 
 /* --- listing ------------------------------------------------------------------------------------------------------- */
@@ -491,7 +487,7 @@ static int step(cii_preload *self, cii_waits *waits) {
 /* A later round whose storage fails does not keep the code from running: it is told like a failed upload. */
 static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
     bool listing = self->stage == LIST || self->stage == IDLE;
-    if (!is_fatal(r) && listing && !self->opening) {
+    if (!cii_is_fatal(r) && listing && !self->opening) {
         const char *why = ci_error_message(self->error);
         const ci_file_info info = {.struct_size = sizeof info,
                                    .path = CII_UPLOADS,

@@ -146,10 +146,6 @@ static ci_status select_next(push_call *self, ci_error **ret_error) {
     return CI_OK;
 }
 
-static bool is_fatal(ci_status status) {
-    return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST;
-}
-
 static int step_links(push_call *self, cii_waits *waits, ci_error **ret_error) {
     int r = self->links.session ? 0 : cii_links_start(&self->links, self->call.session, self->path, ret_error);
     if (r == 0)
@@ -176,7 +172,7 @@ static int step_stat(push_call *self, cii_waits *waits, ci_error **ret_error) {
         r = cii_op_step(&self->op, waits, &error);
     if (r == 0)
         return 0;
-    if (is_fatal(r)) {
+    if (cii_is_fatal(r)) {
         if (ret_error)
             *ret_error = TAKE_PTR(error);
         return r;
@@ -210,7 +206,7 @@ static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
     self->stage = SELECT;
     if (r > 0)
         return 0;
-    if (is_fatal(r)) {
+    if (cii_is_fatal(r)) {
         if (ret_error)
             *ret_error = TAKE_PTR(error);
         return r;

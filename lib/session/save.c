@@ -79,7 +79,7 @@ static ci_status remember(cii_save *save, bool pushed) {
         if (pushed) {
             memcpy(known->pushed, save->sha256, sizeof known->pushed);
             free(known->etag);
-            known->etag = TAKE_PTR(save->transfer.etag);
+            known->etag = TAKE_PTR(save->transfer.object.etag);
             known->is_pushed = true;
         }
     } else {
@@ -90,10 +90,6 @@ static ci_status remember(cii_save *save, bool pushed) {
 }
 
 /* --- steps --------------------------------------------------------------------------------------------------------- */
-
-static bool is_fatal(ci_status status) {
-    return status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST || status == CI_ERR_FORKED;
-}
 
 static bool has_hash(const cii_save *save, const uint8_t hash[32]) {
     return save->is_hashed && memcmp(save->sha256, hash, 32) == 0;
@@ -239,7 +235,7 @@ int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error) {
             continue;
         if (r >= 0)
             return r;
-        if (is_fatal(r)) {
+        if (cii_is_fatal(r)) {
             if (ret_error)
                 *ret_error = TAKE_PTR(save->error);
             return r;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "session/keys.h"
 #include "session/object.h"
 #include "session/preload.h"
 #include "session/run.h"
@@ -30,8 +31,7 @@ static void destroy(ci_session *session) {
     cii_known_free(&session->known);
     cii_report_free(&session->opened);
     cii_report_free(&session->pending);
-    free(session->uploads_prefix);
-    free(session->output_prefix);
+    cii_keys_free(session);
     cii_settings_free(&session->options);
     pthread_mutex_destroy(&session->lock);
     free(session);

@@ -4,6 +4,26 @@
 #define BUFFER_SIZE (256u << 10)
 #define ROUNDS_A_STEP 64 /* so that one step moves some megabytes at most */
 
+ci_status cii_seen_set(cii_seen *seen, const ci_object *object) {
+    char *etag = object->etag ? strdup(object->etag) : NULL;
+    if (object->etag && !etag)
+        return CI_ERR_NOMEM;
+    cii_seen_free(seen);
+    *seen = (cii_seen){.etag = etag, .size_bytes = object->size_bytes, .modified_ms = object->modified_ms};
+    return CI_OK;
+}
+
+/* Times count only where there is no etag: a server may tell them more exactly in a list than with the object. */
+bool cii_seen_same(const cii_seen *a, const cii_seen *b) {
+    if (a->size_bytes != b->size_bytes || !a->etag != !b->etag)
+        return false;
+    return a->etag ? strcmp(a->etag, b->etag) == 0 : a->modified_ms == b->modified_ms;
+}
+
+void cii_seen_free(cii_seen *seen) {
+    free(TAKE_PTR(seen->etag));
+}
+
 ci_status cii_transfer_init(cii_transfer *transfer, bool has_sink, ci_error **ret_error) {
     *transfer = (cii_transfer){.has_sink = has_sink, .sink_done = !has_sink, .hash = cii_sha256_new()};
     cii_buf_init(&transfer->buffer, 0);
@@ -16,7 +36,7 @@ void cii_transfer_free(cii_transfer *transfer) {
     cii_buf_free(&transfer->buffer);
     cii_sha256_free(transfer->hash);
     ci_error_free(transfer->source_error);
-    free(transfer->etag);
+    cii_seen_free(&transfer->object);
     *transfer = (cii_transfer){0};
 }
 
@@ -42,9 +62,8 @@ int64_t cii_transfer_read(void *user, void *buffer, size_t size) {
 
 int32_t cii_transfer_object(void *user, const ci_object *object) {
     cii_transfer *t = user;
-    free(t->etag);
-    t->etag = object->etag ? strdup(object->etag) : NULL;
-    return 0;
+    t->has_object = cii_seen_set(&t->object, object) == CI_OK;
+    return 0; /* without memory it is not known, which costs a request later */
 }
 
 static void step_source(cii_transfer *t, cii_waits *waits) {

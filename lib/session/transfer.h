@@ -9,6 +9,17 @@
 #include "base/hash.h"
 #include "session/call.h"
 
+/* What an object was when it was listed, read or written. */
+typedef struct cii_seen {
+    char *etag; /* NULL: not known */
+    uint64_t size_bytes;
+    int64_t modified_ms;
+} cii_seen;
+
+ci_status cii_seen_set(cii_seen *seen, const ci_object *object);
+bool cii_seen_same(const cii_seen *a, const cii_seen *b);
+void cii_seen_free(cii_seen *seen);
+
 typedef struct cii_transfer {
     ci_op *source; /* started by the user of this with cii_transfer_write() */
     ci_op *sink;   /* likewise with cii_transfer_read(); NULL: bytes are only counted and hashed */
@@ -21,7 +32,8 @@ typedef struct cii_transfer {
     cii_sha256 *hash;
     uint64_t size; /* bytes that went through */
     uint8_t sha256[32];
-    char *etag; /* of the object, as cii_transfer_object() got it */
+    cii_seen object; /* as cii_transfer_object() got it */
+    bool has_object;
 } cii_transfer;
 
 ci_status cii_transfer_init(cii_transfer *transfer, bool has_sink, ci_error **ret_error);

@@ -11,23 +11,13 @@ typedef struct workspace_call {
     enum { LIST, STAT, REMOVE } kind;
     char *name;  /* what was asked for */
     char *key;   /* STAT, REMOVE */
-    unsigned at; /* LIST: which of the two prefixes */
+    size_t at;   /* LIST: which of the session's places */
     char *after; /* LIST: last key of the page */
     uint32_t listed;
     ci_op *op;
     ci_status status; /* of the callback */
     ci_result *result;
 } workspace_call;
-
-/* In the byte order of their names. */
-typedef struct place {
-    const char *name;
-    const char *key;
-} place;
-
-static place place_at(const ci_session *session, unsigned at) {
-    return at == 0 ? (place){CII_OUTPUTS, session->output_prefix} : (place){CII_UPLOADS, session->uploads_prefix};
-}
 
 static ci_status add_object(workspace_call *self, const char *name, const ci_object *object) {
     char hex[65];
@@ -47,17 +37,17 @@ static ci_status add_object(workspace_call *self, const char *name, const ci_obj
 
 static int32_t on_listed(void *user, const ci_object *object) {
     workspace_call *self = user;
-    place here = place_at(self->call.session, self->at);
+    const cii_place *here = &self->call.session->places[self->at];
     if (++self->listed == LIST_PAGE) {
         free(self->after);
         self->after = strdup(object->key);
         if (!self->after)
             self->status = CI_ERR_NOMEM;
     }
-    const char *rest = object->key + strlen(here.key);
-    if (!cii_str_starts(object->key, here.key) || !*rest || cii_str_ends(object->key, "/"))
+    const char *rest = object->key + strlen(here->key);
+    if (!cii_str_starts(object->key, here->key) || !*rest || cii_str_ends(object->key, "/"))
         return 0; /* a marker of a folder */
-    _cleanup_free_ char *name = cii_str_printf("%s%s", here.name, rest);
+    _cleanup_free_ char *name = cii_str_printf("%s%s", here->name, rest);
     if (!name || (cii_str_starts(name, self->name) && add_object(self, name, object) < 0))
         self->status = CI_ERR_NOMEM;
     return self->status < 0 ? -1 : 0;
@@ -74,12 +64,12 @@ static int32_t on_stat(void *user, const ci_object *object) {
 /* Starts the next page; 1: there is none. */
 static int start_page(workspace_call *self, ci_error **ret_error) {
     ci_session *session = self->call.session;
-    for (; self->at < 2; self->at++, free(TAKE_PTR(self->after))) {
-        place here = place_at(session, self->at);
-        if (!cii_str_starts(here.name, self->name) && !cii_str_starts(self->name, here.name))
+    for (; self->at < session->place_count; self->at++, free(TAKE_PTR(self->after))) {
+        const cii_place *here = &session->places[self->at];
+        if (!cii_str_starts(here->name, self->name) && !cii_str_starts(self->name, here->name))
             continue;
-        bool below = strlen(self->name) > strlen(here.name);
-        _cleanup_free_ char *prefix = cii_str_printf("%s%s", here.key, below ? self->name + strlen(here.name) : "");
+        bool below = strlen(self->name) > strlen(here->name);
+        _cleanup_free_ char *prefix = cii_str_printf("%s%s", here->key, below ? self->name + strlen(here->name) : "");
         if (!prefix)
             return cii_error_nomem(ret_error);
         self->listed = 0;
@@ -92,7 +82,7 @@ static int start_page(workspace_call *self, ci_error **ret_error) {
 /* What is there and is no file of the workspace. */
 static ci_status add_left_out(workspace_call *self, const char *why) {
     const ci_file_info info = {.struct_size = sizeof info,
-                               .path = place_at(self->call.session, self->at).name,
+                               .path = self->call.session->places[self->at].name,
                                .error = why,
                                .kind = CI_KIND_DIRECTORY,
                                .status = CI_FILE_SKIPPED};

@@ -1,118 +1,18 @@
 /* Sessions whose storage keeps them waiting: order, parallel transfers, deadlines and cancels in the middle of them; and
  * a push that trusts the backend's word that nothing can have been written. */
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "../unit.h"
 #include "base/clock.h"
-#include "fake.h"
+#include "fixture.h"
 #include "sandbox/sandbox.h"
-#include "slow.h"
-#include "template_sandbox.h"
 
 #define STEP_MS 5
 
-static char folder[64];
-static slow_log logged;
-static ci_storage *storage;
-static ci_sandbox *sandbox;
-static ci_session *session;
-static int fds_before;
-
-static void write_here(const char *name, const char *text) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-static bool is_here(const char *name) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return access(path, F_OK) == 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
-    (void)st;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
-
 static int set_up(void **state) {
     (void)state;
-    char path[128];
-    fds_before = count_fds();
-    logged = (slow_log){0};
-    strcpy(folder, "/tmp/ci-test-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/uploads", folder);
-    mkdir(path, 0755);
-    storage = slow_storage(folder, STEP_MS, &logged);
-    return storage && template_sandbox_new(TEMPLATE_HOST_PATHS | TEMPLATE_WALK, &sandbox, NULL) == CI_OK ? 0 : -1;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    ci_session_close(session);
-    session = NULL;
-    ci_sandbox_free(sandbox);
-    ci_storage_free(storage);
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    if (logged.ops || count_fds() != fds_before)
-        fprintf(stderr, "left: %d operations, %d descriptors\n", logged.ops, count_fds() - fds_before);
-    return logged.ops || count_fds() != fds_before ? -1 : 0;
-}
-
-static ci_session_options usual(void) {
-    ci_session_options options = CI_SESSION_OPTIONS_INIT;
-    options.sandbox = sandbox;
-    options.storage = storage;
-    options.network = CI_NETWORK_HOST;
-    return options;
-}
-
-static void open_session(void) {
-    ci_session_options options = usual();
-    ci_error *error = NULL;
-    if (ci_session_open(&options, &session, &error) < 0)
-        fail_msg("%s", ci_error_message(error));
-}
-
-static ci_call *start(const char *command, int64_t timeout_ms) {
-    ci_run_options options = CI_RUN_OPTIONS_INIT;
-    options.timeout_ms = timeout_ms;
-    ci_call *call = NULL;
-    assert_int_equal(ci_execute_command_start(session, command, &options, &call, NULL), CI_OK);
-    return call;
-}
-
-static ci_result *end(ci_call *call) {
-    ci_result *result = NULL;
-    assert_int_equal(ci_call_wait(call, 5000), CI_CALL_DONE);
-    assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
-    ci_call_free(call);
-    return result;
-}
-
-static void assert_prints(const char *command, const char *wanted) {
-    ci_result *result = end(start(command, 0));
-    assert_string_equal(ci_result_stdout(result, NULL), wanted);
-    ci_result_free(result);
-}
-
-static void make_uploads(int count) {
-    for (int i = 0; i < count; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "uploads/%02d.txt", i);
-        write_here(name, name);
-    }
+    return fixture_set_up(STEP_MS);
 }
 
 /* --- opening ------------------------------------------------------------------------------------------------------- */
@@ -396,7 +296,7 @@ static void session_interrupt_leaves_a_push_by_tool_alone(void **state) {
 static void a_workspace_that_is_gone_is_not_blamed_on_the_run(void **state) {
     (void)state;
     open_session();
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_folder();
     ci_run_options options = CI_RUN_OPTIONS_INIT;
     options.output_filename = "out.txt";
     ci_result *result = NULL;
@@ -541,7 +441,7 @@ static void files_are_hashed_again_unless_nothing_can_have_written(void **state)
     ci_result_free(result);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, fixture_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -1,0 +1,29 @@
+/* A session of the template sandbox whose workspace is a folder behind a slow storage. */
+#ifndef FIXTURE_H
+#define FIXTURE_H
+
+#include "../unit.h"
+#include "fake.h"
+#include "slow.h"
+
+extern char folder[64]; /* the workspace */
+extern slow_log logged;
+extern ci_storage *storage;
+extern ci_sandbox *sandbox;
+extern ci_session *session; /* closed by the tear-down */
+
+int fixture_set_up(long step_ms);
+int fixture_tear_down(void **state); /* fails when operations or descriptors are left */
+
+void write_here(const char *name, const char *text); /* a file of the workspace */
+bool is_here(const char *name);
+void remove_folder(void);
+void make_uploads(int count); /* uploads/00.txt, … */
+
+ci_session_options usual(void);
+void open_session(void);
+ci_call *start(const char *command, int64_t timeout_ms);
+ci_result *end(ci_call *call);
+void assert_prints(const char *command, const char *wanted);
+
+#endif
