@@ -1,9 +1,11 @@
-/* See preload.h. A round lists the uploads, compares with what it saw last time, and brings what is new or changed:
+/* See preload.h. A round lists the uploads, compares with what it saw last time, and brings what is new or changed,
+ * several at a time (fetch.c), while archives that have come are unpacked, one at a time.
  *
- *     LIST -> for each new one: STAT -> (HASH_HERE -> HASH_THERE ->) FETCH -> (UNPACK ->) told
+ *     LIST -> BRING:   WAITING -> COMING -> (CAME ->) SETTLED -> told, in the order of their keys
  *
- * A file that is there already is only replaced if it is what an earlier round put there; if it happens to be the same
- * as the upload, nothing is done; otherwise it is a conflict, which is told once. */
+ * What comes of a round does not hang on which transfer is faster: it is what came of bringing all uploads first and
+ * then unpacking archives, in byte order of keys. An archive waits for the one before it, and for uploads that have
+ * still to come and might take the name of its folder; an upload waits for one that is a folder on its way. */
 #include "session/preload.h"
 
 #include <search.h>
@@ -12,48 +14,63 @@
 #include "base/clock.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "session/save.h"
+#include "session/fetch.h"
+#include "session/progress.h"
 #include "session/unpack.h"
 #include "session/walk.h"
 
 #define LIST_PAGE 1000
-#define STEP_US 20000 /* how long one step may go on without waiting */
+#define STEP_US 20000      /* how long one step may go on without waiting */
+#define PARALLEL_FETCHES 8 /* two descriptors each at most, and one of what is unpacked: fits CII_WAITS_MAX */
 
 /* An upload as it was seen last. */
 typedef struct upload {
     char *key;
-    char *etag; /* NULL: not known */
-    uint64_t size_bytes;
-    int64_t modified_ms;
+    cii_seen seen;
     char *failure; /* told last, of one that is tried again; NULL: settled */
     bool needs_room;
     uint64_t activity; /* of the backend when there was no room */
 } upload;
 
+/* One that is new or changed. */
+typedef struct arrival {
+    char *key;
+    cii_seen seen;
+    enum { WAITING, COMING, POSTPONED, CAME, SETTLED } state;
+    uint8_t sha256[32]; /* CAME */
+    cii_report report;  /* what is to be told of it */
+} arrival;
+
 struct cii_preload {
     ci_session *session;
-    enum { IDLE, LIST, NEXT, STAT, HASH_HERE, HASH_THERE, FETCH, UNPACK } stage;
+    enum { IDLE, LIST, BRING } stage;
     bool opening;
     bool paused; /* the round was begun by an earlier call */
     int64_t started_us;
     void *uploads;  /* tsearch(3) of upload, by key */
     char *left_out; /* by the last list, as it was told; NULL: nothing */
+    ci_error *error;
+    cii_progress progress;
+
+    /* listing */
     ci_op *op;
     uint32_t listed;
     char *last_key;
-    upload *queue; /* new or changed */
-    size_t queue_count;
-    size_t queue_capacity;
-    size_t queue_at;
     ci_status status; /* of a callback */
 
-    /* the upload being brought */
-    char *path; /* in the sandbox */
-    ci_entry entry;
-    cii_transfer transfer;
-    uint8_t here[32]; /* hash of the file that is there */
+    arrival *arrivals; /* in byte order of keys */
+    size_t arrival_count;
+    size_t arrival_capacity;
+    size_t next;      /* those before it have begun to come, or are postponed */
+    size_t postponed; /* those before it are not */
+    size_t told;      /* those before it were told */
+
+    cii_fetch fetches[PARALLEL_FETCHES];
+    arrival *coming[PARALLEL_FETCHES]; /* NULL: the place is free */
+
+    size_t archive; /* those before it need not be unpacked any more */
+    size_t rival;   /* arrivals before it do not keep the archive from its name; 0: not looked for yet */
     cii_unpack *unpack;
-    ci_error *error;
 };
 
 static int compare(const void *a, const void *b) {
@@ -63,13 +80,9 @@ static int compare(const void *a, const void *b) {
 static void free_upload(void *memory) {
     upload *u = memory;
     free(u->key);
-    free(u->etag);
+    cii_seen_free(&u->seen);
     free(u->failure);
     free(u);
-}
-
-static upload *current(const cii_preload *self) {
-    return &self->queue[self->queue_at];
 }
 
 ci_status cii_preload_new(ci_session *session, cii_preload **ret_preload, ci_error **ret_error) {
@@ -81,24 +94,21 @@ ci_status cii_preload_new(ci_session *session, cii_preload **ret_preload, ci_err
     return CI_OK;
 }
 
-/* Between two uploads. */
-static void clear_current(cii_preload *self) {
-    cii_transfer_free(&self->transfer);
-    cii_unpack_free(TAKE_PTR(self->unpack));
-    free(TAKE_PTR(self->path));
-    ci_error_free(TAKE_PTR(self->error));
-    self->entry = (ci_entry){0};
-}
-
 static void stop(cii_preload *self) {
     cii_op_drop(&self->op);
-    clear_current(self);
-    for (size_t i = 0; i < self->queue_count; i++) {
-        free(self->queue[i].key);
-        free(self->queue[i].etag);
+    for (size_t i = 0; i < PARALLEL_FETCHES; i++) {
+        cii_fetch_free(&self->fetches[i]);
+        self->coming[i] = NULL;
     }
-    self->queue_count = self->queue_at = 0;
+    cii_unpack_free(TAKE_PTR(self->unpack));
+    for (size_t i = 0; i < self->arrival_count; i++) {
+        free(self->arrivals[i].key);
+        cii_seen_free(&self->arrivals[i].seen);
+        cii_report_free(&self->arrivals[i].report);
+    }
+    self->arrival_count = self->next = self->postponed = self->told = self->archive = self->rival = 0;
     free(TAKE_PTR(self->last_key));
+    ci_error_free(TAKE_PTR(self->error));
     self->status = CI_OK;
     self->paused = false;
     self->stage = IDLE;
@@ -112,26 +122,39 @@ void cii_preload_free(cii_preload *self) {
     if (!self)
         return;
     stop(self);
-    free(self->queue);
+    free(self->arrivals);
     free(self->left_out);
     tdestroy(self->uploads, free_upload);
     free(self);
 }
 
+/* Key without the prefix: the path in the sandbox. */
+static const char *rest_of(const cii_preload *self, const char *key) {
+    return key + strlen(self->session->uploads_prefix);
+}
+
 /* --- telling ------------------------------------------------------------------------------------------------------- */
 
-static ci_status report(cii_preload *self, const ci_file_info *info) {
+static ci_status tell(cii_preload *self, const ci_file_info *info) {
     ci_session *session = self->session;
     pthread_mutex_lock(&session->lock);
     ci_status status = cii_report_add(&session->pending, info);
-    if (status == CI_OK && self->unpack)
-        status = cii_unpack_tell_refused(self->unpack, &session->pending);
     if (status == CI_OK && self->opening)
         status = cii_report_add(&session->opened, info);
-    if (status == CI_OK && self->opening && self->unpack)
-        status = cii_unpack_tell_refused(self->unpack, &session->opened);
     pthread_mutex_unlock(&session->lock);
     return status;
+}
+
+/* Those that are settled and have none before them that is not. */
+static ci_status tell_settled(cii_preload *self) {
+    for (; self->told < self->arrival_count && self->arrivals[self->told].state == SETTLED; self->told++) {
+        cii_report *report = &self->arrivals[self->told].report;
+        for (size_t i = 0; i < report->count; i++)
+            if (tell(self, &report->files[i]) < 0)
+                return CI_ERR_NOMEM;
+        cii_report_free(report);
+    }
+    return CI_OK;
 }
 
 static upload *find(const cii_preload *self, const char *key) {
@@ -140,82 +163,65 @@ static upload *find(const cii_preload *self, const char *key) {
     return found ? *(upload **)found : NULL;
 }
 
-static bool is_same(const upload *u, const char *etag, uint64_t size_bytes, int64_t modified_ms) {
-    bool same_etag = u->etag && etag ? strcmp(u->etag, etag) == 0 : u->etag == etag;
-    return same_etag && u->size_bytes == size_bytes && u->modified_ms == modified_ms;
-}
-
 /* From now on it is new only when it changes, or when what failed may succeed. failure NULL: nothing did. */
-static ci_status remember(cii_preload *self, const char *failure) {
-    upload *seen = current(self);
-    upload *found = find(self, seen->key);
+static ci_status remember(cii_preload *self, arrival *a, const char *failure, bool needs_room) {
+    upload *found = find(self, a->key);
     upload *kept = found ? found : calloc(1, sizeof *kept);
     if (!kept)
         return CI_ERR_NOMEM;
     if (!found) {
-        kept->key = strdup(seen->key);
+        kept->key = strdup(a->key);
         if (!kept->key || !tsearch(kept, &self->uploads, compare)) {
             free_upload(kept);
             return CI_ERR_NOMEM;
         }
     }
-    free(kept->etag);
-    kept->etag = TAKE_PTR(seen->etag);
-    kept->size_bytes = seen->size_bytes;
-    kept->modified_ms = seen->modified_ms;
+    cii_seen_free(&kept->seen);
+    kept->seen = a->seen;
+    a->seen = (cii_seen){0};
     free(kept->failure);
     kept->failure = failure ? strdup(failure) : NULL;
-    kept->needs_room = failure && ci_error_status(self->error) == CI_ERR_LIMIT;
-    if (kept->needs_room)
+    kept->needs_room = needs_room;
+    if (needs_room)
         kept->activity = self->session->ops->activity(self->session->backend);
     return kept->failure || !failure ? CI_OK : CI_ERR_NOMEM;
 }
 
-static ci_status remember_content(cii_preload *self, const uint8_t sha256[32]) {
-    ci_session *session = self->session;
-    pthread_mutex_lock(&session->lock);
-    cii_known_file *known = cii_known_add(&session->known, self->path);
-    if (known) {
-        memcpy(known->preloaded, sha256, sizeof known->preloaded);
-        known->is_preloaded = true;
-        known->is_hashed = false;
-    }
-    pthread_mutex_unlock(&session->lock);
-    return known ? CI_OK : CI_ERR_NOMEM;
-}
-
-/* Ends with the current upload. status: a CI_FILE_ status; sha256 NULL: not known; self->error tells why it failed. */
-static ci_status tell(cii_preload *self, int32_t status, const uint8_t *sha256) {
-    const upload *u = current(self);
-    const char *rest = u->key + strlen(self->session->uploads_prefix);
-    _cleanup_free_ char *name = cii_str_printf("%s%s", CII_UPLOADS, rest);
+/* Ends with an upload. status: a CI_FILE_ status; sha256 NULL: not known; error NULL: none; unpack NULL: was not. */
+static ci_status settle(cii_preload *self, arrival *a, int32_t status, const uint8_t *sha256, const ci_error *error,
+                        const cii_unpack *unpack) {
+    const char *path = rest_of(self, a->key);
+    _cleanup_free_ char *name = cii_str_printf("%s%s", CII_UPLOADS, path);
+    if (!name)
+        return CI_ERR_NOMEM;
     char hex[65];
     if (sha256)
         cii_hex(sha256, 32, hex);
     ci_file_info info = {
         .struct_size = sizeof info,
-        .path = self->path ? self->path : rest,
+        .path = path,
         .key = name,
         .sha256 = sha256 ? hex : NULL,
-        .error = self->error ? ci_error_message(self->error) : NULL,
-        .size_bytes = u->size_bytes,
-        .modified_ms = u->modified_ms,
+        .error = error ? ci_error_message(error) : NULL,
+        .size_bytes = a->seen.size_bytes,
+        .modified_ms = a->seen.modified_ms,
         .kind = CI_KIND_REGULAR,
         .status = status,
     };
-    if (self->unpack)
-        cii_unpack_tell(self->unpack, &info);
-    const bool limit = self->error && ci_error_status(self->error) == CI_ERR_LIMIT;
-    const bool again = status == CI_FILE_FAILED && (limit || ci_error_retryable(self->error));
-    const upload *last = find(self, u->key);
+    if (unpack)
+        cii_unpack_tell(unpack, &info);
+    const bool limit = error && ci_error_status(error) == CI_ERR_LIMIT;
+    const bool again = status == CI_FILE_FAILED && (limit || ci_error_retryable(error));
+    const upload *last = find(self, a->key);
     const bool is_told = again && last && last->failure && strcmp(last->failure, info.error) == 0 &&
-                         is_same(last, u->etag, u->size_bytes, u->modified_ms);
-    if (!name || (!is_told && report(self, &info) < 0) || remember(self, again ? info.error : NULL) < 0)
-        return CI_ERR_NOMEM;
-    clear_current(self);
-    self->queue_at++;
-    self->stage = NEXT;
-    return CI_OK;
+                         cii_seen_same(&last->seen, &a->seen);
+    ci_status told = is_told ? CI_OK : cii_report_add(&a->report, &info);
+    if (told == CI_OK && unpack)
+        told = cii_unpack_tell_refused(unpack, &a->report);
+    if (told == CI_OK)
+        told = remember(self, a, again ? info.error : NULL, again && limit);
+    a->state = SETTLED;
+    return told < 0 ? told : tell_settled(self);
 }
 
 /* What the storage holds and cannot give, once until it is something else. */
@@ -230,12 +236,7 @@ static ci_status tell_left_out(cii_preload *self, const char *why) {
                                .error = why,
                                .kind = CI_KIND_DIRECTORY,
                                .status = CI_FILE_FAILED};
-    return !why ? CI_OK : !self->left_out ? CI_ERR_NOMEM : report(self, &info);
-}
-
-/* self->error says why this upload cannot be brought; the next one may. */
-static ci_status fail(cii_preload *self, ci_status status) {
-    return cii_is_fatal(status) ? status : tell(self, CI_FILE_FAILED, NULL);
+    return !why ? CI_OK : !self->left_out ? CI_ERR_NOMEM : tell(self, &info);
 }
 
 /* --- listing ------------------------------------------------------------------------------------------------------- */
@@ -247,35 +248,32 @@ static bool may_fit(const cii_preload *self, const upload *u) {
     struct statvfs fs;
     if ((session->capabilities & CI_CAP_HOST_PATHS) &&
         session->ops->host_dirs(session->backend, &dirs, NULL) == CI_OK && fstatvfs(dirs.files_fd, &fs) == 0)
-        return u->size_bytes <= (uint64_t)fs.f_bavail * fs.f_frsize && (fs.f_favail > 0 || fs.f_files == 0);
+        return u->seen.size_bytes <= (uint64_t)fs.f_bavail * fs.f_frsize && (fs.f_favail > 0 || fs.f_files == 0);
     uint64_t activity = session->ops->activity(session->backend);
     return activity == 0 || activity != u->activity;
 }
 
-static bool is_seen(const cii_preload *self, const ci_object *object) {
+static bool is_known(const cii_preload *self, const ci_object *object) {
     const upload *u = find(self, object->key);
-    if (!u || !is_same(u, object->etag, object->size_bytes, object->modified_ms))
+    const cii_seen seen = {(char *)(uintptr_t)object->etag, object->size_bytes, object->modified_ms};
+    if (!u || !cii_seen_same(&u->seen, &seen))
         return false;
     return !u->failure || (u->needs_room && !may_fit(self, u));
 }
 
 static ci_status enqueue(cii_preload *self, const ci_object *object) {
-    if (self->queue_count == self->queue_capacity) {
-        size_t capacity = self->queue_capacity ? self->queue_capacity * 2 : 16;
-        upload *queue = realloc(self->queue, capacity * sizeof *queue);
-        if (!queue)
+    if (self->arrival_count == self->arrival_capacity) {
+        size_t capacity = self->arrival_capacity ? self->arrival_capacity * 2 : 16;
+        arrival *arrivals = realloc(self->arrivals, capacity * sizeof *arrivals);
+        if (!arrivals)
             return CI_ERR_NOMEM;
-        self->queue = queue;
-        self->queue_capacity = capacity;
+        self->arrivals = arrivals;
+        self->arrival_capacity = capacity;
     }
-    upload *u = &self->queue[self->queue_count++];
-    *u = (upload){
-        .key = strdup(object->key),
-        .etag = object->etag ? strdup(object->etag) : NULL,
-        .size_bytes = object->size_bytes,
-        .modified_ms = object->modified_ms,
-    };
-    return u->key && (u->etag || !object->etag) ? CI_OK : CI_ERR_NOMEM;
+    arrival *a = &self->arrivals[self->arrival_count++];
+    *a = (arrival){.key = strdup(object->key)};
+    cii_progress_add(&self->progress, object->size_bytes);
+    return a->key ? cii_seen_set(&a->seen, object) : CI_ERR_NOMEM;
 }
 
 static int32_t on_object(void *user, const ci_object *object) {
@@ -287,11 +285,10 @@ static int32_t on_object(void *user, const ci_object *object) {
         if (!self->last_key)
             self->status = CI_ERR_NOMEM;
     }
-    size_t prefix = strlen(self->session->uploads_prefix);
-    if (strncmp(object->key, self->session->uploads_prefix, prefix) != 0 || !object->key[prefix] ||
+    if (!cii_str_starts(object->key, self->session->uploads_prefix) || !*rest_of(self, object->key) ||
         cii_str_ends(object->key, "/"))
         return 0; /* a marker of a folder */
-    if (self->status == CI_OK && !is_seen(self, object))
+    if (self->status == CI_OK && !is_known(self, object))
         self->status = enqueue(self, object);
     return self->status < 0 ? -1 : 0;
 }
@@ -304,17 +301,8 @@ static ci_status start_list(cii_preload *self) {
                                       on_object, self, &self->op, &self->error);
 }
 
-static bool is_archive(const cii_preload *self, const char *key) {
-    size_t stem = 0;
-    return !(self->session->options.flags & CI_SESSION_NO_UNPACK) && cii_archive_is_name(cii_path_base(key), &stem) &&
-           stem > 0;
-}
-
-/* Archives last, so that a folder of uploads gets its name before one that is unpacked. */
-static int compare_turn(const void *a, const void *b, void *user) {
-    const upload *one = a, *two = b;
-    int archives = (int)is_archive(user, one->key) - (int)is_archive(user, two->key);
-    return archives ? archives : strcmp(one->key, two->key);
+static int compare_arrivals(const void *a, const void *b) {
+    return strcmp(((const arrival *)a)->key, ((const arrival *)b)->key);
 }
 
 static int step_list(cii_preload *self, cii_waits *waits) {
@@ -328,133 +316,187 @@ static int step_list(cii_preload *self, cii_waits *waits) {
     if (tell_left_out(self, r > 0 ? NULL : ci_error_message(self->error)) < 0)
         return CI_ERR_NOMEM;
     ci_error_free(TAKE_PTR(self->error));
-    if (self->queue_count > 1)
-        qsort_r(self->queue, self->queue_count, sizeof *self->queue, compare_turn, self);
-    self->stage = NEXT;
+    if (self->arrival_count > 1)
+        qsort(self->arrivals, self->arrival_count, sizeof *self->arrivals, compare_arrivals);
+    self->stage = BRING;
     return 0;
 }
 
 /* --- bringing ------------------------------------------------------------------------------------------------------ */
 
-static int32_t on_stat(void *user, const ci_entry *entry) {
-    cii_preload *self = user;
-    memcpy(&self->entry, entry, CII_MIN(sizeof self->entry, entry->struct_size));
-    return 0;
-}
-
-static ci_status start_next(cii_preload *self) {
-    const char *rest = current(self)->key + strlen(self->session->uploads_prefix);
-    ci_status status = cii_key_check(rest, false, "upload", &self->error);
-    if (status == CI_OK)
-        status = cii_path_normalize(rest, &self->path, &self->error);
-    self->stage = STAT;
-    return status < 0 ? fail(self, status) : CI_OK;
-}
-
-static ci_status start_fetch(cii_preload *self) {
-    ci_session *session = self->session;
-    cii_transfer *t = &self->transfer;
-    self->stage = FETCH;
-    atomic_fetch_add(&session->write_count, 1);
-    ci_status status = cii_transfer_init(t, true, &self->error);
-    if (status == CI_OK)
-        status = session->storage_ops->get(session->storage_impl, current(self)->key, NULL, 0, UINT64_MAX,
-                                           cii_transfer_write, NULL, t, &t->source, &self->error);
-    if (status == CI_OK)
-        status = session->ops->file_put(session->backend, self->path, cii_transfer_read, t, &t->sink, &self->error);
-    return status < 0 ? fail(self, status) : CI_OK;
-}
-
-static ci_status conflict(cii_preload *self, const char *why) {
-    cii_error_set(&self->error, CI_ERR_EXISTS, "session", "not written: %s", why);
-    return tell(self, CI_FILE_CONFLICT, NULL);
-}
-
-static ci_status start_hash(cii_preload *self, bool here) {
-    ci_session *session = self->session;
-    cii_transfer *t = &self->transfer;
-    cii_transfer_free(t);
-    self->stage = here ? HASH_HERE : HASH_THERE;
-    ci_status status = cii_transfer_init(t, false, &self->error);
-    if (status == CI_OK && here)
-        status = session->ops->file_get(session->backend, self->path, 0, UINT64_MAX, cii_transfer_write, t, &t->source,
-                                        &self->error);
-    else if (status == CI_OK)
-        status = session->storage_ops->get(session->storage_impl, current(self)->key, NULL, 0, UINT64_MAX,
-                                           cii_transfer_write, NULL, t, &t->source, &self->error);
-    return status < 0 ? fail(self, status) : CI_OK;
-}
-
-static ci_status step_stat(cii_preload *self, cii_waits *waits) {
-    ci_session *session = self->session;
-    int r = 0;
-    if (!self->op)
-        r = session->ops->file_stat(session->backend, self->path, on_stat, self, &self->op, &self->error);
-    if (r == 0)
-        r = cii_op_step(&self->op, waits, &self->error);
-    if (r == 0)
+/* How long the name of the folder is that an archive would be unpacked into; 0: it is none. */
+static size_t folder_size(const cii_preload *self, const char *key) {
+    const char *base = cii_path_base(key);
+    size_t stem = 0;
+    if ((self->session->options.flags & CI_SESSION_NO_UNPACK) || !cii_archive_is_name(base, &stem) || stem == 0)
         return 0;
-    if (r == CI_ERR_NOTFOUND) {
-        ci_error_free(TAKE_PTR(self->error));
-        return start_fetch(self);
+    return (size_t)(base - key) + stem;
+}
+
+/* Whether one that is coming would be a folder on this one's way. */
+static bool has_to_wait(const cii_preload *self, const arrival *a) {
+    for (size_t i = 0; i < PARALLEL_FETCHES; i++) {
+        const char *key = self->coming[i] ? self->coming[i]->key : NULL;
+        if (key && cii_str_starts(a->key, key) && a->key[strlen(key)] == '/')
+            return true;
     }
-    if (r < 0)
-        return fail(self, r);
-    return self->entry.kind == CI_KIND_REGULAR ? start_hash(self, true)
-                                               : conflict(self, "there is something else of that name");
+    return false;
 }
 
-/* The file that is there: as an earlier round wrote it, or the code's own? */
-static ci_status step_hash_here(cii_preload *self, cii_waits *waits) {
-    int r = cii_transfer_step(&self->transfer, waits, &self->error);
-    if (r <= 0)
-        return r < 0 ? fail(self, r) : CI_OK;
-    memcpy(self->here, self->transfer.sha256, sizeof self->here);
-    pthread_mutex_lock(&self->session->lock);
-    const cii_known_file *known = cii_known_find(&self->session->known, self->path);
-    bool ours = known && known->is_preloaded && memcmp(known->preloaded, self->here, sizeof self->here) == 0;
-    pthread_mutex_unlock(&self->session->lock);
-    cii_transfer_free(&self->transfer);
-    return ours ? start_fetch(self) : start_hash(self, false);
+static bool is_alone(const cii_preload *self) {
+    for (size_t i = 0; i < PARALLEL_FETCHES; i++)
+        if (self->coming[i])
+            return false;
+    return true;
 }
 
-static ci_status step_hash_there(cii_preload *self, cii_waits *waits) {
-    int r = cii_transfer_step(&self->transfer, waits, &self->error);
-    if (r <= 0)
-        return r < 0 ? fail(self, r) : CI_OK;
-    if (memcmp(self->here, self->transfer.sha256, sizeof self->here) != 0)
-        return conflict(self, "the file in the sandbox was changed");
-    if (remember_content(self, self->here) < 0)
-        return CI_ERR_NOMEM;
-    return tell(self, CI_FILE_PRELOADED, self->here);
+/* The next to come; NULL: none for now. */
+static arrival *take_next(cii_preload *self) {
+    if (self->next < self->arrival_count)
+        return has_to_wait(self, &self->arrivals[self->next]) ? NULL : &self->arrivals[self->next++];
+    if (!is_alone(self))
+        return NULL;
+    while (self->postponed < self->arrival_count)
+        if (self->arrivals[self->postponed++].state == POSTPONED)
+            return &self->arrivals[self->postponed - 1];
+    return NULL;
 }
 
-static ci_status step_fetch(cii_preload *self, cii_waits *waits) {
-    cii_transfer *t = &self->transfer;
-    int r = cii_transfer_step(t, waits, &self->error);
+static ci_status end_fetch(cii_preload *self, size_t place) {
+    cii_fetch *fetch = &self->fetches[place];
+    arrival *a = self->coming[place];
+    self->coming[place] = NULL;
+    const uint64_t moved = cii_fetch_moved(fetch);
+    /* What others had half of then may have taken the room: once more, when there are none. */
+    if (fetch->status == CI_FILE_FAILED && ci_error_status(fetch->error) == CI_ERR_LIMIT && !is_alone(self)) {
+        a->state = POSTPONED;
+        self->progress.bytes_done += moved;
+        return CI_OK;
+    }
+    cii_progress_done(&self->progress, a->seen.size_bytes, fetch->status == CI_FILE_PRELOADED, moved);
+    if (fetch->is_seen) { /* what came, which may not be what was listed */
+        cii_seen_free(&a->seen);
+        a->seen = fetch->seen;
+        fetch->seen = (cii_seen){0};
+    }
+    if (fetch->status == CI_FILE_PRELOADED && fetch->stage == CII_FETCH_WRITE && folder_size(self, a->key) > 0) {
+        memcpy(a->sha256, fetch->sha256, sizeof a->sha256);
+        a->state = CAME;
+        return CI_OK;
+    }
+    return settle(self, a, fetch->status, fetch->is_hashed ? fetch->sha256 : NULL, fetch->error, NULL);
+}
+
+/* 1: none comes any more. */
+static int step_fetches(cii_preload *self, cii_waits *waits) {
+    bool busy = false;
+    for (size_t i = 0; i < PARALLEL_FETCHES; i++) {
+        if (!self->coming[i]) {
+            arrival *a = take_next(self);
+            if (!a)
+                continue;
+            a->state = COMING;
+            self->coming[i] = a;
+            if (cii_fetch_start(&self->fetches[i], self->session, a->key, &self->error) < 0)
+                return CI_ERR_NOMEM;
+        }
+        busy = true;
+        int r = cii_fetch_step(&self->fetches[i], waits, &self->error);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            continue;
+        ci_status status = end_fetch(self, i);
+        cii_fetch_free(&self->fetches[i]);
+        waits->again = true;
+        if (status < 0)
+            return status;
+    }
+    return busy ? 0 : 1;
+}
+
+/* --- unpacking ----------------------------------------------------------------------------------------------------- */
+
+static size_t first_from(const cii_preload *self, const char *text, size_t size) {
+    size_t low = 0, high = self->arrival_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strncmp(self->arrivals[middle].key, text, size) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether an upload that is still to come might take a name that the archive's folder could have: "a", or "a (2)". */
+static bool has_rival(cii_preload *self, const arrival *archive) {
+    const size_t size = folder_size(self, archive->key);
+    if (self->rival == 0)
+        self->rival = first_from(self, archive->key, size);
+    for (; self->rival < self->arrival_count; self->rival++) {
+        const arrival *a = &self->arrivals[self->rival];
+        if (strncmp(a->key, archive->key, size) != 0)
+            return false;
+        const char *after = a->key + size;
+        if (a->state < CAME && (!*after || *after == '/' || cii_str_starts(after, " (")))
+            return true;
+    }
+    return false;
+}
+
+/* 1: there is none to be unpacked. */
+static int start_unpack(cii_preload *self) {
+    for (; self->archive < self->arrival_count; self->archive++, self->rival = 0) {
+        const arrival *a = &self->arrivals[self->archive];
+        if (a->state == SETTLED || folder_size(self, a->key) == 0)
+            continue;
+        if (a->state != CAME || has_rival(self, a))
+            return 1;
+        return cii_unpack_start(self->session, rest_of(self, a->key), &self->unpack, &self->error);
+    }
+    return 1;
+}
+
+static int step_unpack(cii_preload *self, cii_waits *waits) {
+    int r = self->unpack ? 0 : start_unpack(self);
     if (r == 0)
-        return 0;
-    atomic_fetch_add(&self->session->write_count, 1);
-    if (r < 0)
-        return fail(self, r);
-    if (remember_content(self, t->sha256) < 0)
-        return CI_ERR_NOMEM;
-    if (!is_archive(self, self->path))
-        return tell(self, CI_FILE_PRELOADED, t->sha256);
-    self->stage = UNPACK;
-    return cii_unpack_start(self->session, self->path, &self->unpack, &self->error);
-}
-
-static ci_status step_unpack(cii_preload *self, cii_waits *waits) {
-    int r = cii_unpack_step(self->unpack, waits, &self->error);
-    return r <= 0 ? r : tell(self, CI_FILE_UNPACKED, self->transfer.sha256);
+        r = cii_unpack_step(self->unpack, waits, &self->error);
+    if (r <= 0 || !self->unpack)
+        return r;
+    arrival *a = &self->arrivals[self->archive++];
+    self->rival = 0;
+    ci_status status = settle(self, a, CI_FILE_UNPACKED, a->sha256, NULL, self->unpack);
+    cii_unpack_free(TAKE_PTR(self->unpack));
+    waits->again = true;
+    return status;
 }
 
 /* --- rounds -------------------------------------------------------------------------------------------------------- */
 
-static int end_round(cii_preload *self) {
-    if (self->queue_count > 0)
+static void tell_progress(cii_preload *self) {
+    if (!cii_progress_is_due(self->session, &self->progress))
+        return;
+    uint64_t moving = 0, expected = 0;
+    for (size_t i = 0; i < PARALLEL_FETCHES; i++) {
+        uint64_t moved = self->coming[i] ? cii_fetch_moved(&self->fetches[i]) : 0;
+        moving += moved;
+        expected += self->coming[i] ? CII_MIN(moved, self->coming[i]->seen.size_bytes) : 0;
+    }
+    cii_progress_tell(self->session, &self->progress, moving, expected);
+}
+
+static int step_bring(cii_preload *self, cii_waits *waits) {
+    int fetches = step_fetches(self, waits);
+    int unpacks = fetches < 0 ? 0 : step_unpack(self, waits);
+    tell_progress(self);
+    if (fetches < 0 || unpacks < 0)
+        return CII_MIN(fetches, unpacks);
+    if (self->told < self->arrival_count)
+        return 0;
+    if (self->arrival_count > 0)
         cii_session_trace(self->session, "preload", cii_clock_us() - self->started_us);
+    cii_progress_end(self->session, &self->progress);
     bool was_paused = self->paused; /* what came since it began is new for this call */
     stop(self);
     return was_paused ? 0 : 1;
@@ -465,29 +507,19 @@ static int step(cii_preload *self, cii_waits *waits) {
     switch (self->stage) {
     case IDLE:
         self->started_us = cii_clock_us();
+        cii_progress_start(&self->progress, "preload");
         return start_list(self);
     case LIST:
         return step_list(self, waits);
-    case NEXT:
-        return self->queue_at == self->queue_count ? end_round(self) : start_next(self);
-    case STAT:
-        return step_stat(self, waits);
-    case HASH_HERE:
-        return step_hash_here(self, waits);
-    case HASH_THERE:
-        return step_hash_there(self, waits);
-    case FETCH:
-        return step_fetch(self, waits);
-    case UNPACK:
-        return step_unpack(self, waits);
+    case BRING:
+        return step_bring(self, waits);
     }
     return CI_ERR_INTERNAL;
 }
 
 /* A later round whose storage fails does not keep the code from running: it is told like a failed upload. */
 static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
-    bool listing = self->stage == LIST || self->stage == IDLE;
-    if (!cii_is_fatal(r) && listing && !self->opening) {
+    if (!cii_is_fatal(r) && self->stage != BRING && !self->opening) {
         const char *why = ci_error_message(self->error);
         const ci_file_info info = {.struct_size = sizeof info,
                                    .path = CII_UPLOADS,
@@ -495,7 +527,7 @@ static int fail_round(cii_preload *self, int r, ci_error **ret_error) {
                                    .kind = CI_KIND_DIRECTORY,
                                    .status = CI_FILE_FAILED};
         cii_session_log(self->session, CI_LOG_WARNING, "uploads: %s", why);
-        int told = report(self, &info);
+        int told = tell(self, &info);
         stop(self);
         return told < 0 ? cii_error_nomem(ret_error) : 1;
     }

@@ -1,0 +1,46 @@
+/* See progress.h. */
+#include "session/progress.h"
+
+#include "base/clock.h"
+
+#define EVERY_US 100000
+
+void cii_progress_start(cii_progress *progress, const char *what) {
+    *progress = (cii_progress){.what = what, .due_us = cii_clock_us() + EVERY_US};
+}
+
+void cii_progress_add(cii_progress *progress, uint64_t size_bytes) {
+    progress->files_total++;
+    progress->bytes_left += size_bytes;
+}
+
+void cii_progress_done(cii_progress *progress, uint64_t size_bytes, bool transferred, uint64_t moved_bytes) {
+    progress->files_done++;
+    progress->bytes_left -= size_bytes;
+    progress->bytes_done += moved_bytes;
+    progress->transferred |= transferred;
+}
+
+bool cii_progress_is_due(const ci_session *session, const cii_progress *progress) {
+    return session->options.progress && cii_clock_us() >= progress->due_us;
+}
+
+void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t moving_bytes, uint64_t expected_bytes) {
+    const uint64_t done = progress->bytes_done + moving_bytes;
+    const ci_progress now = {
+        .struct_size = sizeof now,
+        .what = progress->what,
+        .files_done = progress->files_done,
+        .files_total = progress->files_total,
+        .bytes_done = done,
+        .bytes_total = done + progress->bytes_left - expected_bytes,
+    };
+    progress->due_us = cii_clock_us() + EVERY_US;
+    progress->told = true;
+    session->options.progress(session->options.progress_user, &now);
+}
+
+void cii_progress_end(ci_session *session, cii_progress *progress) {
+    if (session->options.progress && (progress->told || progress->transferred))
+        cii_progress_tell(session, progress, 0, 0);
+}
