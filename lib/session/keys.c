@@ -103,7 +103,9 @@ ci_status cii_keys_init(ci_session *session, ci_error **ret_error) {
     session->places = calloc(given + 2, sizeof *session->places);
     if (!session->places)
         return cii_error_nomem(ret_error);
-    ci_status status = add_place(session, "uploads_prefix", strdup(CII_UPLOADS), uploads, ret_error);
+    ci_status status = o->manifest && *o->manifest ? cii_key_check(o->manifest, false, "manifest", ret_error) : CI_OK;
+    if (status == CI_OK)
+        status = add_place(session, "uploads_prefix", strdup(CII_UPLOADS), uploads, ret_error);
     if (status == CI_OK)
         status = add_place(session, "output_prefix", strdup(CII_OUTPUTS), outputs, ret_error);
     for (size_t i = 0; i < given && status == CI_OK; i++)

@@ -474,29 +474,27 @@ static int step_unpack(cii_preload *self, cii_waits *waits) {
 
 /* --- rounds -------------------------------------------------------------------------------------------------------- */
 
-static void tell_progress(cii_preload *self) {
-    if (!cii_progress_is_due(self->session, &self->progress))
-        return;
+static void tell_progress(cii_preload *self, bool is_end) {
     uint64_t moving = 0, expected = 0;
     for (size_t i = 0; i < PARALLEL_FETCHES; i++) {
         uint64_t moved = self->coming[i] ? cii_fetch_moved(&self->fetches[i]) : 0;
         moving += moved;
         expected += self->coming[i] ? CII_MIN(moved, self->coming[i]->seen.size_bytes) : 0;
     }
-    cii_progress_tell(self->session, &self->progress, moving, expected);
+    cii_progress_tell(self->session, &self->progress, moving, expected, is_end);
 }
 
 static int step_bring(cii_preload *self, cii_waits *waits) {
     int fetches = step_fetches(self, waits);
     int unpacks = fetches < 0 ? 0 : step_unpack(self, waits);
-    tell_progress(self);
+    tell_progress(self, false);
     if (fetches < 0 || unpacks < 0)
         return CII_MIN(fetches, unpacks);
     if (self->told < self->arrival_count)
         return 0;
     if (self->arrival_count > 0)
         cii_session_trace(self->session, "preload", cii_clock_us() - self->started_us);
-    cii_progress_end(self->session, &self->progress);
+    tell_progress(self, true);
     bool was_paused = self->paused; /* what came since it began is new for this call */
     stop(self);
     return was_paused ? 0 : 1;

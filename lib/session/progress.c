@@ -21,11 +21,13 @@ void cii_progress_done(cii_progress *progress, uint64_t size_bytes, bool transfe
     progress->transferred |= transferred;
 }
 
-bool cii_progress_is_due(const ci_session *session, const cii_progress *progress) {
-    return session->options.progress && cii_clock_us() >= progress->due_us;
-}
-
-void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t moving_bytes, uint64_t expected_bytes) {
+void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t moving_bytes, uint64_t expected_bytes,
+                       bool is_end) {
+    const ci_session_options *o = &session->options;
+    const bool is_wanted = is_end ? progress->told || progress->transferred || moving_bytes > 0
+                                  : o->progress && cii_clock_us() >= progress->due_us;
+    if (!o->progress || !is_wanted)
+        return;
     const uint64_t done = progress->bytes_done + moving_bytes;
     const ci_progress now = {
         .struct_size = sizeof now,
@@ -37,10 +39,5 @@ void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t mov
     };
     progress->due_us = cii_clock_us() + EVERY_US;
     progress->told = true;
-    session->options.progress(session->options.progress_user, &now);
-}
-
-void cii_progress_end(ci_session *session, cii_progress *progress) {
-    if (session->options.progress && (progress->told || progress->transferred))
-        cii_progress_tell(session, progress, 0, 0);
+    o->progress(o->progress_user, &now);
 }

@@ -20,10 +20,9 @@ void cii_progress_start(cii_progress *progress, const char *what);
 void cii_progress_add(cii_progress *progress, uint64_t size_bytes);
 void cii_progress_done(cii_progress *progress, uint64_t size_bytes, bool transferred, uint64_t moved_bytes);
 
-/* Whether it is time to tell; the caller then knows what files that are under way have moved, and what of that was
- * expected of them. */
-bool cii_progress_is_due(const ci_session *session, const cii_progress *progress);
-void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t moving_bytes, uint64_t expected_bytes);
-void cii_progress_end(ci_session *session, cii_progress *progress); /* tells if there was anything to tell */
+/* Tells if it is time to, or at the end if there was anything to tell. Of files that are under way: what they have
+ * transferred, and how much of that was expected. */
+void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t moving_bytes, uint64_t expected_bytes,
+                       bool is_end);
 
 #endif

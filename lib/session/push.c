@@ -1,20 +1,29 @@
-/* ci_push_to_workspace(): selects files, then saves several at a time. */
+/* ci_push_to_workspace(): selects files, looks up what the workspace has of them, saves several at a time, and writes the
+ * manifest when all are there. */
+#include <stdio.h>
+
 #include "base/options.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "session/keys.h"
 #include "session/links.h"
+#include "session/lookup.h"
+#include "session/manifest.h"
 #include "session/object.h"
+#include "session/progress.h"
 #include "session/save.h"
 #include "session/walk.h"
 
 #define PARALLEL_SAVES 8 /* two descriptors each at most: fits CII_WAITS_MAX */
+#define LARGE (UINT64_C(8) << 20)
+#define LARGE_SAVES 2 /* a storage may hold parts of each in memory, and send them in parallel itself */
 
 /* A file that was selected, and what became of it. */
 typedef struct push_file {
     char *path;
     char *name;
     char *reason; /* skipped or failed */
+    char *etag;   /* of its object, for the manifest */
     cii_stamp stamp;
     uint64_t size_bytes;
     int32_t kind;
@@ -25,7 +34,7 @@ typedef struct push_file {
 
 typedef struct push_call {
     ci_call call;
-    enum { SELECT, LINKS, STAT, WALK, SAVE } stage;
+    enum { SELECT, LINKS, STAT, WALK, LOOK_UP, SAVE, MANIFEST } stage;
     bool everything; /* no folder is skipped by its name */
     char **paths;    /* as given; NULL-ended */
     size_t path_at;
@@ -44,8 +53,14 @@ typedef struct push_call {
     uint64_t bytes_max;
     uint64_t bytes;     /* saved */
     uint64_t bytes_now; /* being saved, or found unchanged */
+    cii_lookup lookup;
     cii_save saves[PARALLEL_SAVES];
     push_file *saved[PARALLEL_SAVES]; /* NULL: the place is free */
+    cii_progress progress;
+    char *manifest_name; /* NULL: no manifest is wanted */
+    char *manifest_key;
+    cii_manifest manifest;
+    size_t manifest_at; /* file that is told next */
 } push_call;
 
 /* --- selecting ----------------------------------------------------------------------------------------------------- */
@@ -125,7 +140,33 @@ static ci_status fail_path(push_call *self, const char *path, ci_error *error, c
     return file ? CI_OK : cii_error_nomem(ret_error);
 }
 
-/* Begins with the next path; none left: saving begins. */
+static ci_status refuse_file(push_file *file, const char *why) {
+    file->status = CI_FILE_FAILED;
+    file->reason = strdup(why);
+    return file->reason ? CI_OK : CI_ERR_NOMEM;
+}
+
+/* All files are known. */
+static ci_status end_selection(push_call *self, ci_error **ret_error) {
+    ci_status status = CI_OK;
+    self->stage = LOOK_UP;
+    cii_lookup_init(&self->lookup, self->call.session);
+    cii_progress_start(&self->progress, "push");
+    for (size_t i = 0; i < self->file_count && status == CI_OK; i++) {
+        push_file *file = &self->files[i];
+        if (file->status != CI_FILE_OK)
+            continue;
+        if (self->manifest_name && strcmp(file->path, self->manifest_name) == 0) {
+            status = refuse_file(file, "not saved: the manifest of this push has that name");
+            continue;
+        }
+        cii_progress_add(&self->progress, file->size_bytes);
+        status = cii_lookup_add(&self->lookup, file->path);
+    }
+    return status < 0 ? cii_error_nomem(ret_error) : CI_OK;
+}
+
+/* Begins with the next path. */
 static ci_status select_next(push_call *self, ci_error **ret_error) {
     free(TAKE_PTR(self->path));
     if (!self->paths && self->path_at++ == 0) {
@@ -133,10 +174,8 @@ static ci_status select_next(push_call *self, ci_error **ret_error) {
         self->stage = WALK;
         return self->path ? CI_OK : cii_error_nomem(ret_error);
     }
-    if (!self->paths || !self->paths[self->path_at]) {
-        self->stage = SAVE;
-        return CI_OK;
-    }
+    if (!self->paths || !self->paths[self->path_at])
+        return end_selection(self, ret_error);
     const char *given = self->paths[self->path_at++];
     ci_error *error = NULL;
     if (cii_keys_sandbox_path(given, &self->path, &error) < 0)
@@ -218,6 +257,7 @@ static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
 
 static ci_status take_over(push_call *self, push_file *file, cii_save *save) {
     ci_file_info info = cii_save_info(save, file->sha256);
+    cii_progress_done(&self->progress, file->size_bytes, save->status == CI_FILE_SAVED, save->moved_bytes);
     self->bytes_now -= file->size_bytes;
     if (save->status == CI_FILE_SAVED)
         self->bytes += save->size_bytes;
@@ -227,16 +267,18 @@ static ci_status take_over(push_call *self, push_file *file, cii_save *save) {
         file->size_bytes = save->size_bytes;
     if (info.key)
         file->name = TAKE_PTR(save->name);
+    if (self->manifest_name)
+        file->etag = TAKE_PTR(save->etag);
     if (info.error && !(file->reason = strdup(info.error)))
         return CI_ERR_NOMEM;
     return CI_OK;
 }
 
-/* Sparse files can claim more together than the sandbox root can hold: saved, they would fill the workspace. */
-static ci_status refuse_file(push_file *file) {
-    file->status = CI_FILE_FAILED;
-    file->reason = strdup("not saved: the files of this push claim to hold more than the sandbox root can");
-    return file->reason ? CI_OK : CI_ERR_NOMEM;
+static bool is_too_large_now(const push_call *self, const push_file *file) {
+    int large = 0;
+    for (size_t i = 0; i < PARALLEL_SAVES; i++)
+        large += self->saved[i] && self->saved[i]->size_bytes > LARGE;
+    return file->size_bytes > LARGE && large >= LARGE_SAVES;
 }
 
 /* Puts the next file into a free place; false: there is none left. */
@@ -250,19 +292,34 @@ static bool fill_place(push_call *self, size_t place, ci_status *ret_status, ci_
             break;
         if (self->bytes_now > 0)
             return false; /* those may take less */
-        if (refuse_file(file) < 0) {
+        /* Sparse files can claim more together than the sandbox root can hold: saved, they would fill the workspace. */
+        if (refuse_file(file, "not saved: the files of this push claim to hold more than the sandbox root can") < 0) {
             *ret_status = cii_error_nomem(ret_error);
             return true;
         }
+        cii_progress_done(&self->progress, file->size_bytes, false, 0);
     }
-    if (self->file_at == self->file_count)
+    if (self->file_at == self->file_count || is_too_large_now(self, &self->files[self->file_at]))
         return false;
     push_file *file = &self->files[self->file_at++];
     self->bytes_now += file->size_bytes;
-    *ret_status = cii_save_start(&self->saves[place], self->call.session, file->path, ret_error);
-    self->saves[place].stamp = file->stamp;
+    cii_save *save = &self->saves[place];
+    *ret_status = cii_save_start(save, self->call.session, file->path, ret_error);
+    save->is_walked = true;
+    save->stamp = file->stamp;
+    save->listed = cii_lookup_find(&self->lookup, file->path);
     self->saved[place] = file;
     return true;
+}
+
+static void tell_progress(push_call *self, bool is_end) {
+    uint64_t moving = 0, expected = 0;
+    for (size_t i = 0; i < PARALLEL_SAVES; i++)
+        if (self->saved[i]) {
+            moving += self->saves[i].moved_bytes;
+            expected += CII_MIN(self->saves[i].moved_bytes, self->saved[i]->size_bytes);
+        }
+    cii_progress_tell(self->call.session, &self->progress, moving, expected, is_end);
 }
 
 static int step_saves(push_call *self, cii_waits *waits, ci_error **ret_error) {
@@ -286,12 +343,66 @@ static int step_saves(push_call *self, cii_waits *waits, ci_error **ret_error) {
         if (status < 0)
             return cii_error_nomem(ret_error);
     }
+    tell_progress(self, false);
     return busy ? 0 : 1;
+}
+
+/* --- the manifest -------------------------------------------------------------------------------------------------- */
+
+/* The next file that the workspace has. */
+static cii_manifest_file next_of_manifest(void *user) {
+    push_call *self = user;
+    while (self->manifest_at < self->file_count) {
+        const push_file *file = &self->files[self->manifest_at++];
+        if (file->name && (file->status == CI_FILE_SAVED || file->status == CI_FILE_UNCHANGED))
+            return (cii_manifest_file){file->name + strlen(CII_OUTPUTS), file->sha256, file->etag, file->size_bytes};
+    }
+    return (cii_manifest_file){0};
+}
+
+/* Its own entry is the last; not written where a file failed. 1: there is nothing to write. */
+static int start_manifest(push_call *self, ci_error **ret_error) {
+    size_t failed = 0;
+    for (size_t i = 0; i < self->file_count; i++)
+        failed += self->files[i].status == CI_FILE_FAILED;
+    char reason[64];
+    snprintf(reason, sizeof reason, "not written: %zu %s failed", failed, failed == 1 ? "file has" : "files have");
+    if (!add_file(self, strdup(self->manifest_name), NULL, failed ? CI_FILE_SKIPPED : CI_FILE_OK,
+                  failed ? reason : NULL))
+        return cii_error_nomem(ret_error);
+    self->stage = MANIFEST;
+    return failed > 0;
+}
+
+static int step_manifest(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    push_file *file = &self->files[self->file_count - 1];
+    _cleanup_error_ ci_error *error = NULL;
+    int r = 0;
+    if (!self->manifest.op)
+        r = cii_manifest_start(&self->manifest, self->call.session, self->manifest_key, next_of_manifest, self, &error);
+    if (r == 0)
+        r = cii_manifest_step(&self->manifest, waits, &error);
+    if (r == 0)
+        return 0;
+    if (cii_is_fatal(r)) {
+        if (ret_error)
+            *ret_error = TAKE_PTR(error);
+        return r;
+    }
+    if (r < 0)
+        return refuse_file(file, ci_error_message(error)) < 0 ? cii_error_nomem(ret_error) : 1;
+    file->status = CI_FILE_SAVED;
+    file->size_bytes = self->manifest.size_bytes;
+    file->is_hashed = true;
+    cii_hex(self->manifest.sha256, sizeof self->manifest.sha256, file->sha256);
+    file->name = cii_str_printf("%s%s", CII_OUTPUTS, self->manifest_name);
+    return file->name ? 1 : cii_error_nomem(ret_error);
 }
 
 /* --- the call ------------------------------------------------------------------------------------------------------ */
 
 static ci_status make_result(push_call *self, int32_t outcome, const char *why, ci_error **ret_error) {
+    tell_progress(self, true);
     _cleanup_result_ ci_result *result = NULL;
     ci_status status = cii_result_new(CII_RESULT_PUSH, NULL, &result);
     for (size_t i = 0; i < self->file_count && status == CI_OK; i++) {
@@ -323,6 +434,7 @@ static ci_status make_result(push_call *self, int32_t outcome, const char *why, 
 }
 
 static int push_stage(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    int r;
     switch (self->stage) {
     case SELECT:
         return select_next(self, ret_error);
@@ -332,8 +444,15 @@ static int push_stage(push_call *self, cii_waits *waits, ci_error **ret_error) {
         return step_stat(self, waits, ret_error);
     case WALK:
         return step_walk(self, waits, ret_error);
+    case LOOK_UP:
+        r = cii_lookup_step(&self->lookup, waits, ret_error);
+        self->stage = r > 0 ? SAVE : LOOK_UP;
+        return CII_MIN(r, 0);
     case SAVE:
-        return step_saves(self, waits, ret_error);
+        r = step_saves(self, waits, ret_error);
+        return r > 0 && self->manifest_name ? start_manifest(self, ret_error) : r;
+    case MANIFEST:
+        return step_manifest(self, waits, ret_error);
     }
     return CI_ERR_INTERNAL;
 }
@@ -361,10 +480,15 @@ static void push_drop(ci_call *call) {
     cii_walk_free(&self->walk);
     for (size_t i = 0; i < PARALLEL_SAVES; i++)
         cii_save_free(&self->saves[i]);
+    cii_lookup_free(&self->lookup);
+    cii_manifest_free(&self->manifest);
+    free(self->manifest_name);
+    free(self->manifest_key);
     for (size_t i = 0; i < self->file_count; i++) {
         free(self->files[i].path);
         free(self->files[i].name);
         free(self->files[i].reason);
+        free(self->files[i].etag);
     }
     free(self->files);
     free(self->path);
@@ -388,6 +512,18 @@ static ci_status check_options(const ci_push_options *o, ci_error **ret_error) {
         return cii_error_set(ret_error, CI_ERR_INVALID, "session", "flags: 0x%x has bits that are no CI_PUSH_ flags",
                              o->flags);
     return cii_reserved_check(o->reserved, "ci_push_options", ret_error);
+}
+
+static ci_status take_manifest(push_call *self, const char *name, ci_error **ret_error) {
+    if (!name || !*name)
+        return CI_OK;
+    _cleanup_free_ char *logical = NULL;
+    ci_status status = cii_key_check(name, false, "manifest", ret_error);
+    if (status == CI_OK)
+        status = cii_keys_of_path(self->call.session, name, &self->manifest_key, &logical, ret_error);
+    if (status == CI_OK && !(self->manifest_name = strdup(name)))
+        status = cii_error_nomem(ret_error);
+    return status;
 }
 
 ci_status ci_push_to_workspace_start(ci_session *session, const char *const *paths, size_t path_count,
@@ -417,12 +553,14 @@ ci_status ci_push_to_workspace_start(ci_session *session, const char *const *pat
     self->writes = atomic_load(&session->write_count);
     bool has_limit = (session->capabilities & CI_CAP_LIMIT_DISK) && !session->options.host_dir;
     self->bytes_max = has_limit ? session->options.workspace_bytes : UINT64_MAX;
-    if (paths && !(self->paths = copy_paths(paths, path_count))) {
+    status = take_manifest(self, o.manifest ? o.manifest : session->options.manifest, ret_error);
+    if (status == CI_OK && paths && !(self->paths = copy_paths(paths, path_count)))
+        status = cii_error_nomem(ret_error);
+    if (status < 0)
         ci_call_free(call);
-        return cii_error_nomem(ret_error);
-    }
-    *ret_call = call;
-    return CI_OK;
+    else
+        *ret_call = call;
+    return status;
 }
 
 ci_status ci_push_to_workspace(ci_session *session, const char *const *paths, size_t path_count,

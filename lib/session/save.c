@@ -1,5 +1,5 @@
 /* See save.h. What was pushed before, or is an upload, is hashed first and compared; what the workspace has with a known
- * hash likewise; all else is read once, hashed on its way. */
+ * hash likewise; all else is read once, hashed on its way. The workspace is only asked where no list has told enough. */
 #include "session/save.h"
 
 #include "base/path.h"
@@ -25,6 +25,7 @@ void cii_save_free(cii_save *save) {
     free(save->name);
     free(save->known.etag);
     free(save->object_etag);
+    free(save->etag);
     ci_error_free(save->error);
     *save = (cii_save){0};
 }
@@ -67,9 +68,13 @@ static ci_status look_up(cii_save *save) {
     return status;
 }
 
+/* pushed: an object of save->etag has this content. */
 static ci_status remember(cii_save *save, bool pushed) {
     ci_session *session = save->session;
     ci_status status = CI_OK;
+    char *etag = pushed && save->etag ? strdup(save->etag) : NULL;
+    if (pushed && save->etag && !etag)
+        return CI_ERR_NOMEM;
     pthread_mutex_lock(&session->lock);
     cii_known_file *known = cii_known_add(&session->known, save->path);
     if (known) {
@@ -79,13 +84,14 @@ static ci_status remember(cii_save *save, bool pushed) {
         if (pushed) {
             memcpy(known->pushed, save->sha256, sizeof known->pushed);
             free(known->etag);
-            known->etag = TAKE_PTR(save->transfer.object.etag);
+            known->etag = TAKE_PTR(etag);
             known->is_pushed = true;
         }
     } else {
         status = CI_ERR_NOMEM;
     }
     pthread_mutex_unlock(&session->lock);
+    free(etag);
     return status;
 }
 
@@ -106,16 +112,30 @@ static ci_status start_hash(cii_save *save) {
     return status;
 }
 
-static int32_t on_object(void *user, const ci_object *object) {
-    cii_save *save = user;
-    save->object_is_there = true;
-    save->object_size = object->size_bytes;
-    save->object_is_hashed = object->sha256 != NULL;
-    if (object->sha256)
-        memcpy(save->object_sha256, object->sha256, sizeof save->object_sha256);
+static ci_status take_object(cii_save *save, const char *etag, uint64_t size_bytes, const uint8_t *sha256) {
+    save->object_is_told = save->object_is_there = true;
+    save->object_size = size_bytes;
+    save->object_is_hashed = sha256 != NULL;
+    if (sha256)
+        memcpy(save->object_sha256, sha256, sizeof save->object_sha256);
     free(save->object_etag);
-    save->object_etag = object->etag ? strdup(object->etag) : NULL;
+    save->object_etag = etag ? strdup(etag) : NULL;
+    return save->object_etag || !etag ? CI_OK : CI_ERR_NOMEM;
+}
+
+static int32_t on_object(void *user, const ci_object *object) {
+    take_object(user, object->etag, object->size_bytes, object->sha256); /* without memory its etag is not known */
     return 0;
+}
+
+static ci_status take_listed(cii_save *save) {
+    const cii_listed *listed = save->listed;
+    if (!listed)
+        return CI_OK;
+    save->object_is_told = true;
+    return listed->is_there ? take_object(save, listed->seen.etag, listed->seen.size_bytes,
+                                          listed->is_hashed ? listed->sha256 : NULL)
+                            : CI_OK;
 }
 
 static int step_stat(cii_save *save, cii_waits *waits) {
@@ -131,6 +151,7 @@ static int step_stat(cii_save *save, cii_waits *waits) {
         ci_error_free(TAKE_PTR(save->error));
         save->object_is_there = false;
     }
+    save->object_is_told = save->object_is_asked = true;
     save->stage = CII_SAVE_DECIDE;
     return 0;
 }
@@ -162,28 +183,61 @@ static int end(cii_save *save, int32_t status) {
     return 1;
 }
 
-/* What the workspace has is known, and the content's hash if it can matter. */
+/* Whether the object as it is now was last written by this session. */
+static bool is_pushed_one(const cii_save *save) {
+    return save->known.is_pushed && save->known.etag && save->object_etag &&
+           strcmp(save->known.etag, save->object_etag) == 0;
+}
+
+/* Then it cannot be the same. */
+static bool is_other_size(const cii_save *save) {
+    uint64_t size = save->is_hashed ? save->size_bytes : save->stamp.size_bytes;
+    return (save->is_hashed || save->is_walked) && save->object_size != size;
+}
+
+static int unchanged(cii_save *save) {
+    free(save->etag);
+    save->etag = save->object_etag ? strdup(save->object_etag) : NULL;
+    if ((save->object_etag && !save->etag) || remember(save, true) < 0)
+        return cii_error_nomem(&save->error);
+    return end(save, CI_FILE_UNCHANGED);
+}
+
+/* All but the content's hash is known that can matter, or has to be asked for. */
 static int decide(cii_save *save) {
-    bool by_etag = save->known.is_pushed && save->known.etag && save->object_etag &&
-                   strcmp(save->known.etag, save->object_etag) == 0 && has_hash(save, save->known.pushed);
-    if (by_etag || (save->object_is_hashed && has_hash(save, save->object_sha256)))
-        return end(save, CI_FILE_UNCHANGED);
-    if (save->object_is_hashed && !save->is_hashed && save->object_size == save->stamp.size_bytes)
-        return start_hash(save);
-    return start_write(save);
+    if (!save->object_is_told) {
+        save->stage = CII_SAVE_STAT;
+        return 0;
+    }
+    if (!save->object_is_there || is_other_size(save))
+        return start_write(save);
+    if (is_pushed_one(save))
+        return !save->is_hashed                     ? start_hash(save)
+               : has_hash(save, save->known.pushed) ? unchanged(save)
+                                                    : start_write(save);
+    if (save->object_is_hashed)
+        return !save->is_hashed                      ? start_hash(save)
+               : has_hash(save, save->object_sha256) ? unchanged(save)
+                                                     : start_write(save);
+    if (save->object_is_asked)
+        return start_write(save);
+    save->stage = CII_SAVE_STAT;
+    return 0;
 }
 
 static int hashed(cii_save *save) {
-    if (!save->uploads_too && save->known.is_preloaded && has_hash(save, save->known.preloaded))
+    if (!save->uploads_too && save->known.is_preloaded && has_hash(save, save->known.preloaded)) {
+        save->object_is_there = false; /* whatever was saved there before: it is not told of */
         return end(save, CI_FILE_UNCHANGED);
-    save->stage = save->object_is_there ? CII_SAVE_DECIDE : CII_SAVE_STAT;
+    }
+    save->stage = CII_SAVE_DECIDE;
     return 0;
 }
 
 static int begin(cii_save *save) {
     if (save->status == CI_FILE_SKIPPED)
         return 1;
-    if (look_up(save) < 0)
+    if (look_up(save) < 0 || take_listed(save) < 0)
         return cii_error_nomem(&save->error);
     if (save->known.is_hashed && same_stamp(&save->known.stamp, &save->stamp)) {
         memcpy(save->sha256, save->known.hash, sizeof save->sha256);
@@ -191,20 +245,26 @@ static int begin(cii_save *save) {
         save->is_hashed = true;
         return hashed(save);
     }
-    if (save->known.is_preloaded || save->known.is_pushed)
+    if (save->known.is_preloaded && !save->uploads_too)
         return start_hash(save);
-    save->stage = CII_SAVE_STAT;
+    save->stage = CII_SAVE_DECIDE;
     return 0;
 }
 
 static int step_transfer(cii_save *save, cii_waits *waits) {
     int r = cii_transfer_step(&save->transfer, waits, &save->error);
+    if (save->stage == CII_SAVE_WRITE)
+        save->moved_bytes = save->transfer.size;
     if (r <= 0)
         return r;
     memcpy(save->sha256, save->transfer.sha256, sizeof save->sha256);
     save->size_bytes = save->transfer.size;
     save->is_hashed = true;
     bool written = save->stage == CII_SAVE_WRITE;
+    if (written) {
+        free(save->etag);
+        save->etag = TAKE_PTR(save->transfer.object.etag);
+    }
     if (remember(save, written) < 0)
         return cii_error_nomem(&save->error);
     cii_transfer_free(&save->transfer);

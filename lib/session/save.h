@@ -2,19 +2,24 @@
 #ifndef CII_SESSION_SAVE_H
 #define CII_SESSION_SAVE_H
 
+#include "session/lookup.h"
 #include "session/object.h"
 #include "session/transfer.h"
 
 typedef struct cii_save {
     ci_session *session;
-    bool uploads_too; /* an upload nobody touched is saved like any other file */
-    cii_stamp stamp;  /* as the walk saw it; activity 0: content has to be hashed */
+    bool uploads_too;         /* an upload nobody touched is saved like any other file */
+    bool is_walked;           /* stamp is set */
+    cii_stamp stamp;          /* as the walk saw it; activity 0: content has to be hashed */
+    const cii_listed *listed; /* the object as a list told it; NULL: it is asked for */
     enum { CII_SAVE_KNOWN, CII_SAVE_HASH, CII_SAVE_STAT, CII_SAVE_DECIDE, CII_SAVE_WRITE } stage;
     char *path;
     char *key;
     ci_op *op;
     cii_transfer transfer;
     cii_known_file known; /* a copy without its path */
+    bool object_is_told;  /* there or not, by a list or by stat */
+    bool object_is_asked; /* by stat, which tells all there is to tell */
     bool object_is_there;
     bool object_is_hashed;
     uint64_t object_size;
@@ -27,7 +32,9 @@ typedef struct cii_save {
     uint64_t size_bytes;
     uint8_t sha256[32];
     bool is_hashed;
-    bool is_missing; /* it failed because the sandbox has no such file */
+    char *etag;           /* of the object with this content; NULL: unknown */
+    uint64_t moved_bytes; /* written so far */
+    bool is_missing;      /* it failed because the sandbox has no such file */
 } cii_save;
 
 /* path is normalized and relative. */
