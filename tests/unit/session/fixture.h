@@ -2,6 +2,8 @@
 #ifndef FIXTURE_H
 #define FIXTURE_H
 
+#include <ci/sys/sandbox.h>
+
 #include "../unit.h"
 #include "fake.h"
 #include "slow.h"
@@ -19,6 +21,9 @@ void write_here(const char *name, const char *text); /* a file of the workspace 
 bool is_here(const char *name);
 void remove_folder(void);
 void make_uploads(int count); /* uploads/00.txt, … */
+
+/* A backend that is the template but for what a test puts in place of its functions. */
+ci_sandbox *disguised(const ci_sandbox_ops *ops);
 
 ci_session_options usual(void);
 void open_session(void);

@@ -1,11 +1,13 @@
 #include "slow.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "storage/storage.h"
+#include "template_storage.h"
 
 typedef struct slow {
     ci_storage *inner;
@@ -13,6 +15,8 @@ typedef struct slow {
     void *impl;
     long step_ms;
     slow_log *log;
+    ci_object_cb object; /* of the list that is read: one at a time */
+    void *user;
 } slow;
 
 typedef struct slow_op {
@@ -66,35 +70,72 @@ static ci_status wrap(slow *storage, ci_status status, ci_op **op) {
     return CI_OK;
 }
 
+static ci_status fail(ci_status status, const char *message, ci_error **ret_error) {
+    const ci_error_fields fields = {
+        .struct_size = sizeof fields, .domain = "slow", .message = message, .status = status};
+    return ci_error_make(&fields, ret_error);
+}
+
+static ci_status check(slow *s, _Atomic int *count, const char *key, ci_error **ret_error) {
+    ++*count;
+    if (s->log->dies_after < 0)
+        return fail(CI_ERR_IO, "out of reach", ret_error);
+    if (*s->log->refused && strstr(key, s->log->refused))
+        return fail(CI_ERR_PERMISSION, "refused", ret_error);
+    return CI_OK;
+}
+
 static ci_status slow_get(void *impl, const char *key, const char *if_etag, uint64_t offset, uint64_t length,
                           ci_op_write_cb write_bytes, ci_object_cb object, void *user, ci_op **ret_op,
                           ci_error **ret_error) {
     slow *s = impl;
-    return wrap(s, s->ops->get(s->impl, key, if_etag, offset, length, write_bytes, object, user, ret_op, ret_error),
-                ret_op);
+    ci_status status = check(s, &s->log->gets, key, ret_error);
+    if (s->log->on_get)
+        s->log->on_get(key);
+    if (status == CI_OK)
+        status = s->ops->get(s->impl, key, if_etag, offset, length, write_bytes, object, user, ret_op, ret_error);
+    return wrap(s, status, ret_op);
 }
 
 static ci_status slow_put(void *impl, const ci_put_request *request, ci_op_read_cb read_bytes, ci_object_cb object,
                           void *user, ci_op **ret_op, ci_error **ret_error) {
     slow *s = impl;
-    return wrap(s, s->ops->put(s->impl, request, read_bytes, object, user, ret_op, ret_error), ret_op);
+    if (s->log->dies_after > 0 && --s->log->dies_after == 0)
+        s->log->dies_after = -1;
+    ci_status status = check(s, &s->log->puts, request->key, ret_error);
+    snprintf(s->log->last_put, sizeof s->log->last_put, "%s", request->key);
+    if (status == CI_OK)
+        status = s->ops->put(s->impl, request, read_bytes, object, user, ret_op, ret_error);
+    return wrap(s, status, ret_op);
+}
+
+static int32_t without_hash(void *user, const ci_object *object) {
+    const slow *s = user;
+    ci_object told = *object;
+    told.sha256 = NULL;
+    return s->object(s->user, &told);
 }
 
 static ci_status slow_list(void *impl, const char *prefix, const char *after, uint32_t max, ci_object_cb object,
                            void *user, ci_op **ret_op, ci_error **ret_error) {
     slow *s = impl;
-    if (s->log->fail_list) {
-        const ci_error_fields fields = {
-            .struct_size = sizeof fields, .domain = "slow", .message = "out of reach", .status = CI_ERR_IO};
-        return ci_error_make(&fields, ret_error);
-    }
-    return wrap(s, s->ops->list(s->impl, prefix, after, max, object, user, ret_op, ret_error), ret_op);
+    s->object = object;
+    s->user = user;
+    ci_status status = check(s, &s->log->lists, "", ret_error);
+    if (status == CI_OK && s->log->fail_list)
+        status = fail(CI_ERR_IO, "out of reach", ret_error);
+    if (status == CI_OK)
+        status = s->ops->list(s->impl, prefix, after, max, without_hash, s, ret_op, ret_error);
+    return wrap(s, status, ret_op);
 }
 
 static ci_status slow_stat(void *impl, const char *key, ci_object_cb object, void *user, ci_op **ret_op,
                            ci_error **ret_error) {
     slow *s = impl;
-    return wrap(s, s->ops->stat(s->impl, key, object, user, ret_op, ret_error), ret_op);
+    ci_status status = check(s, &s->log->stats, "", ret_error);
+    if (status == CI_OK)
+        status = s->ops->stat(s->impl, key, object, user, ret_op, ret_error);
+    return wrap(s, status, ret_op);
 }
 
 static ci_status slow_remove(void *impl, const char *key, ci_op **ret_op, ci_error **ret_error) {
@@ -120,7 +161,7 @@ ci_storage *slow_storage(const char *folder, long step_ms, slow_log *log) {
     };
     slow *s = calloc(1, sizeof *s);
     const ci_storage_dir_options options = {.struct_size = sizeof options, .no_sync = 1};
-    if (ci_storage_dir_new(folder, &options, &s->inner, NULL) < 0)
+    if ((folder ? ci_storage_dir_new(folder, &options, &s->inner, NULL) : template_storage_new(&s->inner, NULL)) < 0)
         return NULL;
     s->ops = cii_storage_ops(s->inner);
     s->impl = cii_storage_impl(s->inner);

@@ -1,4 +1,5 @@
-/* A storage like a distant one: each of its operations makes its callers wait at every step. Around a folder's. */
+/* A storage like a distant one: each of its operations makes its callers wait at every step, and lists tell no SHA-256.
+ * Around a folder's, or, with folder NULL, around the template, whose stat tells SHA-256. */
 #ifndef SLOW_H
 #define SLOW_H
 
@@ -9,6 +10,11 @@ typedef struct slow_log {
     _Atomic int ops;      /* in flight */
     _Atomic int most_ops; /* at once */
     _Atomic int fail_list;
+    _Atomic int lists, gets, puts, stats; /* requests, of lists one a page */
+    char last_put[64];                    /* key of the last put */
+    char refused[32];                     /* no object whose key contains it can be read or written; "": each can */
+    int dies_after;                       /* the put that fails, and all after it; 0: none */
+    void (*on_get)(const char *key);      /* before an object is read; NULL: nothing */
 } slow_log;
 
 ci_storage *slow_storage(const char *folder, long step_ms, slow_log *log);

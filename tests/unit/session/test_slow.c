@@ -93,19 +93,6 @@ static ci_status noted_run(void *state, const ci_run_request *request, const ci_
     return inner_run(state, request, sink, ret_op, ret_error);
 }
 
-static void keep_impl(void *impl) {
-    (void)impl;
-}
-
-/* A backend that is the template but for what a test puts in place of its functions. */
-static ci_sandbox *disguised(const ci_sandbox_ops *ops) {
-    ci_sandbox_ops changed = *ops;
-    ci_sandbox *result = NULL;
-    changed.free = keep_impl;
-    assert_int_equal(ci_sandbox_new(&changed, cii_sandbox_impl(sandbox), &result, NULL), CI_OK);
-    return result;
-}
-
 static void calls_begin_in_order_however_they_are_processed(void **state) {
     (void)state;
     ci_sandbox_ops ops = *cii_sandbox_ops(sandbox);
