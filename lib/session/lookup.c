@@ -116,7 +116,7 @@ static bool is_beyond(const cii_lookup *lookup) {
  * up to its last full page. */
 static int end_page(cii_lookup *lookup, int r) {
     if (lookup->status < 0 || cii_is_fatal(r))
-        return CII_MIN(lookup->status, r);
+        return lookup->status < 0 ? lookup->status : r;
     lookup->whole = r == CI_ERR_NOTSUP || (r > 0 && lookup->listed < LIST_PAGE);
     lookup->listed = 0;
     lookup->pages_left = r > 0 ? lookup->pages_left - 1 : 0;

@@ -60,12 +60,15 @@ static ci_status append_more(cii_manifest *manifest) {
 static int64_t on_read(void *user, void *buffer, size_t size) {
     cii_manifest *manifest = user;
     if (manifest->text.size == 0 && !manifest->ended && append_more(manifest) < 0)
+        manifest->no_memory = true;
+    if (manifest->no_memory)
         return -1;
     size = CII_MIN(size, manifest->text.size);
     memcpy(buffer, manifest->text.data, size);
     cii_buf_consume(&manifest->text, size);
     manifest->size_bytes += size;
-    return cii_sha256_update(manifest->hash, buffer, size) ? (int64_t)size : -1;
+    manifest->no_memory |= !cii_sha256_update(manifest->hash, buffer, size);
+    return manifest->no_memory ? -1 : (int64_t)size;
 }
 
 ci_status cii_manifest_start(cii_manifest *manifest, ci_session *session, const char *key,
@@ -82,7 +85,9 @@ ci_status cii_manifest_start(cii_manifest *manifest, ci_session *session, const 
 
 int cii_manifest_step(cii_manifest *manifest, cii_waits *waits, ci_error **ret_error) {
     int r = cii_op_step(&manifest->op, waits, ret_error);
-    return r > 0 && !cii_sha256_final(manifest->hash, manifest->sha256) ? cii_error_nomem(ret_error) : r;
+    if (r > 0)
+        manifest->no_memory |= !cii_sha256_final(manifest->hash, manifest->sha256);
+    return r != 0 && manifest->no_memory ? cii_error_nomem(ret_error) : r;
 }
 
 void cii_manifest_free(cii_manifest *manifest) {

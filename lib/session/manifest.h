@@ -21,6 +21,7 @@ typedef struct cii_manifest {
     uint64_t count;
     bool begun;
     bool ended;
+    bool no_memory;
     uint64_t size_bytes; /* so far */
     cii_sha256 *hash;
     uint8_t sha256[32]; /* of all, when done */

@@ -489,7 +489,7 @@ static int step_bring(cii_preload *self, cii_waits *waits) {
     int unpacks = fetches < 0 ? 0 : step_unpack(self, waits);
     tell_progress(self, false);
     if (fetches < 0 || unpacks < 0)
-        return CII_MIN(fetches, unpacks);
+        return fetches < 0 ? fetches : unpacks;
     if (self->told < self->arrival_count)
         return 0;
     if (self->arrival_count > 0)

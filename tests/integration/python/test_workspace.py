@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import time
@@ -187,6 +188,54 @@ def test_sessions_with_ids_have_their_own_part(open_session: OpenSession, worksp
     assert (workspace / "two/code-interpreter/out").read_text() == "2\n"
     assert [f.path for f in one.workspace_list()] == ["uploads/mine"]
     assert [f.path for f in two.workspace_list("code-interpreter/")] == ["code-interpreter/out"]
+
+
+def test_a_host_adds_prefixes_of_its_own(open_session: OpenSession, workspace: Path) -> None:
+    (workspace / "office/ann").mkdir(parents=True)
+    (workspace / "office/ann/plan.txt").write_text("plan")
+    session = open_session(workspace_dir=workspace, user="ann", prefixes={"documents/": "office/{user}/"})
+    assert session.run_command("ls").stdout == ""
+    assert [file.path for file in session.workspace_list()] == ["documents/plan.txt"]
+    assert session.workspace_read("documents/plan.txt") == b"plan"
+    assert "plan" in session.tool_call("workspace_read", {"path": "documents/plan.txt"}).json_text()
+    session.tool_call("workspace_write", {"path": "documents/new.txt", "text": "new"})
+    assert (workspace / "office/ann/new.txt").read_text() == "new"
+    with pytest.raises(libci.Invalid, match="begins with none of .*documents/"):
+        session.workspace_read("office/ann/plan.txt")
+
+
+def test_a_reader_of_the_manifest_sees_all_of_a_push(open_session: OpenSession, workspace: Path) -> None:
+    session = open_session(workspace_dir=workspace, session_id="me", manifest="manifest.json")
+    session.run_command("mkdir d; echo 1 > d/a; echo 22 > b")
+    result = session.push()
+    assert statuses(result)["manifest.json"] is FileStatus.SAVED and result.ok
+    root = workspace / "me/code-interpreter"
+    manifest = json.loads((root / "manifest.json").read_text())
+    assert manifest["version"] == 1 and manifest["session"] == "me"
+    files = {file["name"]: (file["size"], file["sha256"]) for file in manifest["files"]}
+    assert files == {
+        name: ((root / name).stat().st_size, hashlib.sha256((root / name).read_bytes()).hexdigest())
+        for name in ("d/a", "b")
+    }
+    session.run_command("echo 3 > manifest.json")
+    result = session.push()
+    assert result.outcome is Outcome.FAILED and json.loads((root / "manifest.json").read_text()) == manifest
+    assert "manifest" in next(file.error or "" for file in result.files if file.path == "manifest.json")
+    assert "manifest.json" in statuses(session.push("manifest.json", manifest=""))
+    assert (root / "manifest.json").read_text() == "3\n"
+
+
+def test_progress_ends_with_all_that_was_transferred(open_session: OpenSession, workspace: Path) -> None:
+    (workspace / "uploads/up").write_bytes(bytes(1 << 20))
+    told: list[libci.Progress] = []
+    session = open_session(workspace_dir=workspace, progress=told.append)
+    assert told[-1] == libci.Progress("preload", 1, 1, 1 << 20, 1 << 20)
+    session.run_command("echo 1 > a; head -c 3000000 /dev/zero > b")
+    session.push()
+    assert told[-1] == libci.Progress("push", 3, 3, 3000002, 3000002)
+    count = len(told)
+    session.push()
+    assert len(told) == count  # nothing was transferred
 
 
 def test_two_live_sessions_on_one_id_the_second_is_busy(open_session: OpenSession, workspace: Path) -> None:

@@ -52,7 +52,7 @@ static ci_status use(ci_session *session) {
     options.cwd = ".";
     ci_result *result = NULL;
     ci_error *error = NULL;
-    ci_status status = ci_execute_command(session, "echo 1 > f; mkdir d", &options, &result, &error);
+    ci_status status = ci_execute_command(session, "touch 1 2 3 4; echo 1 > f; mkdir d", &options, &result, &error);
     ci_result_free(result);
     ci_error_free(error);
     if (status == CI_OK)
@@ -76,7 +76,10 @@ static ci_status whole_life(void *user) {
     ci_status status = template_sandbox_new(*(unsigned *)user, &sandbox, NULL);
     if (status == CI_OK)
         status = ci_storage_dir_new(folder, &quick, &storage, NULL);
+    static const char *const prefixes[] = {"more/=other/{session}", NULL};
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
+    options.prefixes = prefixes;
+    options.manifest = "manifest.json";
     options.sandbox = sandbox;
     options.storage = storage;
     options.network = CI_NETWORK_HOST;

@@ -13,6 +13,11 @@ static int set_up(void **state) {
     return fixture_set_up(1);
 }
 
+static int set_up_slower(void **state) { /* than this machine at its slowest begins eight operations */
+    (void)state;
+    return fixture_set_up(50);
+}
+
 static void open_with(const ci_session_options *options) {
     ci_error *error = NULL;
     if (ci_session_open(options, &session, &error) < 0)
@@ -453,13 +458,13 @@ static void a_manifest_is_written_last_and_lists_all(void **state) {
     ci_session_options options = usual();
     options.manifest = "all/manifest.json";
     open_with(&options);
-    run_quietly("mkdir d; for i in $(seq 2000); do echo $i > d/f$i; done");
+    run_quietly("mkdir d; for i in $(seq 600); do echo $i > d/f$i; done");
     logged.lists = logged.gets = 0;
     for (int round = 0; round < 2; round++) {
         ci_result *result = push(NULL);
         assert_int_equal(ci_result_outcome(result), CI_OUTCOME_OK);
         assert_string_equal(logged.last_put, "code-interpreter/all/manifest.json");
-        assert_requests(round == 0 ? 1 : 3, 0, round == 0 ? 2001 : 1, 0);
+        assert_requests(1, 0, round == 0 ? 601 : 1, 0);
         ci_file_info info = CI_FILE_INFO_INIT;
         ci_result_file(result, CI_FILES_MAIN, ci_result_file_count(result, CI_FILES_MAIN) - 1, &info);
         assert_string_equal(info.key, "code-interpreter/all/manifest.json");
@@ -470,11 +475,13 @@ static void a_manifest_is_written_last_and_lists_all(void **state) {
         assert_string_equal(text_of(root, "session"), ci_session_id(session));
         assert_int_equal(strlen(text_of(root, "time")), strlen("2026-01-31T12:00:00Z"));
         const cii_json *files = cii_json_get(root, "files");
-        assert_int_equal(cii_json_count(files), 2000); /* not the upload, which was not saved */
-        for (size_t i = 0; i < 2000; i++) {
+        assert_int_equal(cii_json_count(files), 600); /* not the upload, which was not saved */
+        for (size_t i = 0, at = 0; i < 600; i++, at++) {
             const cii_json *file = cii_json_at(files, i);
-            assert_true(strncmp(text_of(file, "name"), "d/f", 3) == 0);
-            info = find(result, CI_FILES_MAIN, text_of(file, "name"));
+            do {
+                ci_result_file(result, CI_FILES_MAIN, at, &info);
+            } while (!info.key && ++at); /* the upload */
+            assert_string_equal(text_of(file, "name"), info.path);
             assert_string_equal(text_of(file, "sha256"), info.sha256);
             assert_int_equal(cii_json_int_of(cii_json_get(file, "size")), info.size_bytes);
             assert_non_null(text_of(file, "etag"));
@@ -484,7 +491,7 @@ static void a_manifest_is_written_last_and_lists_all(void **state) {
     }
     ci_push_options none = CI_PUSH_OPTIONS_INIT;
     none.manifest = "";
-    assert_push(&none, 0, 2001);
+    assert_push(&none, 0, 601);
 }
 
 static void no_manifest_is_written_where_a_file_failed(void **state) {
@@ -587,7 +594,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH(a_host_adds_prefixes_of_its_own),
         WITH(prefixes_that_cannot_be_are_refused),
-        WITH(uploads_come_eight_at_a_time_and_are_told_in_order),
+        cmocka_unit_test_setup_teardown(uploads_come_eight_at_a_time_and_are_told_in_order, set_up_slower,
+                                        fixture_tear_down),
         WITH(what_is_not_new_costs_a_list_a_thousand),
         WITH(options_save_the_list),
         WITH(one_upload_that_fails_does_not_stop_the_rest),
