@@ -25,7 +25,7 @@ void cii_progress_tell(ci_session *session, cii_progress *progress, uint64_t mov
                        bool is_end) {
     const ci_session_options *o = &session->options;
     const bool is_wanted = is_end ? progress->told || progress->transferred || moving_bytes > 0
-                                  : o->progress && cii_clock_us() >= progress->due_us;
+                                  : progress->files_total > 0 && cii_clock_us() >= progress->due_us;
     if (!o->progress || !is_wanted)
         return;
     const uint64_t done = progress->bytes_done + moving_bytes;

@@ -90,7 +90,7 @@ ci_call *start(const char *command, int64_t timeout_ms) {
 
 ci_result *end(ci_call *call) {
     ci_result *result = NULL;
-    assert_int_equal(ci_call_wait(call, 5000), CI_CALL_DONE);
+    assert_int_equal(ci_call_wait(call, 60000), CI_CALL_DONE);
     assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
     ci_call_free(call);
     return result;
