@@ -2,7 +2,7 @@
  * @file ci/call.h
  * @brief Calls in progress: the form of every long operation that never blocks.
  *
- * Opening, runs, tasks, contexts, file operations, pushes, the workspace and tools: each such `ci_x()` has a companion
+ * Opening, runs, tasks, contexts, file operations, pushes, the workspace, objects and tools: each such `ci_x()` has a companion
  * `ci_x_start()` that returns a ::ci_call at once. (What only blocks: ci_session_info() and ci_context_list(), for a round
  * trip at most; ci_sandbox_local_new() and ci_sandbox_local_check().) A host with an event loop polls ci_call_fd() for reading, runs
  * ci_call_process() whenever it is ready, and takes the outcome with one of the `ci_call_take_` functions once
@@ -124,7 +124,7 @@ CI_API ci_status ci_call_take_result(ci_call *call, ci_result **ret_result, ci_e
 CI_API ci_status ci_call_take_session(ci_call *call, ci_session **ret_session, ci_error **ret_error);
 
 /**
- * @brief Says how a finished call ended that has no outcome but success (contexts, transfers, the workspace's
+ * @brief Says how a finished call ended that has no outcome but success (contexts, transfers, objects, the workspace's
  * remove, ci_sandbox_prepare_start()).
  * @param call the call, done.
  * @param[out] ret_error why it failed; may be NULL.

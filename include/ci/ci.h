@@ -10,6 +10,7 @@
 #include <ci/context.h>
 #include <ci/error.h>
 #include <ci/files.h>
+#include <ci/objects.h>
 #include <ci/result.h>
 #include <ci/sandbox.h>
 #include <ci/session.h>

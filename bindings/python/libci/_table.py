@@ -11,6 +11,7 @@ from ctypes import (
     c_int32,
     c_int64,
     c_size_t,
+    c_uint8,
     c_uint32,
     c_uint64,
     c_void_p,
@@ -269,6 +270,48 @@ class StorageS3Options(Sized):
     ]
 
 
+class Object(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("key", c_char_p),
+        ("etag", c_char_p),
+        ("sha256", POINTER(c_uint8)),
+        ("size_bytes", c_uint64),
+        ("modified_ms", c_int64),
+    ]
+
+
+class StorageListOptions(Sized):
+    _fields_ = [("struct_size", c_size_t), ("timeout_ms", c_int64), ("after", c_char_p), ("max_count", c_uint64)]
+
+
+class StorageReadOptions(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("timeout_ms", c_int64),
+        ("offset_bytes", c_uint64),
+        ("length_bytes", c_uint64),
+        ("if_etag", c_char_p),
+    ]
+
+
+class StorageWriteOptions(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("timeout_ms", c_int64),
+        ("if_etag", c_char_p),
+        ("mime_type", c_char_p),
+        ("sha256", POINTER(c_uint8)),
+        ("size_bytes", c_uint64),
+        ("if_absent", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
+OBJECT_CB = CFUNCTYPE(c_int32, c_void_p, POINTER(Object))
+REMOVED_CB = CFUNCTYPE(c_int32, c_void_p, c_char_p, c_int32, c_void_p)
+
+
 class PushOptions(Sized):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -298,6 +341,10 @@ STRUCTS = {
     "ci_file_op_options": FileOpOptions,
     "ci_storage_dir_options": StorageDirOptions,
     "ci_storage_s3_options": StorageS3Options,
+    "ci_object": Object,
+    "ci_storage_list_options": StorageListOptions,
+    "ci_storage_read_options": StorageReadOptions,
+    "ci_storage_write_options": StorageWriteOptions,
     "ci_push_options": PushOptions,
     "ci_tool_options": ToolOptions,
 }
@@ -313,6 +360,11 @@ _PUSH = [_HANDLE, _PATHS, c_size_t, POINTER(PushOptions)]
 _TOOL = [_HANDLE, c_char_p, c_char_p, c_size_t, POINTER(ToolOptions)]
 _GET = [_HANDLE, c_char_p, c_uint64, c_uint64, WRITE_CB, c_void_p]
 _PUT = [_HANDLE, c_char_p, READ_CB, c_void_p]
+_LIST = [_HANDLE, c_char_p, POINTER(StorageListOptions), OBJECT_CB, c_void_p]
+_STAT = [_HANDLE, c_char_p, c_int64, OBJECT_CB, c_void_p]
+_READ = [_HANDLE, c_char_p, POINTER(StorageReadOptions), WRITE_CB, OBJECT_CB, c_void_p]
+_WRITE = [_HANDLE, c_char_p, POINTER(StorageWriteOptions), READ_CB, OBJECT_CB, c_void_p]
+_REMOVE = [_HANDLE, _PATHS, c_size_t, c_int64, REMOVED_CB, c_void_p]
 
 #: What each function returns and takes.
 FUNCTIONS: dict[str, tuple[object, list[object]]] = {
@@ -387,6 +439,17 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_storage_s3_new": (c_int32, [c_char_p, POINTER(StorageS3Options), _RET, _RET]),
     "ci_storage_ref": (_HANDLE, [_HANDLE]),
     "ci_storage_free": (None, [_HANDLE]),
+    # objects.h
+    "ci_storage_list": (c_int32, [*_LIST, _RET]),
+    "ci_storage_list_start": (c_int32, [*_LIST, _RET, _RET]),
+    "ci_storage_stat": (c_int32, [*_STAT, _RET]),
+    "ci_storage_stat_start": (c_int32, [*_STAT, _RET, _RET]),
+    "ci_storage_read": (c_int32, [*_READ, _RET]),
+    "ci_storage_read_start": (c_int32, [*_READ, _RET, _RET]),
+    "ci_storage_write": (c_int32, [*_WRITE, _RET]),
+    "ci_storage_write_start": (c_int32, [*_WRITE, _RET, _RET]),
+    "ci_storage_remove": (c_int32, [*_REMOVE, _RET]),
+    "ci_storage_remove_start": (c_int32, [*_REMOVE, _RET, _RET]),
     # session.h
     "ci_session_open": (c_int32, [POINTER(SessionOptions), _RET, _RET]),
     "ci_session_open_start": (c_int32, [POINTER(SessionOptions), _RET, _RET]),

@@ -14,23 +14,10 @@
 #ifndef CI_SYS_STORAGE_H
 #define CI_SYS_STORAGE_H
 
-#include <ci/storage.h>
+#include <ci/objects.h>
 #include <ci/sys/op.h>
 
 CI_BEGIN_DECLS
-
-/** What is known of an object. Strings live until the callback returns, or as long as the operation. */
-typedef struct ci_object {
-    size_t struct_size;    /**< sizeof(ci_object) of the storage. */
-    const char *key;       /**< Its key. */
-    const char *etag;      /**< Differs whenever the content does, opaque; NULL: not known. */
-    const uint8_t *sha256; /**< 32 bytes; NULL: not known. */
-    uint64_t size_bytes;   /**< Size. */
-    int64_t modified_ms;   /**< Milliseconds since 1970-01-01 UTC. */
-} ci_object;
-
-/** Gets an object. @return 0; negative: stop, with #CI_ERR_CANCELLED. */
-typedef int32_t (*ci_object_cb)(void *user, const ci_object *object);
 
 /** What is to be written. Zero is the default of every field; strings live until start returns. */
 typedef struct ci_put_request {

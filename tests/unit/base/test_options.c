@@ -14,9 +14,10 @@ static const struct {
 } structs[] = {
 #define STRUCT(type) \
     { #type, sizeof(type) }
-    STRUCT(ci_error_fields),          STRUCT(ci_file_op_options), STRUCT(ci_run_options),
-    STRUCT(ci_sandbox_local_options), STRUCT(ci_session_options), STRUCT(ci_storage_dir_options),
-    STRUCT(ci_storage_s3_options),    STRUCT(ci_push_options),    STRUCT(ci_tool_options),
+    STRUCT(ci_error_fields),          STRUCT(ci_file_op_options),      STRUCT(ci_run_options),
+    STRUCT(ci_sandbox_local_options), STRUCT(ci_session_options),      STRUCT(ci_storage_dir_options),
+    STRUCT(ci_storage_s3_options),    STRUCT(ci_storage_list_options), STRUCT(ci_storage_read_options),
+    STRUCT(ci_storage_write_options), STRUCT(ci_push_options),         STRUCT(ci_tool_options),
 };
 
 /* A caller's struct of the given size, all bytes `fill`, in exactly that much memory, so that a sanitizer sees a read
@@ -114,6 +115,9 @@ static void initializers_are_all_defaults(void **state) {
     INITIALIZED(ci_sandbox_local_options, CI_SANDBOX_LOCAL_OPTIONS_INIT);
     INITIALIZED(ci_storage_dir_options, CI_STORAGE_DIR_OPTIONS_INIT);
     INITIALIZED(ci_storage_s3_options, CI_STORAGE_S3_OPTIONS_INIT);
+    INITIALIZED(ci_storage_list_options, CI_STORAGE_LIST_OPTIONS_INIT);
+    INITIALIZED(ci_storage_read_options, CI_STORAGE_READ_OPTIONS_INIT);
+    INITIALIZED(ci_storage_write_options, CI_STORAGE_WRITE_OPTIONS_INIT);
     INITIALIZED(ci_file_info, CI_FILE_INFO_INIT);
     INITIALIZED(ci_item, CI_ITEM_INIT);
     INITIALIZED(ci_refusal, CI_REFUSAL_INIT);
