@@ -35,6 +35,10 @@ typedef struct ci_session ci_session;
 /** See ci/result.h. */
 typedef struct ci_result ci_result;
 
+/** From a reader or writer that can pause: nothing now, ask again later. To a backend: return 0 from process() and ask in
+ * the next one, which the library sees to, whatever the descriptor says. */
+#define CI_IO_PAUSE (-2)
+
 /** What ci_call_process() and ci_call_wait() return. */
 enum {
     CI_CALL_RUNNING = 0, /**< Not finished: poll the descriptor and process again. */

@@ -11,6 +11,10 @@
  * its storage. **Blocking**: a storage that says #CI_STORAGE_CAP_BLOCKING, as a folder does for its disk, blocks for as
  * long within ci_call_process(). **Deadlines** are in milliseconds and cover the whole call; 0 or less: none. A call that
  * is cancelled or past its deadline leaves the objects as they were, but that a server may have been done already.
+ * **Pausing**: the readers and writers of a ci_storage_read_start() and ci_storage_write_start() may answer #CI_IO_PAUSE
+ * when a source has nothing yet or a sink is full: they are asked again when the call is processed next, which is the
+ * host's to do when its source or sink is ready; what the call itself waits for still shows on its descriptor. In the
+ * blocking functions it ends the transfer like any other negative number.
  */
 #ifndef CI_OBJECTS_H
 #define CI_OBJECTS_H

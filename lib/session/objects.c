@@ -24,6 +24,8 @@ typedef struct objects_call {
     uint32_t page;   /* LIST: objects asked for */
     uint32_t listed; /* and told */
     bool no_memory;
+    bool may_pause; /* the caller processes the call itself */
+    bool paused;    /* by a callback, in this step */
     ci_write_cb write;
     ci_read_cb read;
     ci_object_cb object;
@@ -31,7 +33,7 @@ typedef struct objects_call {
     ci_op *op;
 } objects_call;
 
-/* --- the host's callbacks, which cannot pause ---------------------------------------------------------------------- */
+/* --- the host's callbacks ------------------------------------------------------------------------------------------ */
 
 static int32_t on_object(void *user, const ci_object *object) {
     objects_call *self = user;
@@ -48,15 +50,22 @@ static int32_t on_listed(void *user, const ci_object *object) {
     return self->no_memory ? -1 : on_object(self, object);
 }
 
+/* Whether the host's answer is a pause. */
+static bool pauses(objects_call *self, int64_t answer) {
+    self->paused |= answer == CI_IO_PAUSE && self->may_pause;
+    return self->paused;
+}
+
 static int32_t on_write(void *user, const void *data, size_t size) {
     objects_call *self = user;
-    return self->write(self->user, data, size) == 0 ? 0 : -1;
+    int32_t r = self->write(self->user, data, size);
+    return r == 0 ? 0 : pauses(self, r) ? CI_IO_PAUSE : -1;
 }
 
 static int64_t on_read(void *user, void *buffer, size_t size) {
     objects_call *self = user;
     int64_t n = self->read(self->user, buffer, size);
-    return n < 0 || (uint64_t)n > size ? -1 : n;
+    return pauses(self, n) ? CI_IO_PAUSE : n < 0 || (uint64_t)n > size ? -1 : n;
 }
 
 /* --- the machine --------------------------------------------------------------------------------------------------- */
@@ -96,7 +105,10 @@ static int objects_step(ci_call *call, cii_waits *waits, ci_error **ret_error) {
         ci_status status = self->op ? CI_OK : start_op(self, ret_error);
         if (status < 0)
             return status;
+        self->paused = false;
         int r = cii_op_step(&self->op, waits, ret_error);
+        if (self->paused)
+            waits->again = false; /* the host says when */
         if (self->no_memory)
             return cii_error_nomem(ret_error);
         if (r <= 0 || self->kind != LIST)
@@ -133,6 +145,12 @@ static ci_status null(const char *what, ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_INVALID, "storage", "%s: NULL", what);
 }
 
+/* For the blocking forms. */
+static ci_status end_blocking(ci_call *call, ci_error **ret_error) {
+    ((objects_call *)call)->may_pause = false;
+    return cii_call_end_status(call, ret_error);
+}
+
 /* A call that has its storage and its key. */
 static ci_status start(ci_storage *storage, int kind, const char *key, int64_t timeout_ms, objects_call **ret_self,
                        ci_error **ret_error) {
@@ -148,6 +166,7 @@ static ci_status start(ci_storage *storage, int kind, const char *key, int64_t t
         return status;
     objects_call *self = (objects_call *)call;
     self->kind = kind;
+    self->may_pause = true;
     self->storage = ci_storage_ref(storage);
     self->key = strdup(key);
     if (!self->key)
@@ -235,7 +254,7 @@ ci_status ci_storage_read(ci_storage *storage, const char *key, const ci_storage
                           ci_write_cb write, ci_object_cb object, void *user, ci_error **ret_error) {
     ci_call *call = NULL;
     ci_status status = ci_storage_read_start(storage, key, options, write, object, user, &call, ret_error);
-    return status < 0 ? status : cii_call_end_status(call, ret_error);
+    return status < 0 ? status : end_blocking(call, ret_error);
 }
 
 ci_status ci_storage_write_start(ci_storage *storage, const char *key, const ci_storage_write_options *options,
@@ -269,5 +288,5 @@ ci_status ci_storage_write(ci_storage *storage, const char *key, const ci_storag
                            ci_read_cb read, ci_object_cb object, void *user, ci_error **ret_error) {
     ci_call *call = NULL;
     ci_status status = ci_storage_write_start(storage, key, options, read, object, user, &call, ret_error);
-    return status < 0 ? status : cii_call_end_status(call, ret_error);
+    return status < 0 ? status : end_blocking(call, ret_error);
 }

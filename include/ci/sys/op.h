@@ -14,7 +14,7 @@
 #ifndef CI_SYS_OP_H
 #define CI_SYS_OP_H
 
-#include <ci/error.h>
+#include <ci/call.h>
 
 CI_BEGIN_DECLS
 
@@ -46,10 +46,6 @@ typedef struct ci_op_ops {
 struct ci_op {
     const ci_op_ops *ops; /**< The operation's functions; a const table. */
 };
-
-/** From a reader or writer: nothing now; return 0 from process() and ask again in the next one, which the library
- * sees to, whatever the descriptor says. */
-#define CI_IO_PAUSE (-2)
 
 /** Reader: puts at most `size` bytes into `buffer`. @return how many; 0: the end; #CI_IO_PAUSE; else negative: stop. */
 typedef int64_t (*ci_op_read_cb)(void *user, void *buffer, size_t size);

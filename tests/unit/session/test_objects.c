@@ -227,6 +227,37 @@ static void calls_are_polled_and_hold_their_storage(void **state) {
     }
 }
 
+typedef struct slow_source {
+    text from;
+    bool ready;
+} slow_source;
+
+static int64_t give_when_ready(void *user, void *buffer, size_t size) {
+    slow_source *s = user;
+    if (!s->ready)
+        return CI_IO_PAUSE;
+    s->ready = false;
+    return give(&s->from, buffer, size < 2 ? size : 2);
+}
+
+static void a_reader_that_pauses_is_asked_again_when_its_call_is_processed(void **state) {
+    slow_source source = {.from = of("abcd")};
+    ci_call *call = NULL;
+    assert_int_equal(ci_storage_write_start(*state, "k", NULL, give_when_ready, NULL, &source, &call, NULL), CI_OK);
+    for (int i = 0; i < 3; i++) { /* two pieces and the end */
+        assert_int_equal(ci_call_process(call), CI_CALL_RUNNING);
+        assert_int_equal(poll(&(struct pollfd){.fd = ci_call_fd(call), .events = POLLIN}, 1, 0), 0); /* no busy loop */
+        source.ready = true;
+        ci_call_process(call);
+    }
+    assert_int_equal(ci_call_process(call), CI_CALL_DONE);
+    assert_int_equal(ci_call_take_status(call, NULL), CI_OK);
+    ci_call_free(call);
+    assert_string_equal(content_of(*state, "k", NULL), "abcd");
+    source = (slow_source){.from = of("new")};
+    assert_int_equal(ci_storage_write(*state, "k", NULL, give_when_ready, NULL, &source, NULL), CI_ERR_CANCELLED);
+}
+
 static void a_cancelled_call_ends_so(void **state) {
     put(*state, "k", "old");
     text from = of("new");
@@ -252,6 +283,7 @@ int main(void) {
         TEST(one_that_cannot_be_removed_does_not_keep_the_others_from_it),
         TEST(bad_arguments_are_refused_by_name),
         TEST(calls_are_polled_and_hold_their_storage),
+        TEST(a_reader_that_pauses_is_asked_again_when_its_call_is_processed),
         TEST(a_cancelled_call_ends_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
