@@ -87,7 +87,7 @@ static int next_line(struct terminal *terminal, struct reader *reader, const cha
         } else if (size == 0) {
             reader->ended = 1;
         } else if (errno != EINTR && errno != EAGAIN) {
-            terminal_note("ci-run: --calls %s: %s", reader->path, strerror(errno));
+            note("ci-run: --calls %s: %s", reader->path, strerror(errno));
             terminal->end_status = STATUS_FAILED;
             return -1;
         }
@@ -222,7 +222,7 @@ static char *parse(struct request *request, const char *line, size_t size) {
 
 static int answer(struct terminal *terminal, ci_result *result) {
     if (!result) {
-        terminal_note("ci-run: out of memory");
+        note("ci-run: out of memory");
         return terminal->end_status = STATUS_FAILED;
     }
     terminal_note_preload(result);

@@ -56,7 +56,7 @@ static int read_source(const char *path, struct source *ret) {
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     int failed = fd < 0 || read_all(fd, ret);
     if (failed)
-        terminal_note("ci-run: %s: %s", path, strerror(errno));
+        note("ci-run: %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
     if (!failed && ret->size >= 3 && memcmp(ret->text, "\xef\xbb\xbf", 3) == 0) /* an editor's mark, no code */
@@ -162,7 +162,7 @@ static int open_with_uploads(struct program *program) {
         const char *folder = getenv("TMPDIR");
         if (asprintf(&program->temporary, "%s/ci-run-XXXXXX", folder && *folder ? folder : "/tmp") < 0 ||
             !mkdtemp(program->temporary)) {
-            terminal_note("ci-run: temporary workspace: %s", strerror(errno));
+            note("ci-run: temporary workspace: %s", strerror(errno));
             return STATUS_FAILED;
         }
         workspace = program->temporary;
@@ -213,7 +213,7 @@ static void show_end(struct program *program, const struct unit *unit, const ci_
         if (size && traceback[size - 1] != '\n')
             terminal_put(terminal, STDERR_FILENO, "\n", 1);
     } else if (outcome != CI_OUTCOME_OK && outcome != CI_OUTCOME_EXIT) {
-        terminal_note("ci-run: %s", message ? message : ci_outcome_name(outcome));
+        note("ci-run: %s", message ? message : ci_outcome_name(outcome));
     }
 }
 
@@ -367,10 +367,9 @@ static int push(struct program *program, const struct list *names) {
         if (ci_result_file(result, CI_FILES_MAIN, i, &file) || file.status == CI_FILE_UNCHANGED)
             continue;
         if (file.status == CI_FILE_SAVED)
-            terminal_note("workspace: saved %s (%llu bytes)", file.key, (unsigned long long)file.size_bytes);
+            note("workspace: saved %s (%llu bytes)", file.key, (unsigned long long)file.size_bytes);
         else
-            terminal_note("workspace: %s %s: %s", ci_file_status_name(file.status), file.path,
-                          file.error ? file.error : "");
+            note("workspace: %s %s: %s", ci_file_status_name(file.status), file.path, file.error ? file.error : "");
         if (file.status == CI_FILE_SKIPPED && status == 0 && is_named(names, file.path))
             status = 1; /* a FIFO, say: fine to meet in a folder, but this one was asked for */
     }
@@ -397,7 +396,7 @@ static int answer_calls(struct program *program) {
     const char *path = program->options->calls;
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        terminal_note("ci-run: --calls %s: %s", path, strerror(errno));
+        note("ci-run: --calls %s: %s", path, strerror(errno));
         return STATUS_FAILED;
     }
     int status = calls_answer(&program->terminal, program->session, path, fd);
@@ -446,7 +445,7 @@ int main(int argc, char **argv) {
         status = work(&program);
     }
     if (fflush(stdout) || ferror(stdout)) { /* where --help and its like print */
-        terminal_note("ci-run: standard output: %s", strerror(errno));
+        note("ci-run: standard output: %s", strerror(errno));
         status = STATUS_FAILED;
     }
     ci_session_close(program.session);

@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,7 @@ int terminal_open(struct terminal *terminal) {
     *terminal = (struct terminal){.signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK)};
     if (terminal->signal_fd >= 0)
         return 0;
-    terminal_note("ci-run: signalfd: %s", strerror(errno));
+    note("ci-run: signalfd: %s", strerror(errno));
     return -1;
 }
 
@@ -79,7 +78,7 @@ int terminal_put(struct terminal *terminal, int fd, const void *data, size_t siz
         } else if (errno != EINTR && errno != EAGAIN) {
             terminal->end_status = errno == EPIPE ? 128 + SIGPIPE : STATUS_FAILED;
             if (errno != EPIPE && fd == STDOUT_FILENO)
-                terminal_note("ci-run: standard output: %s", strerror(errno));
+                note("ci-run: standard output: %s", strerror(errno));
             return -1;
         }
     }
@@ -90,7 +89,7 @@ int terminal_put_json(struct terminal *terminal, const ci_result *result) {
     char *json;
     size_t size;
     if (ci_result_json(result, &json, &size)) {
-        terminal_note("ci-run: out of memory");
+        note("ci-run: out of memory");
         terminal->end_status = STATUS_FAILED;
         return -1;
     }
@@ -100,26 +99,8 @@ int terminal_put_json(struct terminal *terminal, const ci_result *result) {
     return failed;
 }
 
-void terminal_note(const char *format, ...) {
-    char *text;
-    va_list arguments;
-    va_start(arguments, format);
-    int size = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (size < 0)
-        return;
-    for (int i = 0; i < size; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
-    dprintf(STDERR_FILENO, "%s\n", text);
-    free(text);
-}
-
 int terminal_fail(ci_error *error) {
-    terminal_note("ci-run: %s", ci_error_message(error));
-    if (*ci_error_hint(error))
-        terminal_note("ci-run: %s", ci_error_hint(error));
-    ci_error_free(error);
+    note_error("ci-run", error);
     return STATUS_FAILED;
 }
 
@@ -135,27 +116,26 @@ void terminal_note_preload(const ci_result *result) {
         else if (++shown > MOST)
             continue;
         else if (file.status == CI_FILE_UNPACKED && file.refused_count)
-            terminal_note("uploads: unpacked %s into %s (%u entries; %u refused)", file.path,
-                          file.target ? file.target : ".", file.entry_count, file.refused_count);
+            note("uploads: unpacked %s into %s (%u entries; %u refused)", file.path, file.target ? file.target : ".",
+                 file.entry_count, file.refused_count);
         else if (file.status == CI_FILE_UNPACKED)
-            terminal_note("uploads: unpacked %s into %s (%u entries)", file.path, file.target ? file.target : ".",
-                          file.entry_count);
+            note("uploads: unpacked %s into %s (%u entries)", file.path, file.target ? file.target : ".",
+                 file.entry_count);
         else /* refused, in conflict; or in the sandbox, but an archive that could not be unpacked */
-            terminal_note("uploads: %s %s: %s", ci_file_status_name(file.status), file.path,
-                          file.error ? file.error : "no reason given");
+            note("uploads: %s %s: %s", ci_file_status_name(file.status), file.path,
+                 file.error ? file.error : "no reason given");
     }
     if (shown > MOST)
-        terminal_note("uploads: and %zu more; --json lists all", shown - MOST);
+        note("uploads: and %zu more; --json lists all", shown - MOST);
     if (preloaded)
-        terminal_note("uploads: %zu file%s in the sandbox", preloaded, preloaded == 1 ? "" : "s");
+        note("uploads: %zu file%s in the sandbox", preloaded, preloaded == 1 ? "" : "s");
 }
 
 int32_t terminal_output(void *user, int32_t event, const char *mime_type, const void *data, size_t size) {
     struct terminal *terminal = user;
     if (event == CI_EVENT_ITEM) {
         if (strncmp(mime_type, "image/", 6) == 0)
-            terminal_note("[%s, %zu bytes; save it in the code and name it with --output, or use --json]", mime_type,
-                          size);
+            note("[%s, %zu bytes; save it in the code and name it with --output, or use --json]", mime_type, size);
         return 0;
     }
     return terminal_put(terminal, event == CI_EVENT_STDOUT ? STDOUT_FILENO : STDERR_FILENO, data, size);
@@ -165,7 +145,7 @@ void terminal_log(void *user, int32_t level, const char *domain, const char *mes
     (void)user;
     int is_refusal = strcmp(domain, "network") == 0; /* says all itself */
     if (level <= CI_LOG_WARNING)
-        terminal_note("ci-run: %s%s%s", is_refusal ? "" : domain, is_refusal ? "" : ": ", message);
+        note("ci-run: %s%s%s", is_refusal ? "" : domain, is_refusal ? "" : ": ", message);
 }
 
 void terminal_wait(struct terminal *terminal, ci_call *call, int interruptible) {

@@ -2,6 +2,8 @@
 #ifndef CI_RUN_TERMINAL_H
 #define CI_RUN_TERMINAL_H
 
+#include "../common/note.h"
+
 #include <ci/ci.h>
 
 enum { STATUS_FAILED = 125 }; /* ci-run or libci could not do its part */
@@ -22,9 +24,6 @@ int terminal_put(struct terminal *terminal, int fd, const void *data, size_t siz
 
 /** Writes one result as a line of JSON to stdout. Returns as terminal_put(). */
 int terminal_put_json(struct terminal *terminal, const ci_result *result);
-
-/** A line for people, to stderr; control characters in it become '?'. */
-void terminal_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** Says that something failed, why, and what to do about it; frees the error. Returns STATUS_FAILED. */
 int terminal_fail(ci_error *error);

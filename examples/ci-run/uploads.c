@@ -26,7 +26,7 @@ static int64_t read_file(void *user, void *buffer, size_t size) {
 static int store_file(struct terminal *terminal, ci_session *session, const char *path, const char *name) {
     struct source source = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
     if (source.fd < 0) {
-        terminal_note("ci-run: --upload %s: %s", path, strerror(errno));
+        note("ci-run: --upload %s: %s", path, strerror(errno));
         return STATUS_FAILED;
     }
     ci_error *error = NULL;
@@ -42,7 +42,7 @@ static int store_file(struct terminal *terminal, ci_session *session, const char
     if (!source.error && !terminal->end_status)
         return terminal_fail(error);
     if (source.error)
-        terminal_note("ci-run: --upload %s: %s", path, strerror(source.error));
+        note("ci-run: --upload %s: %s", path, strerror(source.error));
     ci_error_free(error);
     return STATUS_FAILED;
 }
@@ -73,7 +73,7 @@ static int store_entry(struct terminal *terminal, ci_session *session, const FTS
     case FTS_F: {
         char *key;
         if (asprintf(&key, "uploads/%s%s", name, below) < 0) {
-            terminal_note("ci-run: out of memory");
+            note("ci-run: out of memory");
             return STATUS_FAILED;
         }
         int status = store_file(terminal, session, entry->fts_accpath, key);
@@ -84,17 +84,16 @@ static int store_entry(struct terminal *terminal, ci_session *session, const FTS
     case FTS_ERR:
     case FTS_NS:
     case FTS_SLNONE:
-        terminal_note("ci-run: --upload %s: %s", entry->fts_path,
-                      strerror(entry->fts_errno ? entry->fts_errno : ENOENT));
+        note("ci-run: --upload %s: %s", entry->fts_path, strerror(entry->fts_errno ? entry->fts_errno : ENOENT));
         return STATUS_FAILED;
     case FTS_SL:
     case FTS_DEFAULT:
         if (entry->fts_level == FTS_ROOTLEVEL) {
-            terminal_note("ci-run: --upload %s: neither a file nor a folder", entry->fts_path);
+            note("ci-run: --upload %s: neither a file nor a folder", entry->fts_path);
             return STATUS_FAILED;
         }
-        terminal_note("uploads: left out %s: %s", entry->fts_path,
-                      entry->fts_info == FTS_SL ? "a link" : "neither a file nor a folder");
+        note("uploads: left out %s: %s", entry->fts_path,
+             entry->fts_info == FTS_SL ? "a link" : "neither a file nor a folder");
         return 0;
     default: /* a folder, before or after what it holds */
         return 0;
@@ -106,7 +105,7 @@ static int store_path(struct terminal *terminal, ci_session *session, const char
     FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
     int status = walk ? 0 : STATUS_FAILED;
     if (!walk)
-        terminal_note("ci-run: --upload %s: %s", path, strerror(errno));
+        note("ci-run: --upload %s: %s", path, strerror(errno));
     for (FTSENT *entry; status == 0 && (entry = fts_read(walk));) {
         const char *below = entry->fts_path + strlen(path);
         char *slashed = NULL;
@@ -126,14 +125,13 @@ int uploads_store(struct terminal *terminal, ci_session *session, const struct l
     for (size_t i = 0; names && status == 0 && i < paths->count; i++) {
         names[i] = last_name(paths->items[i]);
         if (!names[i] || !strcmp(names[i], "/")) {
-            terminal_note("ci-run: --upload %s: %s", paths->items[i],
-                          names[i] ? "has no name of its own" : strerror(errno));
+            note("ci-run: --upload %s: %s", paths->items[i], names[i] ? "has no name of its own" : strerror(errno));
             status = STATUS_FAILED;
         }
         for (size_t j = 0; status == 0 && j < i; j++)
             if (strcmp(names[i], names[j]) == 0) {
-                terminal_note("ci-run: --upload %s: %s has the same name, one of them would be lost", paths->items[i],
-                              paths->items[j]);
+                note("ci-run: --upload %s: %s has the same name, one of them would be lost", paths->items[i],
+                     paths->items[j]);
                 status = STATUS_FAILED;
             }
         if (status == 0)

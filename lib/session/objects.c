@@ -50,10 +50,11 @@ static int32_t on_listed(void *user, const ci_object *object) {
     return self->no_memory ? -1 : on_object(self, object);
 }
 
-/* Whether the host's answer is a pause. */
+/* Whether the host's answer is a pause. A storage may ask again within the same step. */
 static bool pauses(objects_call *self, int64_t answer) {
-    self->paused |= answer == CI_IO_PAUSE && self->may_pause;
-    return self->paused;
+    bool pause = answer == CI_IO_PAUSE && self->may_pause;
+    self->paused |= pause;
+    return pause;
 }
 
 static int32_t on_write(void *user, const void *data, size_t size) {
