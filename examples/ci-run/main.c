@@ -26,6 +26,7 @@ struct program {
     struct terminal terminal;
     struct source *sources; /* one a unit */
     ci_sandbox *sandbox;
+    ci_storage *storage; /* of S3; a folder is the session's own to open */
     ci_session *session;
     char *temporary;  /* workspace folder to be removed at the end */
     int preload_told; /* the opening's uploads, which the first result lists once more */
@@ -130,8 +131,14 @@ static int open_session(struct program *program, const char *workspace, uint32_t
     const struct options *options = program->options;
     ci_session_options session = CI_SESSION_OPTIONS_INIT;
     session.sandbox = program->sandbox;
-    session.workspace_dir = workspace;
+    session.workspace_dir = program->storage ? NULL : workspace;
+    session.storage = program->storage;
     session.session_id = options->session_id;
+    session.user = options->user;
+    session.uploads_prefix = options->uploads_prefix;
+    session.output_prefix = options->output_prefix;
+    session.prefixes = options->prefixes.count ? options->prefixes.items : NULL;
+    session.progress = terminal_progress;
     session.memory_bytes = options->memory_bytes;
     session.workspace_bytes = options->disk_bytes;
     session.process_count = (uint32_t)options->process_count;
@@ -166,6 +173,12 @@ static int open_with_uploads(struct program *program) {
             return STATUS_FAILED;
         }
         workspace = program->temporary;
+    }
+    if (workspace && workspace_is_s3(workspace)) {
+        ci_error *error = NULL;
+        program->storage = workspace_open(workspace, &options->server, 0, &error);
+        if (!program->storage)
+            return terminal_fail(error);
     }
     if (options->uploads.count) {
         int status = open_session(program, workspace, CI_SESSION_NO_PRELOAD);
@@ -449,6 +462,7 @@ int main(int argc, char **argv) {
         status = STATUS_FAILED;
     }
     ci_session_close(program.session);
+    ci_storage_free(program.storage);
     ci_sandbox_free(program.sandbox);
     if (program.temporary)
         uploads_remove_folder(program.temporary);

@@ -32,8 +32,17 @@ static const struct row rows[] = {
      0},
     {"output", "NAME", "save this file to the workspace afterwards", AT(outputs), LIST, 0},
     {"push", NULL, "save all files of the sandbox to the workspace afterwards", AT(push), FLAG, 0},
-    {"workspace", "DIR", "the workspace; without it a temporary one, removed at the end", AT(workspace), TEXT, 0},
+    {"workspace", "WORKSPACE", "a folder or s3://BUCKET/PREFIX; without it a temporary one, removed at the end",
+     AT(workspace), TEXT, 0},
+    {"endpoint", "URL", "a server of S3, as in https://s3.example.org:9000", AT(server.endpoint), TEXT, 0},
+    {"region", "NAME", "the bucket's region", AT(server.region), TEXT, 0},
+    {"profile", "NAME", "a profile of ~/.aws/config and ~/.aws/credentials", AT(server.profile), TEXT, 0},
     {"session", "ID", "the session's part of the workspace: 1 to 64 of A-Z a-z 0-9 _ -", AT(session_id), TEXT, 0},
+    {"user", "ID", "what {user} stands for in the prefixes of keys", AT(user), TEXT, 0},
+    {"uploads-prefix", "KEY/", "where uploads are in the workspace, as in in/{user}/", AT(uploads_prefix), TEXT, 0},
+    {"output-prefix", "KEY/", "where it is saved to, as in out/{user}/{session}/", AT(output_prefix), TEXT, 0},
+    {"prefix", "NAME/=KEY/", "more of the workspace for its tools: documents/=office/{user}/ (several: repeat it)",
+     AT(prefixes), LIST, 0},
     {"timeout", "SECONDS", "deadline of each run, or of each call; fractions are fine", AT(timeout_ms), SECONDS, 0},
     {"memory", "SIZE", "memory of all processes, as in 512M or 4G (2G)", AT(memory_bytes), SIZE, 0},
     {"disk", "SIZE", "size of the sandbox's folder (4G)", AT(disk_bytes), SIZE, 0},
@@ -154,13 +163,15 @@ static int set(struct options *options, const struct row *row, const char *value
 static int check_together(const struct options *options) {
     const char *wrong = NULL;
     if ((options->outputs.count || options->push) && !options->workspace)
-        wrong = "--output and --push save to a workspace that stays: add --workspace DIR";
+        wrong = "--output and --push save to a workspace that stays: add --workspace DIR or s3://BUCKET/PREFIX";
     else if (options->calls && (options->unit_count || options->argument_count))
         wrong = "--calls takes its work from the calls alone: leave out FILE, -e, -c and --";
     else if ((options->allow.count || options->deny.count) && options->network != CI_NETWORK_INTERNET)
         wrong = "--allow and --deny are rules for --network internet: add it";
     else if (options->allow_nothing && options->allow.count > 1)
         wrong = "--allow none is the empty list: leave out the other --allow";
+    else
+        wrong = workspace_wrong(options->workspace ? options->workspace : "", &options->server);
     if (!wrong)
         return 0;
     fprintf(stderr, "ci-run: %s\n", wrong);
@@ -194,7 +205,8 @@ static int make_absolute(struct options *options) {
 static int allocate(struct options *options, int argc) {
     size_t most = (size_t)argc + 1; /* nothing comes more often than there are arguments */
     options->units = calloc(most, sizeof(*options->units));
-    struct list *const lists[] = {&options->uploads, &options->outputs, &options->allow, &options->deny};
+    struct list *const lists[] = {&options->uploads, &options->outputs, &options->allow, &options->deny,
+                                  &options->prefixes};
     int failed = !options->units;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         failed |= !(lists[i]->items = calloc(most, sizeof(char *)));
@@ -248,6 +260,7 @@ void options_free(struct options *options) {
     free(options->outputs.items);
     free(options->allow.items);
     free(options->deny.items);
+    free(options->prefixes.items);
 }
 
 void options_help(void) {
@@ -268,6 +281,7 @@ void options_help(void) {
                  argument ? argument : "");
         printf("  %-25s %s\n", left, rows[i].help);
     }
+    printf("\n%s", workspace_help);
     puts(
         "\nRULE: NAME, *.NAME (every name below it), an address, a CIDR, or * (all that is public); :PORT or :PORT-PORT may\n"
         "follow. --allow and --deny may come more than once; --deny wins. They never switch the network on themselves.\n"
@@ -279,6 +293,7 @@ void options_help(void) {
         "  ci-run -e '2 ** 100'\n"
         "  ci-run script.py -- --verbose input.txt\n"
         "  ci-run --upload data.zip --workspace out --output chart.png analyse.py\n"
+        "  ci-run --workspace s3://bucket/team --output chart.png analyse.py\n"
         "  ci-run -e 'x = 6' -c 'echo hello > note.txt' -e 'x * 7, open(\"note.txt\").read()'\n"
         "  ci-run --network internet --allow '*.example.org:443' -c 'curl -sS https://www.example.org'\n"
         "  echo '{\"name\": \"execute_code\", \"input\": {\"code\": \"print(1)\"}}' | ci-run --calls -");

@@ -2,6 +2,8 @@
 #ifndef CI_RUN_OPTIONS_H
 #define CI_RUN_OPTIONS_H
 
+#include "../common/workspace.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +32,11 @@ struct options {
     int allow_nothing;
     const char *language;
     const char *workspace;
+    struct server server; /* where the workspace is one of S3 */
+    const char *user;
+    const char *uploads_prefix;
+    const char *output_prefix;
+    struct list prefixes; /* NULL-ended */
     const char *session_id;
     const char *python;
     const char *preload;

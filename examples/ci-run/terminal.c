@@ -67,6 +67,7 @@ int terminal_await(struct terminal *terminal, int fd) {
 
 int terminal_put(struct terminal *terminal, int fd, const void *data, size_t size) {
     const char *next = data;
+    progress_end();
     while (size > 0) {
         if (await(terminal, fd, POLLOUT))
             return -1;
@@ -148,6 +149,13 @@ void terminal_log(void *user, int32_t level, const char *domain, const char *mes
         note("ci-run: %s%s%s", is_refusal ? "" : domain, is_refusal ? "" : ": ", message);
 }
 
+void terminal_progress(void *user, const ci_progress *progress) {
+    (void)user;
+    progress_show(&(struct progress){strcmp(progress->what, "preload") == 0 ? "uploads" : "workspace",
+                                     progress->files_done, progress->files_total, progress->bytes_done,
+                                     progress->bytes_total});
+}
+
 void terminal_wait(struct terminal *terminal, ci_call *call, int interruptible) {
     struct pollfd fds[2] = {{.fd = ci_call_fd(call), .events = POLLIN}, {.fd = terminal->signal_fd, .events = POLLIN}};
     terminal->call = call;
@@ -164,5 +172,6 @@ void terminal_wait(struct terminal *terminal, ci_call *call, int interruptible) 
         if (poll(fds, 2, fds[0].fd < 0 ? 20 : -1) > 0 && fds[1].revents)
             take_signal(terminal);
     }
+    progress_end();
     terminal->call = NULL;
 }

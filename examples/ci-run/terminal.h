@@ -37,6 +37,9 @@ int32_t terminal_output(void *user, int32_t event, const char *mime_type, const 
 /** A ci_log_cb: warnings and errors as notes. */
 void terminal_log(void *user, int32_t level, const char *domain, const char *message);
 
+/** What ci_session_options::progress gets: a line on a terminal's stderr that is rewritten, and gone when it is done. */
+void terminal_progress(void *user, const ci_progress *progress);
+
 /** Waits until fd can be read. Returns 0; -1 when ci-run has to end. */
 int terminal_await(struct terminal *terminal, int fd);
 

@@ -1,4 +1,5 @@
 """Fixtures of the end-to-end tests. CI_TEST_BUILD names the build folder, CI_TEST_FULL=1 adds the long tests,
+CI_TEST_S3 says that there is a server of S3, and that only what is marked s3 runs (tests/s3lab/programs.py),
 CI_TEST_TIMEOUT_FACTOR multiplies the deadlines of sessions where all is slow, CI_TEST_ENVIRONMENT names the core
 environment that ci-env has made."""
 
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,12 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("CI_TEST_BUILD") or SOURCE / "build")
 TIMEOUT_FACTOR = int(os.environ.get("CI_TEST_TIMEOUT_FACTOR") or 1)
-sys.path.insert(0, str(SOURCE / "bindings/python"))
+S3 = os.environ.get("CI_TEST_S3", "")
+sys.path[:0] = [str(SOURCE / "bindings/python"), str(SOURCE / "tests")]
 sys.dont_write_bytecode = True
 
 import libci  # noqa: E402
+from s3lab.client import Client  # noqa: E402
 
 libci.use_library(str(BUILD / "lib/libci.so"))
 
@@ -35,15 +39,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = tempfile.mkdtemp(prefix="ci-test-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
     config.addinivalue_line("markers", "long: takes minutes; runs only with CI_TEST_FULL=1")
+    config.addinivalue_line("markers", "s3: runs on a server of S3 too, or there alone (fixture server)")
+
+
+def is_wanted(item: pytest.Item) -> bool:
+    if item.get_closest_marker("long") and not os.environ.get("CI_TEST_FULL"):
+        return False
+    if S3:
+        return item.get_closest_marker("s3") is not None
+    return "server" not in item.fixturenames  # type: ignore
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("CI_TEST_FULL"):
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    if long:
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if item not in long]
+    unwanted = [item for item in items if not is_wanted(item)]
+    if unwanted:
+        config.hook.pytest_deselected(items=unwanted)
+        items[:] = [item for item in items if is_wanted(item)]
 
 
 def pytest_collection_finish() -> None:
@@ -95,6 +106,64 @@ def workspace(tmp_path: Path) -> Path:
     """A workspace folder with an empty uploads folder."""
     (tmp_path / "workspace/uploads").mkdir(parents=True)
     return tmp_path / "workspace"
+
+
+BUCKET = "ci-end-to-end"
+
+
+@pytest.fixture(scope="session")
+def server() -> Client:
+    """The server of S3, with a bucket, as libci does not see it."""
+    client = Client(os.environ)
+    client.make_bucket(BUCKET)
+    return client
+
+
+class Folder:
+    """A workspace in a folder, and what is really in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self.path = path
+
+    def contents(self, prefix: str = "") -> dict[str, bytes]:
+        files = {str(file.relative_to(self.path)): file for file in self.path.rglob("*") if file.is_file()}
+        return {key: file.read_bytes() for key, file in sorted(files.items()) if key.startswith(prefix)}
+
+    def put(self, key: str, content: bytes) -> None:
+        (self.path / key).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / key).write_bytes(content)
+
+    def unfinished(self) -> list[str]:
+        return [str(file) for file in self.path.rglob(".ci-tmp-*")]
+
+
+class Bucket:
+    """One in a bucket, below a prefix of its own."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.prefix = f"{uuid.uuid4().hex}/"
+        self.name = f"s3://{BUCKET}/{self.prefix[:-1]}"
+
+    def contents(self, prefix: str = "") -> dict[str, bytes]:
+        keys = self.client.keys(BUCKET, self.prefix + prefix)
+        return {key[len(self.prefix) :]: self.client.get(BUCKET, key) for key in keys}
+
+    def put(self, key: str, content: bytes) -> None:
+        self.client.put(BUCKET, self.prefix + key, content)
+
+    def unfinished(self) -> list[str]:
+        return [key for key in self.client.uploads(BUCKET) if key.startswith(self.prefix)]
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Folder | Bucket:
+    """An empty workspace: in a folder, or on the server of S3 where there is one."""
+    if S3:
+        return Bucket(request.getfixturevalue("server"))
+    (tmp_path / "place").mkdir()
+    return Folder(tmp_path / "place")
 
 
 @pytest.fixture

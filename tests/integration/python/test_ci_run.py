@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, SOURCE
+from conftest import BUCKET, BUILD, SOURCE, Bucket
+from s3lab.client import Client
 
 Run = Callable[..., subprocess.CompletedProcess]
 
@@ -352,6 +354,7 @@ def test_help_version_and_check(ci_run: Run) -> None:
     page = ci_run("--help").stdout.decode()
     for option in (
         "-e CODE -c COMMAND -l --upload --output --push --workspace --session --timeout --memory --disk --processes "
+        "--endpoint --region --profile --user --uploads-prefix --output-prefix --prefix "
         "--network --allow --deny --python --preload --json --calls --check --version --help"
     ).split():
         assert option in page
@@ -382,3 +385,82 @@ def test_the_quickstart_program_does_the_main_job(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert b"3024 rows" in done.stdout and b"Lisbon" in done.stdout and b"best month" in done.stdout
     assert (tmp_path / "code-interpreter/chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+# -- a workspace on S3
+
+SINE = (  # as the skill has it
+    "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nimport numpy as np\n"
+    "x = np.linspace(0, 10, 100)\nplt.figure(figsize=(10,6))\nplt.plot(x, np.sin(x))\nplt.title('Sine Wave')\n"
+    "plt.savefig('sine.png', dpi=300, bbox_inches='tight')\nprint('Done')"
+)
+
+
+def environment() -> list[str]:
+    name = os.environ.get("CI_TEST_ENVIRONMENT")
+    return ["--python", name] if name else []
+
+
+@pytest.mark.s3
+def test_the_skills_chart_ends_in_the_bucket_and_comes_back(ci_run: Run, place: Bucket, server: Client) -> None:
+    done = ci_run("--workspace", place.name, "--output", "sine.png", *environment(), stdin=SINE.encode())
+    assert (done.stdout, done.returncode) == (b"Done\n", 0), done.stderr
+    assert b"workspace: saved code-interpreter/sine.png" in done.stderr
+    chart = place.contents()["code-interpreter/sine.png"]
+    assert chart.startswith(b"\x89PNG\r\n") and chart.endswith(b"IEND\xaeB`\x82")
+
+    call = {"name": "workspace_read", "input": {"path": "code-interpreter/sine.png"}}
+    done = ci_run("--workspace", place.name, "--calls", "-", stdin=json.dumps(call).encode())
+    (item,) = [item for item in json.loads(done.stdout)["content"] if item["type"] in ("image", "resource")]
+    assert base64.b64decode(item["data"] if item["type"] == "image" else item["resource"]["blob"]) == chart
+
+
+@pytest.mark.s3
+def test_the_skills_chart_by_a_tool_call(ci_run: Run, place: Bucket, server: Client) -> None:
+    calls = [
+        {"name": "execute_code", "input": {"code": SINE, "language": "python", "output_filename": "sine.png"}},
+        {"name": "workspace_read", "input": {"path": "code-interpreter/sine.png"}},
+        {"name": "workspace_list", "input": {}},
+    ]
+    text = "\n".join(json.dumps(call) for call in calls)
+    done = ci_run("--workspace", place.name, "--calls", "-", *environment(), stdin=text.encode())
+    made, read, listed = map(json.loads, done.stdout.splitlines())
+    assert made["structuredContent"]["stdout"] == "Done\n" and read["isError"] is False, made
+    assert [file["path"] for file in listed["structuredContent"]["files"]] == ["code-interpreter/sine.png"]
+    (item,) = [item for item in read["content"] if item["type"] in ("image", "resource")]
+    blob = item["data"] if item["type"] == "image" else item["resource"]["blob"]
+    assert base64.b64decode(blob) == place.contents()["code-interpreter/sine.png"]
+
+
+@pytest.mark.s3
+def test_uploads_of_a_bucket_are_there_and_results_are_pushed(ci_run: Run, place: Bucket, server: Client) -> None:
+    place.put("in/ann/data.csv", b"a,b\n1,2\n")
+    prefixes = ["--user", "ann", "--uploads-prefix", "in/{user}/", "--output-prefix", "out/{user}/"]
+    code = "open('copy.csv', 'w').write(open('data.csv').read())"
+    done = ci_run("--workspace", place.name, "--push", *prefixes, "-e", code)
+    assert done.returncode == 0, done.stderr
+    assert b"\x1b" not in done.stderr and b"\r" not in done.stderr
+    assert place.contents("out/") == {"out/ann/copy.csv": b"a,b\n1,2\n"}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize(
+    ("name", "environment", "said"),
+    [
+        ("s3://no-such-bucket-here", {}, "make the bucket"),
+        ("s3://", {}, "bucket"),
+        (f"s3://{BUCKET}", {"AWS_SECRET_ACCESS_KEY": "other"}, "ignature"),
+        (f"s3://{BUCKET}", {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "127.0.0.1"),
+    ],
+)
+def test_what_is_wrong_with_a_bucket_is_told(
+    ci_run: Run, server: Client, name: str, environment: dict[str, str], said: str
+) -> None:
+    done = ci_run("--workspace", name, "-e", "1", env={**os.environ, **environment})
+    assert (done.returncode, done.stdout) == (125, b"") and said in done.stderr.decode(), done.stderr
+
+
+def test_a_server_without_a_bucket_is_told(ci_run: Run, tmp_path: Path) -> None:
+    for arguments in (["--region", "x"], ["--region", "x", "--workspace", tmp_path], ["--workspace", "gs://bucket"]):
+        done = ci_run(*arguments, "-e", "1")
+        assert (done.returncode, done.stdout) == (125, b"") and b"s3://BUCKET/PREFIX" in done.stderr
