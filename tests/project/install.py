@@ -60,7 +60,7 @@ def main() -> int:
         install(Path(build), prefix)
         pc = next(prefix.rglob("libci.pc"))
         library_dir = pc.parent.parent
-        expected = ["bin/ci-run", "bin/ci-env", "share/libci/environments/core.txt", "include/ci/ci.h",
+        expected = ["bin/ci-run", "bin/ci-workspace", "bin/ci-env", "share/libci/environments/core.txt", "include/ci/ci.h",
                     "include/ci/sys/sandbox.h", "libexec/libci/ci-supervisor",
                     "libexec/libci/guest/python/zygote.py", f"{library_dir.name}/libci.so"]
         missing = [path for path in expected if not (prefix / path).exists()]

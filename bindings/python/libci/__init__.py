@@ -33,7 +33,8 @@ from ._errors import (
 )
 from ._library import use_library
 from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Refusal, Result
-from ._session import Call, Context, DirStorage, Progress, Sandbox, Session, check_machine, tool_schemas, version
+from ._session import Call, Context, Progress, Sandbox, Session, check_machine, tool_schemas, version
+from ._storage import DirStorage, Object, S3Storage, Storage
 
 __all__ = [
     "Busy",
@@ -62,14 +63,17 @@ __all__ = [
     "NoMemory",
     "NotFound",
     "NotSupported",
+    "Object",
     "Outcome",
     "Permission",
     "Progress",
     "Protocol",
     "Refusal",
     "Result",
+    "S3Storage",
     "Sandbox",
     "Session",
+    "Storage",
     "TimedOut",
     "check_machine",
     "tool_schemas",

@@ -1,4 +1,4 @@
-"""Sandboxes, storages, sessions and calls."""
+"""Sandboxes, sessions and calls."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from ctypes import byref, c_char_p, c_void_p
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Generic, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Optional, TypeVar, Union
 
 from . import _table
 from ._errors import Closed, Failed, check
 from ._library import library
 from ._result import FileInfo, Result, take_text
+
+if TYPE_CHECKING:
+    from ._storage import Storage
 
 Path = Union[str, bytes, "os.PathLike[str]"]
 #: Gets "stdout", "stderr" or the MIME type of a rich item, and the bytes.
@@ -105,15 +108,19 @@ class _Callbacks:
         self.error: Optional[BaseException] = None
         self.keep: list[Any] = []  # what C refers to while the call lives
 
-    def _guard(self, function: Callable[..., int], failed: int) -> Callable[..., int]:
+    def kept(self, kind: Any, function: Callable[..., int]) -> Any:
+        """The function as C calls it; -1, which ends its part of the call, where it raises."""
+
         def call(*arguments: Any) -> int:
             try:
                 return function(*arguments)
             except BaseException as error:  # noqa: BLE001 - must not run into C
                 self.error = self.error or error
-                return failed
+                return -1
 
-        return call
+        callback = kind(call)
+        self.keep.append(callback)
+        return callback
 
     def output(self, on_output: Optional[OnOutput]) -> Any:
         if on_output is None:
@@ -124,9 +131,7 @@ class _Callbacks:
             on_output(names.get(event) or (mime_type or b"").decode(), ctypes.string_at(data or 0, size))
             return 0
 
-        callback = _table.OUTPUT_CB(self._guard(call, 1))
-        self.keep.append(callback)
-        return callback
+        return self.kept(_table.OUTPUT_CB, call)
 
     def writer(self, write: Callable[[bytes], object]) -> Any:
         def call(_user: Any, data: Any, size: int) -> int:
@@ -138,9 +143,7 @@ class _Callbacks:
                 rest = rest[written:] if isinstance(written, int) else b""
             return 0
 
-        callback = _table.WRITE_CB(self._guard(call, 1))
-        self.keep.append(callback)
-        return callback
+        return self.kept(_table.WRITE_CB, call)
 
     def reader(self, read: Callable[[int], bytes]) -> Any:
         def call(_user: Any, buffer: Any, size: int) -> int:
@@ -151,9 +154,7 @@ class _Callbacks:
             ctypes.memmove(buffer, data, len(data))
             return len(data)
 
-        callback = _table.READ_CB(self._guard(call, -1))
-        self.keep.append(callback)
-        return callback
+        return self.kept(_table.READ_CB, call)
 
 
 class Call(Generic[T]):
@@ -245,6 +246,16 @@ def _start(
     return Call(call, callbacks or _Callbacks(), take)
 
 
+def _transfer(function: Any, arguments: list[Any], callbacks: _Callbacks) -> None:
+    """A call that has no outcome but success; what a callback raised counts more than that the call was stopped by it."""
+    try:
+        _start(function, arguments, callbacks, _take_status).result()
+    except Exception:
+        if callbacks.error is not None:
+            raise callbacks.error from None
+        raise
+
+
 class _Handle:
     """What is closed once, by close(), a with statement, or the garbage collector."""
 
@@ -320,18 +331,6 @@ class Sandbox(_Handle):
         _start(self._c.ci_sandbox_prepare_start, arguments, None, _take_status).result()
 
 
-class DirStorage(_Handle):
-    """A folder as workspace, which many sessions may share."""
-
-    _release = "ci_storage_free"
-
-    def __init__(self, path: Path, *, create: bool = True, sync: bool = True) -> None:
-        options = _table.StorageDirOptions(no_create=not create, no_sync=not sync)
-        storage, error = c_void_p(), c_void_p()
-        check(library().ci_storage_dir_new(_bytes(path), byref(options), byref(storage), byref(error)), error)
-        super().__init__(storage)
-
-
 class Session(_Handle):
     """A session: variables and files persist from call to call. Options are those of ci_session_options; times are in
     seconds. Opening blocks until the session is ready.
@@ -345,7 +344,7 @@ class Session(_Handle):
         self,
         *,
         sandbox: Optional[Sandbox] = None,
-        storage: Optional[DirStorage] = None,
+        storage: Optional[Storage] = None,
         workspace_dir: Optional[Path] = None,
         session_id: Optional[str] = None,
         python: Optional[Path] = None,
@@ -668,20 +667,11 @@ class Session(_Handle):
     ) -> None:
         callbacks = _Callbacks()
         most = _table.UINT64_MAX if length is None else length
-        self._transfer(function, [self._handle, _bytes(name), offset, most, callbacks.writer(write), None], callbacks)
+        _transfer(function, [self._handle, _bytes(name), offset, most, callbacks.writer(write), None], callbacks)
 
     def _put(self, function: Any, name: Path, read: Callable[[int], bytes]) -> None:
         callbacks = _Callbacks()
-        self._transfer(function, [self._handle, _bytes(name), callbacks.reader(read), None], callbacks)
-
-    @staticmethod
-    def _transfer(function: Any, arguments: list[Any], callbacks: _Callbacks) -> None:
-        try:
-            _start(function, arguments, callbacks, _take_status).result()
-        except Exception:
-            if callbacks.error is not None:
-                raise callbacks.error from None
-            raise
+        _transfer(function, [self._handle, _bytes(name), callbacks.reader(read), None], callbacks)
 
     # -- workspace
 

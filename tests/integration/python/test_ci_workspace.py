@@ -97,13 +97,14 @@ def test_a_large_file_goes_there_and_comes_back(run: Run, here: Path, place: Pla
 
 
 def test_more_files_than_a_page_has(run: Run, here: Path, place: Place) -> None:
-    files = {f"{i:04}": b"%d" % i for i in range(1050)}
+    count = 1050 if isinstance(place, Folder) else 50  # servers' own pages are the conformance suite's
+    files = {f"{i:04}": b"%d" % i for i in range(count)}
     make(here / "many", files)
     good(run("put", "--parallel", "16", place.name, "many"))
     assert good(run("list", place.name)).splitlines() == [f"many/{name}" for name in files]
     good(run("get", place.name, "many/", "-o", "back"))
     assert files_in(here / "back") == files
-    assert len(lines(run("--json", "rm", "-r", place.name, "many/"))) == 1050
+    assert len(lines(run("--json", "rm", "-r", place.name, "many/"))) == count
     assert place.contents() == {}
 
 
