@@ -82,8 +82,12 @@ void report_failure(struct program *program, const char *key, const char *path, 
 
 void report_error(struct program *program, const char *key, const char *path, ci_error *error) {
     report_failure(program, key, path, ci_error_message(error));
-    if (*ci_error_hint(error) && !jobs_signal())
-        note("ci-workspace: %s", ci_error_hint(error));
+    static char last[256]; /* advice is given once: a wrong secret makes every file fail */
+    const char *hint = ci_error_hint(error);
+    if (*hint && strncmp(hint, last, sizeof(last) - 1) != 0 && !jobs_signal()) {
+        note("ci-workspace: %s", hint);
+        snprintf(last, sizeof(last), "%s", hint);
+    }
     ci_error_free(error);
 }
 
