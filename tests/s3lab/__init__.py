@@ -176,14 +176,14 @@ def answers(port: int, path: str = "/") -> bool:
 
 
 @contextlib.contextmanager
-def start(kind: str) -> Iterator[Server]:
-    """rgw or swift. Raises Missing where it is not installed."""
+def start(kind: str, **options: object) -> Iterator[Server]:
+    """rgw or swift, with options of its own start(). Raises Missing where it is not installed."""
     from s3lab import rgw, swift
 
     with tempfile.TemporaryDirectory(prefix="ci-s3-") as folder:
         processes = Processes(Path(folder))
         try:
-            server = {"rgw": rgw, "swift": swift}[kind].start(processes)
+            server = {"rgw": rgw, "swift": swift}[kind].start(processes, **options)
             server.processes = processes
             yield server
         finally:

@@ -34,9 +34,10 @@ osd class update on start = false
 mon allow pool size one = true
 mon warn on pool no redundancy = false
 mon max pg per osd = 1000
-osd objectstore = bluestore
+osd objectstore = {kind}
 bluestore block size = {store}
 bluestore block create = true
+memstore device bytes = {store}
 osd memory target = 939524096
 osd data = {folder}/osd
 mon data = {folder}/mon
@@ -65,7 +66,7 @@ def make_certificate(p: Processes) -> None:
           "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "tls.key", "-out", "tls.pem")
 
 
-def start(p: Processes) -> Server:
+def start(p: Processes, in_memory: bool = False) -> Server:
     need("ceph", "ceph-mon", "ceph-osd", "monmaptool", "openssl", "radosgw", "radosgw-admin")
     mon, http, https = free_ports(3)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
@@ -73,7 +74,8 @@ def start(p: Processes) -> Server:
         (p.folder / name).mkdir()
     (p.folder / "keyring").touch()
     conf = p.folder / "ceph.conf"
-    conf.write_text(CONFIG.format(fsid=fsid, mon=mon, folder=p.folder, store=STORE_BYTES, domain=DOMAIN))
+    kind = "memstore" if in_memory else "bluestore"
+    conf.write_text(CONFIG.format(fsid=fsid, mon=mon, folder=p.folder, store=STORE_BYTES, domain=DOMAIN, kind=kind))
     options = ["-c", str(conf)]
     make_certificate(p)
 
