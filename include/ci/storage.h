@@ -60,7 +60,7 @@ typedef struct ci_storage_s3_options {
     const char *ca_file;           /**< PEM file of those who may sign certificates; NULL: as set, else the system's. */
     const char *proxy;             /**< URL of an http, https or socks5h proxy; NULL: as set, else none. */
     uint64_t part_bytes;           /**< Size of the parts of a large upload, 5 MiB at least; 0: 8 MiB. */
-    uint32_t parallel;             /**< Parts on their way at once, of one upload, 64 at most; 0: 3. */
+    uint32_t parallel;             /**< Parts of one upload in memory and on their way at once, 64 at most; 0: 3. */
     uint32_t attempts;             /**< How often a request is sent at most; 0: as set, else 3. */
     uint32_t connect_timeout_ms;   /**< Until a connection stands; 0: 10 s. */
     uint32_t idle_timeout_ms;      /**< Without a byte either way, a request has failed; 0: 60 s. */
@@ -77,7 +77,7 @@ typedef struct ci_storage_s3_options {
  * reads the shared files, else does not block.
  *
  * Objects are written whole or not at all, large ones in parts, and what is written and read is checked by SHA-256 and
- * MD5. Up to `parallel` + 1 parts of memory are used for a large upload. Conditions are left to the server; where it has
+ * MD5. Up to `parallel` parts of memory, but two at least, are used for a large upload. Conditions are left to the server; where it has
  * none (OpenStack Swift) the object is looked at just before it is written, which keeps out other puts by this storage
  * object, but not those of other programs. The lock of a session holds among the sessions of this storage object alone.
  * Keys that can be no file name are left out of lists, and told of. Freeing the last share may take up to 5 s when

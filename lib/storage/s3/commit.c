@@ -52,6 +52,8 @@ static int32_t looked(cii_s3_put_op *p, bool *ret_there, cii_s3_meta *ret_meta, 
 static int32_t tell(cii_s3_put_op *p, cii_s3_meta *meta, ci_error **ret_error) {
     cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
     cii_s3_turn_give(&p->task, &p->turn);
+    if (!meta->has_own_key && cii_s3_multipart_differs(p, meta->etag))
+        return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its parts differ");
     meta->size_bytes = p->read_bytes;
     meta->has_sha256 = true;
     memcpy(meta->sha256, p->digest, sizeof meta->sha256);
@@ -88,7 +90,7 @@ static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
     ci_status status = in_parts ? read_complete(response, &meta, ret_error) : CI_OK;
     if (status < 0)
         return status;
-    if (!in_parts && meta.etag_is_md5 && p->parts[0].md5[0] && strcasecmp(meta.etag, p->parts[0].md5) != 0)
+    if (!in_parts && meta.etag_is_md5 && p->md5[0] && strcasecmp(meta.etag, p->md5) != 0)
         return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its MD5 differs");
     if (meta.etag[0])
         return tell(p, &meta, ret_error);
@@ -102,7 +104,7 @@ static bool is_ours(const cii_s3_put_op *p, const cii_s3_meta *meta) {
         return strcmp(meta->nonce, p->nonce) == 0;
     if (meta->has_sha256)
         return memcmp(meta->sha256, p->digest, sizeof p->digest) == 0;
-    return meta->size_bytes == p->read_bytes;
+    return meta->size_bytes == p->read_bytes && !cii_s3_multipart_differs(p, meta->etag);
 }
 
 /* Taken, but without an ETag. That is radosgw's answer to a Complete; and Swift's to a put that began before the one which
@@ -118,8 +120,7 @@ static int32_t looked_at_the_end(cii_s3_put_op *p, ci_error **ret_error) {
     if (is_there && is_ours(p, &meta))
         return tell(p, &meta, ret_error);
     meta = (cii_s3_meta){.modified_ms = p->answered_ms};
-    snprintf(meta.etag, sizeof meta.etag, "%s",
-             p->last_number == 0 ? p->parts[0].md5 : ""); /* as it was, or not known */
+    snprintf(meta.etag, sizeof meta.etag, "%s", p->last_number == 0 ? p->md5 : ""); /* as it was, or not known */
     return tell(p, &meta, ret_error);
 }
 
@@ -230,7 +231,7 @@ static int32_t send(cii_s3_put_op *p, ci_error **ret_error) {
         cii_s3_call_header(&p->call, "Content-Type", "application/xml");
     } else {
         cii_s3_put_describe(p, &p->call, true);
-        cii_s3_call_header(&p->call, "Content-MD5", part->md5_base64[0] ? part->md5_base64 : NULL);
+        cii_s3_call_header(&p->call, "Content-MD5", p->md5_base64[0] ? p->md5_base64 : NULL);
     }
     p->call.body = p->upload ? p->body.data : part->data.data;
     p->call.body_bytes = p->upload ? p->body.size : part->data.size;

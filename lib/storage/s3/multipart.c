@@ -2,8 +2,10 @@
  *
  *     create --id--> fill: read into a free buffer, send it when it is full, take answers --all sent and answered--> commit
  *
- * As many parts are on their way as the storage allows, while one more is being read. A part's ETag is its MD5 where it is
- * one at all, and is echoed as it was received. */
+ * Each buffer is either being filled or on its way. A part's ETag is its MD5 where it is one at all, and is echoed as it was
+ * received. That the bytes are right the server sees by their signed SHA-256; that the object consists of these parts, by
+ * Complete's ETag, which of most servers is the MD5 of the parts' MD5s. */
+#include <openssl/evp.h>
 #include <stdio.h>
 
 #include "aws/xml.h"
@@ -36,16 +38,12 @@ static ci_status send_part(cii_s3_put_op *p, cii_s3_part *part, ci_error **ret_e
         cii_error_hint(ret_error, "announce the size, or make part_bytes larger");
         return CI_ERR_LIMIT;
     }
-    ci_status status = cii_s3_part_hash(part, ret_error);
-    if (status < 0)
-        return status;
     part->number = ++p->last_number;
     snprintf(part->number_text, sizeof part->number_text, "%u", part->number);
     cii_s3_call *call = &part->call;
     cii_s3_call_reset(call, "PUT", p->task.key);
     cii_s3_call_query(call, "partNumber", part->number_text);
     cii_s3_call_query(call, "uploadId", p->upload->id);
-    cii_s3_call_header(call, "Content-MD5", part->md5_base64[0] ? part->md5_base64 : NULL);
     call->body = part->data.data;
     call->body_bytes = part->data.size;
     call->body_hash = part->sha256;
@@ -54,15 +52,10 @@ static ci_status send_part(cii_s3_put_op *p, cii_s3_part *part, ci_error **ret_e
 }
 
 static ci_status keep_etag(cii_s3_put_op *p, const cii_s3_part *part, ci_error **ret_error) {
-    cii_s3_meta meta;
-    const cii_http_response *response = cii_s3_call_response(&part->call);
-    const char *etag = cii_http_header_value(response, "etag");
+    const char *etag = cii_http_header_value(cii_s3_call_response(&part->call), "etag");
     size_t needed = (size_t)part->number * STRIDE;
-    cii_s3_meta_read(response, &meta);
     if (!etag || strlen(etag) >= STRIDE)
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "a part's answer has no ETag");
-    if (meta.etag_is_md5 && part->md5[0] && strcasecmp(meta.etag, part->md5) != 0)
-        return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "a part was damaged on its way: its MD5 differs");
     if (p->etags.size < needed) {
         char *room;
         if (cii_buf_reserve(&p->etags, needed - p->etags.size, &room) < 0)
@@ -110,9 +103,10 @@ static int32_t fill(cii_s3_put_op *p, ci_error **ret_error) {
         return result;
     if (sending(p) == p->task.s3->parallel)
         return 0;
-    cii_s3_part *part = TAKE_PTR(p->filling);
     p->task.busy = true;
-    return part->data.size > 0 ? send_part(p, part, ret_error) : CI_OK;
+    status = cii_s3_put_end_part(p, ret_error);
+    cii_s3_part *part = TAKE_PTR(p->filling);
+    return status == CI_OK && part->data.size > 0 ? send_part(p, part, ret_error) : status;
 }
 
 /* --- the upload --------------------------------------------------------------------------------------------------- */
@@ -178,6 +172,10 @@ void cii_s3_multipart_abandon(cii_s3_put_op *p) {
     cii_s3_upload_leave(p->task.s3, TAKE_PTR(p->upload));
 }
 
+static void md_free_p(EVP_MD_CTX **hash) {
+    EVP_MD_CTX_free(*hash);
+}
+
 static ci_status append_escaped(cii_buf *to, const char *text) {
     ci_status status = CI_OK;
     for (; *text && status == CI_OK; text++) {
@@ -204,4 +202,23 @@ ci_status cii_s3_multipart_write_list(cii_s3_put_op *p, ci_error **ret_error) {
     if (status == CI_OK)
         status = cii_sigv4_hash(to->data, to->size, p->body_sha256);
     return status < 0 ? cii_error_nomem(ret_error) : CI_OK;
+}
+
+bool cii_s3_multipart_differs(const cii_s3_put_op *p, const char *etag) {
+    _cleanup_(md_free_p) EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    char bare[CII_S3_ETAG_MAX + 1], expected[48];
+    if (p->last_number == 0 || !hash || EVP_DigestInit_ex(hash, EVP_md5(), NULL) != 1)
+        return false;
+    for (unsigned i = 0; i < p->last_number; i++) {
+        cii_s3_etag_bare(p->etags.data + (size_t)i * STRIDE, bare);
+        if (!cii_s3_hex_read(bare, digest, 16) || EVP_DigestUpdate(hash, digest, 16) != 1)
+            return false;
+    }
+    if (EVP_DigestFinal_ex(hash, digest, NULL) != 1)
+        return false;
+    cii_hex(digest, 16, expected);
+    snprintf(expected + 32, sizeof expected - 32, "-%u", p->last_number);
+    return strlen(etag) == strlen(expected) && strcmp(etag + 32, expected + 32) == 0 &&
+           strncasecmp(etag, expected, 32) != 0;
 }

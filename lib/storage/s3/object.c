@@ -43,12 +43,10 @@ int64_t cii_s3_date_ms(const char *date) {
     return s > 0 ? s * 1000 : 0;
 }
 
-/* Of a multipart upload, or encrypted with keys of others, the ETag is no MD5 of the content. */
-static bool is_md5(const cii_http_response *response, const char *etag) {
-    uint8_t digest[16];
+static bool has_own_key(const cii_http_response *response) {
     const char *encryption = cii_http_header_value(response, "x-amz-server-side-encryption");
-    return cii_s3_hex_read(etag, digest, sizeof digest) && (!encryption || strcmp(encryption, "AES256") == 0) &&
-           !cii_http_header_value(response, "x-amz-server-side-encryption-customer-algorithm");
+    return (encryption && strcmp(encryption, "AES256") != 0) ||
+           cii_http_header_value(response, "x-amz-server-side-encryption-customer-algorithm");
 }
 
 void cii_s3_meta_read(const cii_http_response *response, cii_s3_meta *m) {
@@ -57,13 +55,15 @@ void cii_s3_meta_read(const cii_http_response *response, cii_s3_meta *m) {
     const char *modified = cii_http_header_value(response, "last-modified");
     const char *sha256 = cii_http_header_value(response, CII_S3_META_SHA256);
     const char *nonce = cii_http_header_value(response, CII_S3_META_NONCE);
+    uint8_t digest[16];
     *m = (cii_s3_meta){.size_bytes = UINT64_MAX, .nonce = nonce ? nonce : ""};
     cii_s3_etag_bare(etag ? etag : "", m->etag);
     if (size && size[strspn(size, "0123456789")] == '\0' && strlen(size) < 19)
         m->size_bytes = strtoull(size, NULL, 10);
     m->modified_ms = modified ? cii_s3_date_ms(modified) : 0;
     m->has_sha256 = sha256 && cii_s3_hex_read(sha256, m->sha256, sizeof m->sha256);
-    m->etag_is_md5 = is_md5(response, m->etag);
+    m->has_own_key = has_own_key(response);
+    m->etag_is_md5 = !m->has_own_key && cii_s3_hex_read(m->etag, digest, sizeof digest); /* else perhaps of its parts */
 }
 
 ci_status cii_s3_tell(ci_object_cb object, void *user, const char *key, const cii_s3_meta *m, ci_error **ret_error) {

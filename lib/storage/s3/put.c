@@ -12,17 +12,29 @@
 
 /* --- hashes ------------------------------------------------------------------------------------------------------- */
 
-ci_status cii_s3_part_hash(cii_s3_part *part, ci_error **ret_error) {
-    uint8_t md5[EVP_MAX_MD_SIZE];
-    const char *data = part->data.data ? part->data.data : "";
-    if (cii_sigv4_hash(data, part->data.size, part->sha256) < 0)
+/* While the bytes are warm: to read parts again for their hashes costs as much as the hashes. */
+static ci_status add_bytes(cii_s3_put_op *p, const char *data, size_t size, ci_error **ret_error) {
+    p->read_bytes += size;
+    return cii_sha256_update(p->hash, data, size) && cii_sha256_update(p->part_hash, data, size)
+               ? CI_OK
+               : cii_error_nomem(ret_error);
+}
+
+ci_status cii_s3_put_end_part(cii_s3_put_op *p, ci_error **ret_error) {
+    uint8_t digest[32];
+    if (!cii_sha256_final(p->part_hash, digest))
         return cii_error_nomem(ret_error);
-    part->md5[0] = part->md5_base64[0] = '\0';
-    if (EVP_Digest(data, part->data.size, md5, NULL, EVP_md5(), NULL) == 1) {
-        cii_hex(md5, 16, part->md5);
-        EVP_EncodeBlock((unsigned char *)part->md5_base64, md5, 16);
-    }
+    cii_hex(digest, sizeof digest, p->filling->sha256);
     return CI_OK;
+}
+
+static void hash_md5(cii_s3_put_op *p) {
+    uint8_t md5[EVP_MAX_MD_SIZE];
+    const cii_buf *data = &p->filling->data;
+    if (EVP_Digest(data->data ? data->data : "", data->size, md5, NULL, EVP_md5(), NULL) != 1)
+        return;
+    cii_hex(md5, 16, p->md5);
+    EVP_EncodeBlock((unsigned char *)p->md5_base64, md5, 16);
 }
 
 ci_status cii_s3_put_check(cii_s3_put_op *p, ci_error **ret_error) {
@@ -57,10 +69,10 @@ int32_t cii_s3_put_read(cii_s3_put_op *p, ci_error **ret_error) {
             p->ended = true;
             return 1;
         }
-        if (!cii_sha256_update(p->hash, room, (size_t)got))
-            return cii_error_nomem(ret_error);
+        ci_status status = add_bytes(p, room, (size_t)got, ret_error);
+        if (status < 0)
+            return status;
         cii_buf_commit(data, (size_t)got);
-        p->read_bytes += (uint64_t)got;
         if (p->size_bytes != UINT64_MAX && p->read_bytes > p->size_bytes)
             return cii_s3_put_check(p, ret_error);
     }
@@ -84,8 +96,11 @@ ci_status cii_s3_put_make_nonce(cii_s3_put_op *p, ci_error **ret_error) {
 static int32_t begin_small(cii_s3_put_op *p, ci_error **ret_error) {
     ci_status status = cii_s3_put_check(p, ret_error);
     if (status == CI_OK)
-        status = cii_s3_part_hash(p->filling, ret_error);
-    return status < 0 ? status : cii_s3_commit_begin(p, ret_error);
+        status = cii_s3_put_end_part(p, ret_error);
+    if (status < 0)
+        return status;
+    hash_md5(p);
+    return cii_s3_commit_begin(p, ret_error);
 }
 
 static int32_t read_first(cii_s3_put_op *p, ci_error **ret_error) {
@@ -105,13 +120,12 @@ static int32_t read_first(cii_s3_put_op *p, ci_error **ret_error) {
     }
     if (got != 1)
         return cii_s3_stopped(ret_error);
-    if (!cii_sha256_update(p->hash, &byte, 1))
-        return cii_error_nomem(ret_error);
-    p->read_bytes++;
-    p->parts[1].data.size = 0;
-    if (cii_buf_append(&p->parts[1].data, &byte, 1) < 0)
-        return cii_error_nomem(ret_error);
-    return cii_s3_multipart_begin(p, ret_error);
+    ci_status status = cii_s3_put_end_part(p, ret_error);
+    if (status == CI_OK)
+        status = add_bytes(p, &byte, 1, ret_error);
+    if (status == CI_OK && cii_buf_append(&p->parts[1].data, &byte, 1) < 0)
+        status = cii_error_nomem(ret_error);
+    return status < 0 ? status : cii_s3_multipart_begin(p, ret_error);
 }
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -138,6 +152,7 @@ static void put_release(cii_s3_task *task) {
     free(p->parts);
     free(p->mime_type);
     cii_sha256_free(p->hash);
+    cii_sha256_free(p->part_hash);
     cii_buf_free(&p->etags);
     cii_buf_free(&p->body);
     ci_error_free(p->error);
@@ -162,11 +177,13 @@ static ci_status take_request(cii_s3_put_op *p, const ci_put_request *request, c
     }
     p->size_bytes = request->size_bytes;
     p->part_bytes = part_bytes_for(p->task.s3, request->size_bytes);
-    p->parts = calloc(p->task.s3->parallel + 1, sizeof *p->parts);
-    p->part_count = p->parts ? p->task.s3->parallel + 1 : 0;
+    size_t part_count = CII_MAX(p->task.s3->parallel, 2u); /* what is behind the first shows that there are several */
+    p->parts = calloc(part_count, sizeof *p->parts);
+    p->part_count = p->parts ? part_count : 0;
     p->hash = cii_sha256_new();
+    p->part_hash = cii_sha256_new();
     p->mime_type = request->mime_type ? strdup(request->mime_type) : NULL;
-    if (!p->parts || !p->hash || (request->mime_type && !p->mime_type))
+    if (!p->parts || !p->hash || !p->part_hash || (request->mime_type && !p->mime_type))
         return cii_error_nomem(ret_error);
     for (size_t i = 0; i < p->part_count; i++)
         p->parts[i].data.max = (size_t)p->part_bytes;

@@ -15,9 +15,7 @@ typedef struct cii_s3_part {
     cii_buf data;
     unsigned number; /* from 1; 0: free */
     char number_text[12];
-    char sha256[65];
-    char md5_base64[25]; /* "": MD5 may not be used here */
-    char md5[33];
+    char sha256[65]; /* of what it holds, once that is all */
 } cii_s3_part;
 
 typedef struct cii_s3_put_op cii_s3_put_op;
@@ -41,11 +39,12 @@ struct cii_s3_put_op {
     size_t part_count;
     cii_s3_part *filling;
     uint64_t read_bytes;
-    bool ended; /* the source */
-    cii_sha256 *hash;
+    bool ended;                   /* the source */
+    cii_sha256 *hash, *part_hash; /* of all that was read, and of what is in the part being filled */
     uint8_t digest[32];
     char digest_text[65];
-    char nonce[27]; /* by which an object is known to be this put's */
+    char md5_base64[25], md5[33]; /* of the only part; "": MD5 may not be used here */
+    char nonce[27];               /* by which an object is known to be this put's */
 
     cii_s3_upload *upload; /* NULL: it is no multipart upload, or has ended */
     unsigned last_number;  /* of the parts begun */
@@ -64,8 +63,8 @@ struct cii_s3_put_op {
     ci_error *error;
 };
 
-/* Hashes of what the part holds. */
-ci_status cii_s3_part_hash(cii_s3_part *part, ci_error **ret_error);
+/* The part being filled is all there: its hash is known then. */
+ci_status cii_s3_put_end_part(cii_s3_put_op *put, ci_error **ret_error);
 /* What came is what was announced; the digest is known then. */
 ci_status cii_s3_put_check(cii_s3_put_op *put, ci_error **ret_error);
 /* Headers that describe the object, of PUT and of Create; with the digest where it is known. */
@@ -80,6 +79,8 @@ int32_t cii_s3_multipart_begin(cii_s3_put_op *put, ci_error **ret_error);
 /* Complete's body, and its hash. */
 ci_status cii_s3_multipart_write_list(cii_s3_put_op *put, ci_error **ret_error);
 int32_t cii_s3_commit_begin(cii_s3_put_op *put, ci_error **ret_error);
+/* Whether Complete's ETag is of other parts than those that were sent; false where it is none that says so. */
+bool cii_s3_multipart_differs(const cii_s3_put_op *put, const char *etag);
 /* Gives an upload that is not complete to the storage. */
 void cii_s3_multipart_abandon(cii_s3_put_op *put);
 

@@ -189,6 +189,7 @@ typedef struct cii_s3_meta {
     int64_t modified_ms;
     bool has_sha256;
     uint8_t sha256[32];
+    bool has_own_key;  /* encrypted with one that is not the server's: the ETag tells nothing of the content */
     bool etag_is_md5;  /* of the content: as nobody says otherwise */
     const char *nonce; /* "": none; lives as long as the response */
 } cii_s3_meta;

@@ -400,6 +400,32 @@ static void a_part_that_fails_aborts_the_upload(void **state) {
     assert_true(log_has("/part/k", "> : /part/k?uploadId=u1\n"));
 }
 
+/* Its ETag is the MD5 of the parts' MD5s, and how many there are, where it is of that form. */
+static void a_complete_of_other_parts_is_no_success(void **state) {
+    (void)state;
+    static const struct {
+        const char *bucket, *etag, *header;
+        ci_status status;
+    } cases[] = {
+        {"same", "97e32058b4799f62bfe26a57c5061d79-3", "", CI_OK},
+        {"differs", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-3", "", CI_ERR_IO},
+        {"form", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", "", CI_OK},
+        {"keyed", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb-3", "header-x-amz-server-side-encryption=aws:kms/", CI_OK},
+    };
+    for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
+        char rules[2048];
+        _cleanup_outcome_ outcome o = {0};
+        snprintf(rules, sizeof rules,
+                 "1 POST /%1$s/k?uploads=* text-<R><UploadId>u1<%%2FUploadId><%%2FR>\n"
+                 "9 PUT /%1$s/k?* body/header-ETag=%%22aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa%%22\n"
+                 "9 POST /%1$s/k?uploadId=* body/%2$stext-<R><ETag>%%22%3$s%%22<%%2FETag><%%2FR>\n",
+                 cases[i].bucket, cases[i].header, cases[i].etag);
+        put_it(cases[i].bucket, rules, 12 << 20, &o);
+        assert_int_equal(o.status, cases[i].status);
+        assert_int_equal(says(&o, "its parts differ"), cases[i].status < 0);
+    }
+}
+
 static void a_complete_of_no_upload_is_no_success(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
@@ -476,6 +502,7 @@ int main(void) {
         cmocka_unit_test(a_service_of_keys_that_stalls_does_not_hold_up_for_ever),
         cmocka_unit_test(a_complete_that_fails_within_200_is_none),
         cmocka_unit_test(a_part_that_fails_aborts_the_upload),
+        cmocka_unit_test(a_complete_of_other_parts_is_no_success),
         cmocka_unit_test(a_complete_of_no_upload_is_no_success),
         cmocka_unit_test(a_list_is_read_as_it_is_or_not_at_all),
         cmocka_unit_test(a_page_that_breaks_is_asked_for_again),
