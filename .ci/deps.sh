@@ -13,6 +13,7 @@ declare -A groups=(
           util-linux procps git iproute2 openssl curl wget"
   [bench]="python3-ipykernel python3-jupyter-client bubblewrap slirp4netns passt"
   [s3]="ceph-common ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container swift-object memcached openssl"
+  [bench_s3]="rclone s3cmd python3-boto3 curl time"
   [full]="valgrind clang libclang-rt-dev"
   [vm]="qemu-system-x86 busybox-static cpio iproute2"
 )

@@ -31,7 +31,8 @@ static void must(ci_status status, ci_error *error) {
 static ci_storage *open_storage(const char *url) {
     ci_storage *storage;
     ci_error *error = NULL;
-    must(ci_storage_s3_new(url, NULL, &storage, &error), error);
+    ci_status status = ci_storage_s3_new(url, NULL, &storage, &error);
+    must(status, error);
     return storage;
 }
 
@@ -52,7 +53,9 @@ static void begin(ci_storage *storage, const char *path, const char *key, put *p
     p->fd = open(path, O_RDONLY | O_CLOEXEC);
     must(p->fd >= 0 && fstat(p->fd, &st) == 0 ? CI_OK : CI_ERR_NOTFOUND, NULL);
     const ci_put_request request = {.struct_size = sizeof request, .key = key, .size_bytes = (uint64_t)st.st_size};
-    must(cii_storage_ops(storage)->put(cii_storage_impl(storage), &request, read_file, NULL, p, &p->op, &error), error);
+    ci_status status =
+        cii_storage_ops(storage)->put(cii_storage_impl(storage), &request, read_file, NULL, p, &p->op, &error);
+    must(status, error);
 }
 
 /* Whether it is done. */
@@ -128,9 +131,9 @@ static unsigned list(ci_storage *storage) {
         char after[sizeof p.last];
         memcpy(after, p.last, sizeof after);
         p.count = 0;
-        must(cii_storage_ops(storage)->list(cii_storage_impl(storage), "", *after ? after : NULL, 1000, count_key, &p,
-                                            &op, &error),
-             error);
+        ci_status status = cii_storage_ops(storage)->list(cii_storage_impl(storage), "", *after ? after : NULL, 1000,
+                                                          count_key, &p, &op, &error);
+        must(status, error);
         while ((result = op->ops->process(op, &error)) == 0) {
             struct pollfd fd = {.fd = op->ops->fd(op), .events = POLLIN};
             if (fd.fd >= 0)
@@ -148,7 +151,8 @@ static unsigned list(ci_storage *storage) {
 static void push_once(ci_session *session) {
     ci_result *result;
     ci_error *error = NULL;
-    must(ci_push_to_workspace(session, NULL, 0, NULL, &result, &error), error);
+    ci_status status = ci_push_to_workspace(session, NULL, 0, NULL, &result, &error);
+    must(status, error);
     if (ci_result_outcome(result) != CI_OUTCOME_OK)
         must(CI_ERR_IO, NULL);
     ci_result_free(result);
@@ -161,7 +165,8 @@ static void push(ci_storage *storage, const char *folder) {
     char line[64];
     options.storage = storage;
     options.host_dir = folder;
-    must(ci_session_open(&options, &session, &error), error);
+    ci_status status = ci_session_open(&options, &session, &error);
+    must(status, error);
     push_once(session);
     while (fgets(line, sizeof line, stdin)) {
         int64_t start_us = cii_clock_us();

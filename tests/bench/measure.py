@@ -117,6 +117,27 @@ def machine() -> dict[str, object]:
     }
 
 
+class Used:
+    """What a program used each time, and how much memory it may."""
+
+    def __init__(self, memory_mib_max: Optional[float] = None) -> None:
+        self.memory_mib_max = memory_mib_max
+        self.processor_s: list[float] = []
+        self.memory_mib: list[float] = []
+
+    def add(self, processor_s: float, memory_mib: float) -> None:
+        self.processor_s.append(processor_s)
+        self.memory_mib.append(memory_mib)
+
+    @property
+    def met(self) -> bool:
+        return self.memory_mib_max is None or max(self.memory_mib) < self.memory_mib_max
+
+    def columns(self) -> str:
+        limit = "" if self.memory_mib_max is None else f", below {self.memory_mib_max:.0f}{'' if self.met else ': MISSED'}"
+        return f" {statistics.median(self.processor_s):.2f} s | {max(self.memory_mib):.1f} MiB{limit} |"
+
+
 class Row(NamedTuple):
     """What is measured. The first row of a group is libci's; `wanted` is a row's factor against it."""
 
@@ -124,6 +145,7 @@ class Row(NamedTuple):
     name: str
     wanted: Optional[float]
     measure: Callable[[], list[float]]
+    used: Optional[Used] = None
 
 
 def node_rows(libci: Coprocess, guest: Path, deno: Optional[Path], work: Path) -> list[Row]:
@@ -257,17 +279,20 @@ def report(rows: list[Row], samples: list[list[float]], json_file: Optional[Path
     """Prints the table, adds it to the file; 1 when a factor that is wanted was missed."""
     about = machine()
     told = []
-    print("| what | | median | against libci | wanted |\n|---|---|---:|---:|---|")
+    with_used = any(row.used for row in rows)
+    print("| what | | median | against libci | wanted |" + (" processor | memory |" if with_used else ""))
+    print("|---|---|---:|---:|---|" + ("---:|---:|" if with_used else ""))
     missed = False
     base = 1.0
-    for (group, name, wanted, _), taken in zip(rows, samples):
+    for (group, name, wanted, _, used), taken in zip(rows, samples):
         median = statistics.median(taken)
         base = median if name == "libci" else base
         ratio = median / base
         met = wanted is None or ratio >= wanted
-        missed = missed or not met
+        missed = missed or not met or (used is not None and not used.met)
         says = "" if wanted is None else f"{wanted:.3g}× or more{'' if met else ': MISSED'}"
-        print(f"| {group} | {name} | {readable(median)} | {'' if name == 'libci' else f'{ratio:.3g}×'} | {says} |")
+        more = used.columns() if used else " | |" if with_used else ""
+        print(f"| {group} | {name} | {readable(median)} | {'' if name == 'libci' else f'{ratio:.3g}×'} | {says} |{more}")
         told.append(
             {
                 "what": group or told[-1]["what"],
@@ -277,6 +302,7 @@ def report(rows: list[Row], samples: list[list[float]], json_file: Optional[Path
                 "wanted": wanted,
                 "met": met,
                 "samples": len(taken),
+                **({"processorS": statistics.median(used.processor_s), "memoryMiB": max(used.memory_mib)} if used else {}),
             }
         )
     print("\n" + ", ".join(f"{name} {value}" for name, value in about.items()))

@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
-# Measures libci beside plain Python, bubblewrap, ipykernel, Node, tsc and deno, and its network beside slirp4netns and pasta:
-# tests/bench/run.sh [--rounds N] [--json FILE]. Installs what is missing. Ends with 1 when a figure that is wanted was missed.
+# Measures libci beside plain Python, bubblewrap, ipykernel, Node, tsc and deno, and its network beside slirp4netns and pasta;
+# or, by the word s3, a workspace in a bucket beside rclone, boto3, s3cmd and curl: tests/bench/run.sh [s3] [--rounds N]
+# [--json FILE]. Installs what is missing. Ends with 1 when a figure that is wanted was missed.
 set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 build=${XDG_CACHE_HOME:-$HOME/.cache}/libci/bench-$(printf %s "$top" | sha256sum | cut -c 1-12)
-"$top/.ci/deps.sh" build python node test bench >&2
+what=
+if [ "${1:-}" = s3 ]; then what=s3; shift; fi
+if [ "$what" = s3 ]; then groups="build python test s3 bench_s3"; else groups="build python node test bench"; fi
+# shellcheck disable=SC2086 # several words
+"$top/.ci/deps.sh" $groups >&2
 mkdir -p "$build"
 cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >"$build/build.log" 2>&1 &&
   cmake --build "$build" >>"$build/build.log" 2>&1 ||
   { tail -n 40 "$build/build.log"; echo "The build failed; all of it: $build/build.log" >&2; exit 1; }
+if [ "$what" = s3 ]; then exec /usr/bin/python3 -B "$top/tests/bench/measure_s3.py" --build "$build" "$@" </dev/null; fi
 # Where it cannot be had, or does not run, its rows are missing.
 peers=$build/peers
 deno=$peers/node_modules/deno/deno

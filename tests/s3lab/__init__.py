@@ -50,6 +50,8 @@ class Server:
     processes: Processes | None = field(default=None, repr=False)
     #: Of virtual-hosted addresses, BUCKET.domain:PORT; "": there are none.
     domain: str = ""
+    #: Frees the room of what was removed, which the server else does at its leisure.
+    collect: Callable[[], object] = lambda: None
     #: Which of two puts on one key that overlap wins: the last to "end", or the last to "start".
     order: str = "end"
     #: The process that speaks S3, which a test may kill: run_reviving() starts it again.

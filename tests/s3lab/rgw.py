@@ -101,6 +101,7 @@ def start(p: Processes, in_memory: bool = False) -> Server:
         ca_file=str(p.folder / "ca.pem"),
         domain=DOMAIN,
         front="rgw",
+        collect=lambda: p.run("gc", "radosgw-admin", *options, "gc", "process", "--include-all"),
     )
     p.run("user", "radosgw-admin", *options, "user", "create", "--uid=ci", "--display-name=ci",
           f"--access-key={server.access_key_id}", f"--secret-key={server.secret_access_key}")
