@@ -55,7 +55,7 @@ static int32_t tell(cii_s3_put_op *p, cii_s3_meta *meta, ci_error **ret_error) {
     if (!meta->has_own_key && cii_s3_multipart_differs(p, meta->etag))
         return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its parts differ");
     meta->size_bytes = p->read_bytes;
-    meta->has_sha256 = true;
+    meta->has_sha256 = p->has_digest;
     memcpy(meta->sha256, p->digest, sizeof meta->sha256);
     ci_status status = cii_s3_tell(p->object, p->user, p->task.key, meta, ret_error);
     return status < 0 ? status : 1;
@@ -102,7 +102,7 @@ static int32_t answered(cii_s3_put_op *p, ci_error **ret_error) {
 static bool is_ours(const cii_s3_put_op *p, const cii_s3_meta *meta) {
     if (p->nonce[0] && meta->nonce[0])
         return strcmp(meta->nonce, p->nonce) == 0;
-    if (meta->has_sha256)
+    if (meta->has_sha256 && p->has_digest)
         return memcmp(meta->sha256, p->digest, sizeof p->digest) == 0;
     return meta->size_bytes == p->read_bytes && !cii_s3_multipart_differs(p, meta->etag);
 }

@@ -12,12 +12,11 @@
 
 /* --- hashes ------------------------------------------------------------------------------------------------------- */
 
-/* While the bytes are warm: to read parts again for their hashes costs as much as the hashes. */
+/* Hashed while they are warm. */
 static ci_status add_bytes(cii_s3_put_op *p, const char *data, size_t size, ci_error **ret_error) {
     p->read_bytes += size;
-    return cii_sha256_update(p->hash, data, size) && cii_sha256_update(p->part_hash, data, size)
-               ? CI_OK
-               : cii_error_nomem(ret_error);
+    bool hashed = cii_sha256_update(p->part_hash, data, size) && (!p->hash || cii_sha256_update(p->hash, data, size));
+    return hashed ? CI_OK : cii_error_nomem(ret_error);
 }
 
 ci_status cii_s3_put_end_part(cii_s3_put_op *p, ci_error **ret_error) {
@@ -41,11 +40,15 @@ ci_status cii_s3_put_check(cii_s3_put_op *p, ci_error **ret_error) {
     if (p->size_bytes != UINT64_MAX && p->size_bytes != p->read_bytes)
         return cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN, "%llu bytes came, and %llu were announced",
                              (unsigned long long)p->read_bytes, (unsigned long long)p->size_bytes);
-    if (!cii_sha256_final(p->hash, p->digest))
+    if (p->hash && !cii_sha256_final(p->hash, p->digest))
         return cii_error_nomem(ret_error);
+    if (!p->hash && p->last_number == 0) /* it is the only part's */
+        cii_s3_hex_read(p->parts[0].sha256, p->digest, sizeof p->digest);
+    p->has_digest = p->hash || p->last_number == 0;
     if (p->has_sha256 && memcmp(p->digest, p->sha256, sizeof p->digest) != 0)
         return cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN, "the content has not the announced SHA-256");
-    cii_hex(p->digest, sizeof p->digest, p->digest_text);
+    if (p->has_digest)
+        cii_hex(p->digest, sizeof p->digest, p->digest_text);
     return CI_OK;
 }
 
@@ -94,9 +97,9 @@ ci_status cii_s3_put_make_nonce(cii_s3_put_op *p, ci_error **ret_error) {
 }
 
 static int32_t begin_small(cii_s3_put_op *p, ci_error **ret_error) {
-    ci_status status = cii_s3_put_check(p, ret_error);
+    ci_status status = cii_s3_put_end_part(p, ret_error);
     if (status == CI_OK)
-        status = cii_s3_put_end_part(p, ret_error);
+        status = cii_s3_put_check(p, ret_error);
     if (status < 0)
         return status;
     hash_md5(p);
@@ -180,10 +183,11 @@ static ci_status take_request(cii_s3_put_op *p, const ci_put_request *request, c
     size_t part_count = CII_MAX(p->task.s3->parallel, 2u); /* what is behind the first shows that there are several */
     p->parts = calloc(part_count, sizeof *p->parts);
     p->part_count = p->parts ? part_count : 0;
-    p->hash = cii_sha256_new();
+    bool is_announced = p->has_sha256 && p->size_bytes > p->part_bytes;
+    p->hash = is_announced ? cii_sha256_new() : NULL;
     p->part_hash = cii_sha256_new();
     p->mime_type = request->mime_type ? strdup(request->mime_type) : NULL;
-    if (!p->parts || !p->hash || !p->part_hash || (request->mime_type && !p->mime_type))
+    if (!p->parts || (is_announced && !p->hash) || !p->part_hash || (request->mime_type && !p->mime_type))
         return cii_error_nomem(ret_error);
     for (size_t i = 0; i < p->part_count; i++)
         p->parts[i].data.max = (size_t)p->part_bytes;

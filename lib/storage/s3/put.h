@@ -39,8 +39,10 @@ struct cii_s3_put_op {
     size_t part_count;
     cii_s3_part *filling;
     uint64_t read_bytes;
-    bool ended;                   /* the source */
-    cii_sha256 *hash, *part_hash; /* of all that was read, and of what is in the part being filled */
+    bool ended;            /* the source */
+    cii_sha256 *part_hash; /* of what is in the part being filled */
+    cii_sha256 *hash;      /* of several parts, where their hash was announced; else NULL */
+    bool has_digest;       /* of all that was read */
     uint8_t digest[32];
     char digest_text[65];
     char md5_base64[25], md5[33]; /* of the only part; "": MD5 may not be used here */
