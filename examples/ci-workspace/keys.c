@@ -95,12 +95,12 @@ static struct job *list_page(struct keys *keys) {
 
 int keys_next(struct keys *keys, struct found *ret_found, struct job **ret_job) {
     *ret_job = NULL;
+    if (keys->job.call) /* a page is handed out when it is whole: its last key is where the next begins */
+        return -1;
     if (keys->page_at < keys->page_count) {
         *ret_found = keys->page[keys->page_at++];
         return 1;
     }
-    if (keys->job.call)
-        return -1;
     while (keys->name_at < keys->name_count) {
         const char *name = keys->names[keys->name_at];
         if (name[strlen(name) - 1] == '/') {
