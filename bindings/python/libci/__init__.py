@@ -8,6 +8,7 @@ with libci.Session(workspace_dir="out") as session:
     print(session.run_command("uname -sr").stdout)
 """
 
+from ._call import Call
 from ._errors import (
     Busy,
     Cancelled,
@@ -33,7 +34,7 @@ from ._errors import (
 )
 from ._library import use_library
 from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Refusal, Result
-from ._session import Call, Context, Progress, Sandbox, Session, check_machine, tool_schemas, version
+from ._session import Context, Progress, Sandbox, Session, check_machine, tool_schemas, version
 from ._storage import DirStorage, Object, S3Storage, Storage
 
 __all__ = [

@@ -9,9 +9,19 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Optional, Union
 
 from . import _table
+from ._call import (
+    Callbacks,
+    Handle,
+    Path,
+    c_string,
+    c_strings,
+    milliseconds,
+    reader_of,
+    start_call,
+    take_status,
+)
 from ._errors import check
 from ._library import library
-from ._session import Path, _bytes, _Callbacks, _Handle, _milliseconds, _reader_of, _strings, _transfer
 
 _PAGE = 1000
 
@@ -28,7 +38,7 @@ class Object:
     sha256: Optional[str]
 
 
-class Storage(_Handle):
+class Storage(Handle):
     """A place that keeps workspaces, which many sessions may share. Its methods work on objects by their whole keys,
     without a session; times are in seconds."""
 
@@ -38,11 +48,11 @@ class Storage(_Handle):
         """Objects whose keys begin with prefix, in byte order, a page at a time."""
         while True:
             page: list[Object] = []
-            callbacks = _Callbacks()
-            options = _table.StorageListOptions(timeout_ms=_milliseconds(timeout), after=_bytes(after), max_count=_PAGE)
-            arguments = [self._handle, _bytes(prefix), byref(options), _objects(callbacks, page), None]
+            callbacks = Callbacks()
+            options = _table.StorageListOptions(timeout_ms=milliseconds(timeout), after=c_string(after), max_count=_PAGE)
+            arguments = [self._handle, c_string(prefix), byref(options), _objects(callbacks, page), None]
             try:
-                _transfer(self._c.ci_storage_list_start, arguments, callbacks)
+                start_call(self._c.ci_storage_list_start, arguments, callbacks, take_status).result()
             finally:  # what can be no object is told of when all else was
                 yield from page
             if len(page) < _PAGE:
@@ -51,9 +61,9 @@ class Storage(_Handle):
 
     def stat(self, key: str, *, timeout: Optional[float] = None) -> Object:
         found: list[Object] = []
-        callbacks = _Callbacks()
-        arguments = [self._handle, _bytes(key), _milliseconds(timeout), _objects(callbacks, found), None]
-        _transfer(self._c.ci_storage_stat_start, arguments, callbacks)
+        callbacks = Callbacks()
+        arguments = [self._handle, c_string(key), milliseconds(timeout), _objects(callbacks, found), None]
+        start_call(self._c.ci_storage_stat_start, arguments, callbacks, take_status).result()
         return found[0]
 
     def get(
@@ -68,12 +78,12 @@ class Storage(_Handle):
     ) -> Object:
         """Streams an object, or a range of it (length 0: to the end), into a binary file, in bounded memory."""
         found: list[Object] = []
-        callbacks = _Callbacks()
+        callbacks = Callbacks()
         options = _table.StorageReadOptions(
-            timeout_ms=_milliseconds(timeout), offset_bytes=offset, length_bytes=length, if_etag=_bytes(if_etag)
+            timeout_ms=milliseconds(timeout), offset_bytes=offset, length_bytes=length, if_etag=c_string(if_etag)
         )
         functions = [callbacks.writer(target.write), _objects(callbacks, found), None]
-        _transfer(self._c.ci_storage_read_start, [self._handle, _bytes(key), byref(options), *functions], callbacks)
+        start_call(self._c.ci_storage_read_start, [self._handle, c_string(key), byref(options), *functions], callbacks, take_status).result()
         return found[0]
 
     def put(
@@ -88,25 +98,25 @@ class Storage(_Handle):
     ) -> Object:
         """Stores bytes, or what a binary file has, in bounded memory; the object appears whole or not at all."""
         found: list[Object] = []
-        callbacks = _Callbacks()
+        callbacks = Callbacks()
         options = _table.StorageWriteOptions(
-            timeout_ms=_milliseconds(timeout),
-            if_etag=_bytes(if_etag),
-            mime_type=_bytes(mime_type),
+            timeout_ms=milliseconds(timeout),
+            if_etag=c_string(if_etag),
+            mime_type=c_string(mime_type),
             if_absent=if_absent,
         )
-        read = _reader_of(source) if isinstance(source, (bytes, bytearray)) else source.read
+        read = reader_of(source) if isinstance(source, (bytes, bytearray)) else source.read
         functions = [callbacks.reader(read), _objects(callbacks, found), None]
-        _transfer(self._c.ci_storage_write_start, [self._handle, _bytes(key), byref(options), *functions], callbacks)
+        start_call(self._c.ci_storage_write_start, [self._handle, c_string(key), byref(options), *functions], callbacks, take_status).result()
         return found[0]
 
     def remove(self, *keys: str, timeout: Optional[float] = None) -> None:
         """Removes objects. One that cannot be removed does not keep the others from it; the first such is raised."""
-        arguments = [self._handle, _strings(keys), len(keys), _milliseconds(timeout), _table.REMOVED_CB(), None]
-        _transfer(self._c.ci_storage_remove_start, arguments, _Callbacks())
+        arguments = [self._handle, c_strings(keys), len(keys), milliseconds(timeout), _table.REMOVED_CB(), None]
+        start_call(self._c.ci_storage_remove_start, arguments, Callbacks(), take_status).result()
 
 
-def _objects(callbacks: _Callbacks, found: list[Object]) -> Any:
+def _objects(callbacks: Callbacks, found: list[Object]) -> Any:
     def call(_user: Any, pointer: Any) -> int:
         o = pointer.contents
         sha256 = ctypes.string_at(o.sha256, 32).hex() if o.sha256 else None
@@ -123,7 +133,7 @@ class DirStorage(Storage):
     def __init__(self, path: Path, *, create: bool = True, sync: bool = True) -> None:
         options = _table.StorageDirOptions(no_create=not create, no_sync=not sync)
         storage, error = c_void_p(), c_void_p()
-        check(library().ci_storage_dir_new(_bytes(path), byref(options), byref(storage), byref(error)), error)
+        check(library().ci_storage_dir_new(c_string(path), byref(options), byref(storage), byref(error)), error)
         super().__init__(storage)
 
 
@@ -145,15 +155,15 @@ class S3Storage(Storage):
         proxy: Optional[str] = None,
     ) -> None:
         options = _table.StorageS3Options(
-            endpoint=_bytes(endpoint),
-            region=_bytes(region),
-            profile=_bytes(profile),
-            access_key_id=_bytes(access_key_id),
-            secret_access_key=_bytes(secret_access_key),
-            session_token=_bytes(session_token),
-            ca_file=_bytes(ca_file),
-            proxy=_bytes(proxy),
+            endpoint=c_string(endpoint),
+            region=c_string(region),
+            profile=c_string(profile),
+            access_key_id=c_string(access_key_id),
+            secret_access_key=c_string(secret_access_key),
+            session_token=c_string(session_token),
+            ca_file=c_string(ca_file),
+            proxy=c_string(proxy),
         )
         storage, error = c_void_p(), c_void_p()
-        check(library().ci_storage_s3_new(_bytes(url), byref(options), byref(storage), byref(error)), error)
+        check(library().ci_storage_s3_new(c_string(url), byref(options), byref(storage), byref(error)), error)
         super().__init__(storage)
