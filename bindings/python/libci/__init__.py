@@ -35,7 +35,7 @@ from ._errors import (
 from ._library import use_library
 from ._result import Diagnostic, FileInfo, FileKind, FileStatus, Item, Outcome, Refusal, Result
 from ._session import Context, Progress, Sandbox, Session, check_machine, tool_schemas, version
-from ._storage import DirStorage, Object, S3Storage, Storage
+from ._storage import Incomplete, Object, Storage
 
 __all__ = [
     "Busy",
@@ -45,7 +45,6 @@ __all__ = [
     "Condition",
     "Context",
     "Diagnostic",
-    "DirStorage",
     "Error",
     "Exists",
     "Failed",
@@ -53,6 +52,7 @@ __all__ = [
     "FileKind",
     "FileStatus",
     "Forked",
+    "Incomplete",
     "InputOutput",
     "Internal",
     "Invalid",
@@ -71,7 +71,6 @@ __all__ = [
     "Protocol",
     "Refusal",
     "Result",
-    "S3Storage",
     "Sandbox",
     "Session",
     "Storage",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Optional
 
 from ._library import library
 
@@ -124,23 +124,28 @@ class Failed(Exception):
         self.result = result
 
 
+def error_of(status: int, error: Optional[ctypes.c_void_p]) -> Error:
+    """The exception for what the library says, which keeps its error object."""
+    c = library()
+    kind = BY_STATUS.get(status, Error)
+    if not error:
+        return kind(c.ci_status_name(status).decode())
+    return kind(
+        c.ci_error_message(error).decode("utf-8", "replace"),
+        hint=c.ci_error_hint(error).decode("utf-8", "replace"),
+        domain=c.ci_error_domain(error).decode(),
+        errno=c.ci_error_errno(error),
+        http_status=c.ci_error_http_status(error),
+        retryable=bool(c.ci_error_retryable(error)),
+        handle_usable=bool(c.ci_error_handle_usable(error)),
+    )
+
+
 def check(status: int, error: ctypes.c_void_p) -> None:
     """Raises what a function of the library returned, and releases its error object."""
     if status >= 0:
         return
-    c = library()
     try:
-        kind = BY_STATUS.get(status, Error)
-        if not error:
-            raise kind(c.ci_status_name(status).decode())
-        raise kind(
-            c.ci_error_message(error).decode("utf-8", "replace"),
-            hint=c.ci_error_hint(error).decode("utf-8", "replace"),
-            domain=c.ci_error_domain(error).decode(),
-            errno=c.ci_error_errno(error),
-            http_status=c.ci_error_http_status(error),
-            retryable=bool(c.ci_error_retryable(error)),
-            handle_usable=bool(c.ci_error_handle_usable(error)),
-        )
+        raise error_of(status, error)
     finally:
-        c.ci_error_free(error)
+        library().ci_error_free(error)

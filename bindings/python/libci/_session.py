@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from ctypes import byref, c_char_p, c_void_p
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Optional, Union
@@ -189,7 +190,6 @@ class Session(Handle):
 
         options = _table.SessionOptions(
             sandbox=sandbox._handle if sandbox else None,
-            storage=storage._handle if storage else None,
             workspace_dir=c_string(workspace_dir),
             session_id=c_string(session_id),
             python=c_string(python),
@@ -226,9 +226,11 @@ class Session(Handle):
             manifest=c_string(manifest),
             progress=_table.PROGRESS_CB(tell_progress) if progress else _table.PROGRESS_CB(),
         )
-        call = start_call(library().ci_session_open_start, [byref(options)], None, _take_session)
-        # What the options refer to lives on with the session: callbacks must, and sandbox and storage may as well.
-        super().__init__(call.result(), [options.log, options.trace, options.progress, sandbox, storage])
+        with storage._held() if storage else nullcontext() as held:
+            options.storage = held
+            call = start_call(library().ci_session_open_start, [byref(options)], None, _take_session)
+        # What the options refer to lives on with the session: callbacks must, and the sandbox may as well.
+        super().__init__(call.result(), [options.log, options.trace, options.progress, sandbox])
 
     # -- about the session
 

@@ -18,6 +18,7 @@ from ctypes import (
 )
 
 SIZE_MAX = ctypes.c_size_t(-1).value
+UINT32_MAX = (1 << 32) - 1
 UINT64_MAX = (1 << 64) - 1
 
 CALL_RUNNING = 0
@@ -52,6 +53,10 @@ SESSION_PUSH_EVERYTHING = 1 << 3
 SESSION_LEAVE_RUNNING = 1 << 4
 
 PUSH_EVERYTHING = 1 << 0
+
+S3_ADDRESSING_AUTO = 0
+S3_ADDRESSING_PATH = 1
+S3_ADDRESSING_VIRTUAL = 2
 
 LOG_CB = CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
 OUTPUT_CB = CFUNCTYPE(c_int32, c_void_p, c_int32, c_char_p, c_void_p, c_size_t)

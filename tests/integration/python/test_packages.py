@@ -156,7 +156,7 @@ def test_what_pip_installs_can_be_imported_at_once(online: libci.Session, way: s
 
 
 def test_what_is_installed_is_the_sessions_alone(open_session: OpenSession, workspace: Path) -> None:
-    with libci.DirStorage(workspace) as storage:
+    with libci.Storage.dir(workspace) as storage:
         one = open_session(network="host", timeout=100, storage=storage)
         other = open_session(network="host", timeout=100)
         assert one.run_command("pip install -q tiny-one && echo mine > mine.txt").ok

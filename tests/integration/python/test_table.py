@@ -22,6 +22,8 @@ CALLBACKS = {
     "ci_context_cb": _table.CONTEXT_CB,
     "ci_write_cb": _table.WRITE_CB,
     "ci_read_cb": _table.READ_CB,
+    "ci_object_cb": _table.OBJECT_CB,
+    "ci_removed_cb": _table.REMOVED_CB,
 }
 SCALARS = {
     "int32_t": ctypes.c_int32,
@@ -134,7 +136,9 @@ def test_statuses_outcomes_and_kinds_have_the_headers_numbers() -> None:
     assert {status.name: status.value for status in _result.FileStatus} == statuses
 
 
-@pytest.mark.parametrize("prefix", ["CALL_", "EVENT_", "STREAM_", "FILES_", "FILE_OP_", "RUN_", "SESSION_", "PUSH_"])
+@pytest.mark.parametrize(
+    "prefix", ["CALL_", "EVENT_", "STREAM_", "FILES_", "FILE_OP_", "RUN_", "SESSION_", "PUSH_", "S3_"]
+)
 def test_constants_have_the_headers_numbers(prefix: str) -> None:
     ours = {name: value for name, value in vars(_table).items() if name.startswith(prefix) and isinstance(value, int)}
     assert {name[len(prefix) :]: value for name, value in ours.items()} == constants(f"CI_{prefix}")
