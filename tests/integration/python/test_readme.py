@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import BUILD, SOURCE
 
+from s3lab.client import Client
+
 TYPESCRIPT = 1 << 5  # CI_CAP_TYPESCRIPT
 README = (SOURCE / "README.md").read_text()
 
@@ -70,3 +72,22 @@ def test_the_two_commands_and_the_linked_files_are_there() -> None:
         assert command in README and (SOURCE / command).stat().st_mode & 0o111
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (SOURCE / link).exists(), link
+
+
+@pytest.mark.s3
+def test_what_is_said_of_buckets_works(server: Client, tmp_path: Path) -> None:
+    server.make_bucket("bucket")
+    for name in ("data/one.csv", "src/one.c", "data.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a,b\n1,2\n")
+    (tmp_path / "analyse.py").write_text("open('chart.png', 'w').write('x')")
+    paths = {"PATH": f"{BUILD}/bin:{os.environ['PATH']}", "PYTHONPATH": f"{SOURCE}/bindings/python"}
+    for block in blocks("bash"):
+        script = "set -eo pipefail\n" + block.replace("https://s3.example.org:9000", server.endpoint)
+        done = run(["bash", "-c", script], tmp_path, **paths)
+        assert done.returncode == 0, (block, done.stderr)
+    assert server.get("bucket", "team/code-interpreter/chart.png") == b"x"
+    assert (tmp_path / "results/one.csv").exists() and (tmp_path / "out/uploads/src.tar").exists()
+    program = f"import libci; libci.use_library({str(BUILD / 'lib/libci.so')!r})\n" + blocks("py")[0]
+    done = run(["/usr/bin/python3", "-B", "-c", program], tmp_path, **paths)
+    assert done.stdout.split() == ["data.csv", "one.csv"], done.stderr
