@@ -136,6 +136,9 @@ int options_parse(struct options *options, int argc, char **argv) {
         return refuse("the command wants a name after the workspace; --help shows how");
     if (options->operand_count > commands[options->command].most)
         return refuse("list takes one PREFIX");
+    for (size_t i = 0; i < options->operand_count; i++)
+        if (strncmp(options->operands[i], "s3://", 5) == 0)
+            return refuse("the workspace comes first, then names within it; --help shows how");
     return check_together(options);
 }
 

@@ -221,6 +221,7 @@ def test_one_that_fails_is_told_and_the_rest_goes_on(run: Run, here: Path, place
         (["rm", "W", "a/"], "-r"),
         (["get", "W", ""], '"/"'),
         (["get", "W", "a/x", "b/x"], "both be written to x"),
+        (["put", "a", "s3://bucket/b"], "comes first"),
         (["get", "--json", "W", "a", "-o", "-"], "standard output"),
         (["get", "-l", "W", "a"], "-l"),
         (["put", "-o", "x", "W", "a"], "-o"),
