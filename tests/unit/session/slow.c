@@ -42,7 +42,10 @@ static int32_t slow_process(ci_op *base, ci_error **ret_error) {
     if (read(op->timer_fd, &fired, sizeof fired) < 0)
         return 0;
     wind(op);
-    return op->inner->ops->process(op->inner, ret_error);
+    int32_t r = op->inner->ops->process(op->inner, ret_error);
+    for (int i = 1; r == 0 && i < op->storage->log->steps; i++)
+        r = op->inner->ops->process(op->inner, ret_error);
+    return r;
 }
 
 static void slow_free(ci_op *base) {

@@ -14,6 +14,7 @@ typedef struct slow_log {
     char last_put[64];                    /* key of the last put */
     char refused[32];                     /* no object whose key contains it can be read or written; "": each can */
     int dies_after;                       /* the put that fails, and all after it; 0: none */
+    int steps;                            /* of the storage behind it in one of its own; 0: one */
     void (*on_get)(const char *key);      /* before an object is read; NULL: nothing */
 } slow_log;
 

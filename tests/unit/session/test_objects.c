@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "../unit.h"
+#include "slow.h"
 #include "template_storage.h"
 
 typedef struct text {
@@ -258,6 +259,32 @@ static void a_reader_that_pauses_is_asked_again_when_its_call_is_processed(void 
     assert_int_equal(ci_storage_write(*state, "k", NULL, give_when_ready, NULL, &source, NULL), CI_ERR_CANCELLED);
 }
 
+typedef struct fitful_source {
+    text from;
+    unsigned asked;
+} fitful_source;
+
+static int64_t give_every_other_time(void *user, void *buffer, size_t size) {
+    fitful_source *s = user;
+    return ++s->asked % 2 ? CI_IO_PAUSE : give(&s->from, buffer, size < 2 ? size : 2);
+}
+
+static void bytes_that_come_in_the_step_of_a_pause_are_not_lost(void **state) {
+    (void)state;
+    slow_log log = {.steps = 2};
+    fitful_source source = {.from = of("abcdef")};
+    ci_storage *storage = slow_storage(NULL, 0, &log);
+    ci_call *call = NULL;
+    assert_int_equal(ci_storage_write_start(storage, "k", NULL, give_every_other_time, NULL, &source, &call, NULL),
+                     CI_OK);
+    assert_int_equal(ci_call_wait(call, 10000), CI_CALL_DONE);
+    assert_int_equal(ci_call_take_status(call, NULL), CI_OK);
+    ci_call_free(call);
+    assert_int_equal(source.asked, 8); /* three pieces and the end, each after a pause */
+    assert_string_equal(content_of(storage, "k", NULL), "abcdef");
+    ci_storage_free(storage);
+}
+
 static void a_cancelled_call_ends_so(void **state) {
     put(*state, "k", "old");
     text from = of("new");
@@ -284,6 +311,7 @@ int main(void) {
         TEST(bad_arguments_are_refused_by_name),
         TEST(calls_are_polled_and_hold_their_storage),
         TEST(a_reader_that_pauses_is_asked_again_when_its_call_is_processed),
+        TEST(bytes_that_come_in_the_step_of_a_pause_are_not_lost),
         TEST(a_cancelled_call_ends_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
