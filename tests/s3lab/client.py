@@ -66,11 +66,17 @@ class Client:
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         return self._found("Contents", self.ask("GET", f"/{bucket}", **{"list-type": "2", "prefix": prefix}))
 
+    def versions(self, bucket: str, prefix: str = "") -> dict[str, tuple[str, str]]:
+        """Of each key when it was written, and its ETag."""
+        answer = self.ask("GET", f"/{bucket}", **{"list-type": "2", "prefix": prefix})
+        of = [self._found("Contents", answer, what) for what in ("Key", "LastModified", "ETag")]
+        return {key: (modified, etag) for key, modified, etag in zip(*of)}
+
     def uploads(self, bucket: str) -> list[str]:
         """Keys of multipart uploads that were begun and neither completed nor aborted."""
         return self._found("Upload", self.ask("GET", f"/{bucket}", uploads=""))
 
     @staticmethod
-    def _found(element: str, text: bytes) -> list[str]:
+    def _found(element: str, text: bytes, what: str = "Key") -> list[str]:
         root = ElementTree.fromstring(text)
-        return [key.text or "" for item in root.iterfind(f"{{*}}{element}") for key in item.iterfind("{*}Key")]
+        return [found.text or "" for found in root.iterfind(f"{{*}}{element}/{{*}}{what}")]

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
+import termios
 import time
 import zipfile
 from collections.abc import Callable
+from fcntl import ioctl
 from pathlib import Path
+from struct import pack
 
 import pytest
 from conftest import BUCKET, BUILD, SOURCE, Bucket
 from s3lab.client import Client
+from s3lab.throttle import throttle
 
 Run = Callable[..., subprocess.CompletedProcess]
 
@@ -441,6 +448,36 @@ def test_uploads_of_a_bucket_are_there_and_results_are_pushed(ci_run: Run, place
     assert done.returncode == 0, done.stderr
     assert b"\x1b" not in done.stderr and b"\r" not in done.stderr
     assert place.contents("out/") == {"out/ann/copy.csv": b"a,b\n1,2\n"}
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("what", ["uploads", "workspace"])
+def test_a_slow_transfer_is_a_line_of_the_terminal_that_is_gone_at_the_end(
+    ci_run_start: Callable[..., subprocess.Popen], place: Bucket, server: Client, what: str
+) -> None:
+    code = "open('large', 'wb').write(bytes(20 << 20))" if what == "workspace" else "open('large').seek(0, 2)"
+    if what == "uploads":
+        place.put("uploads/large", bytes(20 << 20))
+    ours, theirs = pty.openpty()
+    ioctl(ours, termios.TIOCSWINSZ, pack("HHHH", 24, 40, 0, 0))
+    shown = b""
+    with throttle(server.endpoint) as relay:
+        env = {**os.environ, "TERM": "xterm", "AWS_ENDPOINT_URL_S3": relay.endpoint}
+        process = ci_run_start("--workspace", place.name, "--push", "-e", code, stderr=theirs, env=env)
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 4096):
+                shown += data
+                if b": 0 of 1 files, " in shown:
+                    relay.open_up()
+        os.close(ours)
+        assert (process.wait(60), process.stdout.read()) == (0, b"20971520\n"), shown
+    *drawn, last = re.findall(rb"\r([^\r\n]*)\x1b\[K", shown)
+    assert re.fullmatch(what.encode() + rb": 0 of 1 files, \d+(\.\d .i)?B of 20.*", drawn[0]), shown
+    assert last == b"" and all(len(line) < 40 for line in drawn), shown
+    assert not re.search(rb"\r[^\r\n]+\x1b\[K[^\r]", shown), shown  # nothing is written behind it
+    notes = {"uploads": b"uploads: 1 file in the sandbox", "workspace": b"workspace: saved code-interpreter/large (20971520 bytes)"}
+    assert re.sub(rb"\r[^\r\n]*\x1b\[K", b"", shown) == notes[what] + b"\r\n"
 
 
 @pytest.mark.s3
