@@ -11,7 +11,7 @@
  *   for (fd() says -1); a storage on a network returns its socket, or an epoll descriptor over several, with its timers.
  *
  *     storage (impl)  -> object: key, content -> content: bytes, counted
- *                     -> operation: one get, put, list, stat or remove */
+ *                     -> operation: one get, put, list, stat, remove or remove_many */
 #include "template_storage.h"
 
 #include <errno.h>
@@ -24,6 +24,7 @@
 
 #define CHUNK 65536
 #define LISTED_A_STEP 100
+#define REMOVED_A_STEP 100
 
 typedef struct content {
     unsigned refs; /* guarded by the storage's lock */
@@ -64,11 +65,13 @@ typedef struct template_op {
     uint8_t sha256[32];
     uint64_t size_bytes;
     uint64_t offset;
-    uint64_t left; /* get: bytes; list: objects */
+    uint64_t left;           /* get: bytes; list: objects; remove_many: keys */
+    const char *const *keys; /* remove_many: the next */
     content *content;
     ci_op_read_cb read;
     ci_op_write_cb write;
     ci_object_cb object;
+    ci_removed_cb removed;
     void *user;
 } template_op;
 
@@ -241,13 +244,31 @@ static int32_t stat_step(template_op *t, ci_error **ret_error) {
     return status < 0 ? status : 1;
 }
 
-static int32_t remove_step(template_op *t, ci_error **ret_error) {
-    pthread_mutex_lock(&t->storage->lock);
-    object *o = lookup(t->storage, t->key);
+static ci_status remove_key(template_storage *storage, const char *key, ci_error **ret_error) {
+    pthread_mutex_lock(&storage->lock);
+    object *o = lookup(storage, key);
     if (o)
-        remove_at(t->storage, o);
-    pthread_mutex_unlock(&t->storage->lock);
-    return o ? 1 : fail(CI_ERR_NOTFOUND, t->key, "no such object", ret_error);
+        remove_at(storage, o);
+    pthread_mutex_unlock(&storage->lock);
+    return o ? CI_OK : fail(CI_ERR_NOTFOUND, key, "no such object", ret_error);
+}
+
+static int32_t remove_step(template_op *t, ci_error **ret_error) {
+    ci_status status = remove_key(t->storage, t->key, ret_error);
+    return status < 0 ? status : 1;
+}
+
+/* A bounded number of keys in one step. What became of one does not concern the others. */
+static int32_t remove_many_step(template_op *t, ci_error **ret_error) {
+    for (int i = 0; i < REMOVED_A_STEP && t->left > 0; i++, t->left--, t->keys++) {
+        ci_error *error = NULL;
+        const int32_t status = remove_key(t->storage, *t->keys, &error);
+        const int32_t answer = t->removed ? t->removed(t->user, *t->keys, status, error) : 0;
+        ci_error_free(error);
+        if (answer < 0)
+            return stopped(t, ret_error);
+    }
+    return t->left == 0;
 }
 
 /* One object further, if there is one. The list is not a snapshot: it goes on from the last key. */
@@ -412,6 +433,19 @@ static ci_status template_remove(void *impl, const char *key, ci_op **ret_op, ci
     return start(op_new(impl, key, NULL, NULL, remove_step), ret_op, ret_error);
 }
 
+static ci_status template_remove_many(void *impl, const char *const *keys, size_t key_count, ci_removed_cb removed,
+                                      void *user, ci_op **ret_op, ci_error **ret_error) {
+    template_op *t = op_new(impl, "", NULL, NULL, remove_many_step);
+    if (!t)
+        return fail_nomem(ret_error);
+    t->keys = keys;
+    t->left = key_count;
+    t->removed = removed;
+    t->user = user;
+    *ret_op = &t->op;
+    return CI_OK;
+}
+
 /* Memory is this process's own, so a lock need not keep other processes out. */
 static ci_status template_lock(void *impl, const char *name, void **ret_lock, ci_error **ret_error) {
     template_storage *storage = impl;
@@ -479,6 +513,7 @@ ci_status template_storage_new(ci_storage **ret_storage, ci_error **ret_error) {
         .lock = template_lock,
         .unlock = template_unlock,
         .describe = template_describe,
+        .remove_many = template_remove_many,
     };
     template_storage *storage = calloc(1, sizeof *storage);
     if (!storage)

@@ -187,7 +187,7 @@ CI_API ci_status ci_storage_write_start(ci_storage *storage, const char *key, co
                                         ci_read_cb read, ci_object_cb object, void *user, ci_call **ret_call,
                                         ci_error **ret_error);
 
-/** Is told what became of an object that was to be removed: #CI_OK, or why it is still there; `error` lives until the
+/** Is told what became of an object that was to be removed: #CI_OK, or why it may still be there; `error` lives until the
  * callback returns, NULL when all is well. @return 0; negative: stop, with #CI_ERR_CANCELLED. */
 typedef int32_t (*ci_removed_cb)(void *user, const char *key, ci_status status, const ci_error *error);
 

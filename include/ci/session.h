@@ -68,6 +68,8 @@ typedef struct ci_progress {
  * used as it is: `"documents/=office/{user}/"`. In key prefixes {user} and {session} are replaced by `user` and the
  * session's id, and a "/" is added at the end where there is none. No name leads to a key outside of them. What is below
  * a prefix of the host's own is listed, read, written and removed like the rest, and is not brought into the sandbox.
+ * Key prefixes may lie within each other, or be the same: what is saved below that of the uploads then comes back as an
+ * upload.
  *
  * **Rules** of network_allow and network_deny, which only #CI_NETWORK_INTERNET may have (else #CI_ERR_INVALID): `*`, all
  * that is public; `NAME`, that name; `*.NAME`, every name below it, not itself; an address or CIDR, IPv4 or IPv6. Each may

@@ -1,4 +1,5 @@
-/* Removing objects of a storage without a session: some at once, each told of, and one failure stops none of the rest. */
+/* Removing objects of a storage without a session: many by one operation where the storage can, else some beside each other;
+ * each is told of, and one failure stops none of the rest. */
 #include "base/path.h"
 #include "base/str.h"
 #include "session/object.h"
@@ -6,9 +7,16 @@
 #define SLOTS 8
 
 typedef struct removal {
+    struct removal_call *call;
     ci_op *op;
-    size_t at; /* which key */
+    size_t at, count; /* which keys: several, or one by itself */
+    size_t told;      /* of how many of them */
 } removal;
+
+/* Keys that the storage would not remove together: whichever slot is free takes the next. */
+typedef struct range {
+    size_t at, end;
+} range;
 
 typedef struct removal_call {
     ci_call call;
@@ -16,7 +24,9 @@ typedef struct removal_call {
     char **keys;
     size_t count;
     size_t next;
+    bool singly;
     removal slots[SLOTS];
+    range returned[SLOTS]; /* by each */
     ci_removed_cb removed;
     void *user;
     bool stopped;     /* by the callback */
@@ -25,30 +35,89 @@ typedef struct removal_call {
     ci_error *why;
 } removal_call;
 
-/* Consumes the error. */
-static void tell(removal_call *self, size_t at, ci_status status, ci_error *error) {
-    if (self->removed && !self->stopped)
+static void tell(removal_call *self, size_t at, ci_status status, const ci_error *error) {
+    if (self->stopped)
+        return;
+    if (self->removed)
         self->stopped = self->removed(self->user, self->keys[at], status, status < 0 ? error : NULL) < 0;
     if (status < 0 && (self->status == CI_OK || at < self->failed_at)) {
         ci_error_free(self->why);
-        self->why = TAKE_PTR(error);
+        self->why = cii_error_copy(error);
         self->status = status;
         self->failed_at = at;
     }
-    ci_error_free(error);
 }
 
-/* Starts the next key in the slot, past those that cannot be started. */
-static void fill(removal_call *self, removal *slot) {
-    while (!slot->op && !self->stopped && self->next < self->count) {
-        ci_error *error = NULL;
-        slot->at = self->next++;
-        ci_status status = cii_key_check(self->keys[slot->at], false, "key", &error);
-        if (status == CI_OK)
-            status = cii_storage_ops(self->storage)
-                         ->remove(cii_storage_impl(self->storage), self->keys[slot->at], &slot->op, &error);
+/* Of one of several, in their order. */
+static int32_t on_removed(void *user, const char *key, ci_status status, const ci_error *error) {
+    removal *slot = user;
+    (void)key;
+    if (slot->told < slot->count)
+        tell(slot->call, slot->at + slot->told++, status, error);
+    return slot->call->stopped ? -1 : 0;
+}
+
+/* What became of the slot's operation, or of its start. */
+static void over(removal_call *self, removal *slot, ci_status status, const ci_error *error) {
+    if (slot->count > 1 && slot->told == 0 && status == CI_ERR_NOTSUP) {
+        self->singly = true;
+        self->returned[slot - self->slots] = (range){slot->at, slot->at + slot->count};
+    } else {
+        while (slot->told < slot->count)
+            tell(self, slot->at + slot->told++, status, error);
+    }
+    slot->count = 0;
+}
+
+/* Takes new keys for the slot: none that cannot be, which are told of here. */
+static bool take_new(removal_call *self, removal *slot) {
+    while (!self->stopped && self->next < self->count && slot->count < (self->singly ? 1 : CI_REMOVE_MANY_MAX)) {
+        _cleanup_error_ ci_error *error = NULL;
+        ci_status status = cii_key_check(self->keys[self->next], false, "key", &error);
+        if (status < 0 && slot->count > 0)
+            break;
         if (status < 0)
-            tell(self, slot->at, status, error);
+            tell(self, self->next++, status, error);
+        else if (slot->count++ == 0)
+            slot->at = self->next++;
+        else
+            self->next++;
+    }
+    return slot->count > 0;
+}
+
+static bool take(removal_call *self, removal *slot) {
+    *slot = (removal){.call = self};
+    for (size_t i = 0; i < SLOTS; i++) {
+        range *r = &self->returned[i];
+        if (r->at == r->end)
+            continue;
+        slot->at = r->at++;
+        slot->count = 1;
+        return true;
+    }
+    return take_new(self, slot);
+}
+
+static bool has_more(const removal_call *self) {
+    bool more = self->next < self->count;
+    for (size_t i = 0; i < SLOTS; i++)
+        more |= self->returned[i].at < self->returned[i].end;
+    return more;
+}
+
+/* Starts what comes next in the slot, past what cannot be started. Of a key alone it is to be known whether it was there. */
+static void fill(removal_call *self, removal *slot) {
+    const ci_storage_ops *ops = cii_storage_ops(self->storage);
+    void *impl = cii_storage_impl(self->storage);
+    while (!slot->op && !self->stopped && take(self, slot)) {
+        _cleanup_error_ ci_error *error = NULL;
+        const char *const *keys = (const char *const *)self->keys + slot->at;
+        ci_status status = slot->count > 1
+                               ? ops->remove_many(impl, keys, slot->count, on_removed, slot, &slot->op, &error)
+                               : ops->remove(impl, *keys, &slot->op, &error);
+        if (status < 0)
+            over(self, slot, status, error);
     }
 }
 
@@ -70,15 +139,15 @@ static int removal_step(ci_call *call, cii_waits *waits, ci_error **ret_error) {
         fill(self, slot);
         if (!slot->op)
             continue;
-        ci_error *error = NULL;
+        _cleanup_error_ ci_error *error = NULL;
         int r = cii_op_step(&slot->op, waits, &error);
         if (r != 0) {
-            tell(self, slot->at, r > 0 ? CI_OK : r, error);
+            over(self, slot, r > 0 ? CI_OK : r, error);
             waits->again = true; /* the slot is free for the next */
         }
-        left |= slot->op || self->next < self->count;
+        left |= slot->op != NULL;
     }
-    return self->stopped || !left ? end(self, ret_error) : 0;
+    return self->stopped || !(left || has_more(self)) ? end(self, ret_error) : 0;
 }
 
 static void removal_drop(ci_call *call) {

@@ -40,12 +40,19 @@ static ci_status default_describe(void *impl, char **ret_text) {
     return CI_ERR_NOTSUP;
 }
 
+static ci_status default_remove_many(void *impl, const char *const *keys, size_t key_count, ci_removed_cb removed,
+                                     void *user, ci_op **ret_op, ci_error **ret_error) {
+    (void)impl, (void)keys, (void)key_count, (void)removed, (void)user, (void)ret_op;
+    return cii_error_set(ret_error, CI_ERR_NOTSUP, "storage", "objects are removed one by one");
+}
+
 static const ci_storage_ops defaults = {
     .struct_size = sizeof defaults,
     .free = default_free,
     .lock = default_lock,
     .unlock = default_unlock,
     .describe = default_describe,
+    .remove_many = default_remove_many,
 };
 
 /* --- the object --------------------------------------------------------------------------------------------------- */

@@ -35,6 +35,8 @@ typedef struct ci_put_request {
  * ignored. */
 #define CI_STORAGE_CAP_BLOCKING (UINT64_C(1) << 0) /**< Operations may block within start or process(). */
 
+#define CI_REMOVE_MANY_MAX 1000 /**< Keys of one ci_storage_ops::remove_many. */
+
 /** The functions of a storage. */
 typedef struct ci_storage_ops {
     size_t struct_size;    /**< sizeof(ci_storage_ops) of the storage. */
@@ -71,6 +73,13 @@ typedef struct ci_storage_ops {
     void (*unlock)(void *impl, void *lock);
     /** A word or two on where it is, for people: "folder /srv/work". malloc'd. Default: the name. */
     ci_status (*describe)(void *impl, char **ret_text);
+    /** Removes several objects, #CI_REMOVE_MANY_MAX at most, with fewer steps than one each. The keys live until the
+     * operation is freed. `removed` is told of each in their order: #CI_OK, also of one that was not there where that
+     * cannot be known; or why it may still be there. That one failed does not fail the operation. When the operation
+     * fails, so have the keys it has not told of; with #CI_ERR_NOTSUP, from start or before it has told of any, they are
+     * to be removed one by one. Default: #CI_ERR_NOTSUP. */
+    ci_status (*remove_many)(void *impl, const char *const *keys, size_t key_count, ci_removed_cb removed, void *user,
+                             ci_op **ret_op, ci_error **ret_error);
 } ci_storage_ops;
 
 /**

@@ -5,6 +5,7 @@
 
 #include "../unit.h"
 #include "slow.h"
+#include "storage/storage.h"
 #include "template_storage.h"
 
 typedef struct text {
@@ -172,29 +173,67 @@ static void a_list_goes_on_from_page_to_page(void **state) {
     assert_int_equal(seen.objects, 1001);
 }
 
-static void one_that_cannot_be_removed_does_not_keep_the_others_from_it(void **state) {
+static void remove_some(ci_storage *storage) {
     char names[40][8];
     const char *many[40];
     for (int i = 0; i < 40; i++) {
         snprintf(names[i], sizeof names[i], "k%d", i);
         many[i] = names[i];
-        put(*state, names[i], "");
+        put(storage, names[i], "");
     }
     many[3] = "missing";
     many[5] = "../x";
     text told = {0};
     ci_error *error = NULL;
-    assert_int_equal(ci_storage_remove(*state, many, 40, 0, add_removed, &told, &error), CI_ERR_NOTFOUND);
+    assert_int_equal(ci_storage_remove(storage, many, 40, 0, add_removed, &told, &error), CI_ERR_NOTFOUND);
     assert_non_null(strstr(ci_error_message(error), "missing")); /* the first of the two in their order */
     ci_error_free(error);
     assert_int_equal(told.objects, 40);
     assert_non_null(strstr(told.data, "../x:"));
-    assert_string_equal(keys(*state, "", NULL), "k3 k5 ");
+    assert_string_equal(keys(storage, "", NULL), "k3 k5 ");
     told = (text){.stop_at = 1};
-    assert_int_equal(ci_storage_remove(*state, (const char *[]){"k3", "k5"}, 2, 0, add_removed, &told, NULL),
+    assert_int_equal(ci_storage_remove(storage, (const char *[]){"k3", "k5"}, 2, 0, add_removed, &told, NULL),
                      CI_ERR_CANCELLED);
     assert_int_equal(told.objects, 1);
-    assert_int_equal(ci_storage_remove(*state, NULL, 0, 0, NULL, NULL, NULL), CI_OK);
+    assert_int_equal(ci_storage_remove(storage, NULL, 0, 0, NULL, NULL, NULL), CI_OK);
+}
+
+static void one_that_cannot_be_removed_does_not_keep_the_others_from_it(void **state) {
+    remove_some(*state);
+}
+
+static unsigned refused;
+
+static ci_status refuse_many(void *impl, const char *const *names, size_t count, ci_removed_cb removed, void *user,
+                             ci_op **ret_op, ci_error **ret_error) {
+    (void)impl, (void)names, (void)count, (void)removed, (void)user, (void)ret_op, (void)ret_error;
+    refused++;
+    return CI_ERR_NOTSUP;
+}
+
+static void nothing(void *impl) {
+    (void)impl;
+}
+
+/* The template storage's table with another remove_many. */
+static ci_storage *with_remove_many(ci_storage *storage, const ci_storage_ops *changed) {
+    ci_storage_ops ops = *cii_storage_ops(storage);
+    ci_storage *made = NULL;
+    ops.free = nothing;
+    ops.remove_many = changed->remove_many;
+    assert_int_equal(ci_storage_new(&ops, cii_storage_impl(storage), &made, NULL), CI_OK);
+    return made;
+}
+
+static void a_storage_that_cannot_remove_many_removes_one_by_one(void **state) {
+    ci_storage *without = with_remove_many(*state, &(ci_storage_ops){0});
+    remove_some(without);
+    ci_storage_free(without);
+    ci_storage *refusing = with_remove_many(*state, &(ci_storage_ops){.remove_many = refuse_many});
+    refused = 0;
+    remove_some(refusing);
+    assert_int_equal(refused, 2); /* once a call */
+    ci_storage_free(refusing);
 }
 
 static void bad_arguments_are_refused_by_name(void **state) {
@@ -308,6 +347,7 @@ int main(void) {
         TEST(a_list_has_the_keys_of_a_prefix_after_one_and_no_more_than_asked_for),
         TEST(a_list_goes_on_from_page_to_page),
         TEST(one_that_cannot_be_removed_does_not_keep_the_others_from_it),
+        TEST(a_storage_that_cannot_remove_many_removes_one_by_one),
         TEST(bad_arguments_are_refused_by_name),
         TEST(calls_are_polled_and_hold_their_storage),
         TEST(a_reader_that_pauses_is_asked_again_when_its_call_is_processed),

@@ -538,6 +538,67 @@ static void remove_takes_one_object(void **state) {
     assert_content(s, "a/c/e/f", "again");
 }
 
+typedef struct removals {
+    const char *const *keys;
+    size_t told, failed;
+} removals;
+
+static int32_t see_removal(void *user, const char *key, ci_status status, const ci_error *error) {
+    removals *r = user;
+    assert_string_equal(key, r->keys[r->told++]); /* in their order */
+    assert_int_equal(ci_error_status(error), status);
+    assert_true(status == CI_OK || status == CI_ERR_NOTFOUND);
+    r->failed += status < 0;
+    return 0;
+}
+
+static void remove_many_takes_each_by_itself(void **state) {
+    ci_storage *s = STORAGE(state);
+    static const char *const keys[] = {"a&b",          "a",         "<Key>b</Key>", " c ", "d\xc3\xa9",
+                                       "missing/&lt;", "e%2F+f/%g", "h\"'#?;=",     "a",   "i\xf0\x9f\x98\x80/]]>"};
+    removals r = {.keys = keys};
+    ci_op *op = NULL;
+    ci_status status =
+        cii_storage_ops(s)->remove_many(cii_storage_impl(s), keys, CII_ELEMENTS(keys), see_removal, &r, &op, NULL);
+    assert_int_equal(status, ((fixture *)*state)->factory->removes_many ? CI_OK : CI_ERR_NOTSUP);
+    if (status < 0)
+        return;
+    op->ops->free(op); /* given up before it began */
+    assert_int_equal(r.told, 0);
+    for (size_t i = 0; i < CII_ELEMENTS(keys); i++)
+        if (strncmp(keys[i], "missing", 7) != 0)
+            assert_int_equal(put_text(s, keys[i], "x"), CI_OK);
+    static const char *const kept[] = {"a/b", "A", "c", "missing/<", "e/+f/%g"};
+    for (size_t i = 0; i < CII_ELEMENTS(kept); i++)
+        assert_int_equal(put_text(s, kept[i], "x"), CI_OK);
+    assert_int_equal(
+        cii_storage_ops(s)->remove_many(cii_storage_impl(s), keys, CII_ELEMENTS(keys), see_removal, &r, &op, NULL),
+        CI_OK);
+    assert_int_equal(drive(op, NULL), CI_OK);
+    assert_int_equal(r.told, CII_ELEMENTS(keys));
+    assert_true(r.failed <= 2); /* what was missing, and what was named twice */
+    assert_listed(s, "", "A a/b c e/+f/%g missing/< ");
+}
+
+static int32_t refuse_removal(void *user, const char *key, ci_status status, const ci_error *error) {
+    (void)key, (void)status, (void)error;
+    ++*(unsigned *)user;
+    return -1;
+}
+
+static void remove_many_stops_when_it_is_told_to(void **state) {
+    ci_storage *s = STORAGE(state);
+    static const char *const keys[] = {"a", "b"};
+    unsigned told = 0;
+    ci_op *op = NULL;
+    if (!((fixture *)*state)->factory->removes_many)
+        return;
+    assert_int_equal(cii_storage_ops(s)->remove_many(cii_storage_impl(s), keys, 2, refuse_removal, &told, &op, NULL),
+                     CI_OK);
+    assert_int_equal(drive(op, NULL), CI_ERR_CANCELLED);
+    assert_int_equal(told, 1);
+}
+
 /* --- many at once ------------------------------------------------------------------------------------------------- */
 
 static void of_two_puts_on_one_key_the_last_wins_whole(void **state) {
@@ -763,6 +824,8 @@ static const struct {
     TEST(list_tells_what_stat_tells),
     TEST(an_object_that_is_put_between_pages_is_not_lost_later),
     TEST(remove_takes_one_object),
+    TEST(remove_many_takes_each_by_itself),
+    TEST(remove_many_stops_when_it_is_told_to),
     TEST(of_two_puts_on_one_key_the_last_wins_whole),
     TEST(of_two_conditional_puts_one_wins),
     TEST(many_operations_are_in_flight),

@@ -13,6 +13,7 @@ typedef struct storage_factory {
     void (*destroy)(void *state); /* after the storage is freed */
     size_t key_bytes_taken;       /* of the 1,024 a key may have */
     bool acts_late;               /* a put that is given up may take effect later, since a server has it */
+    bool removes_many;            /* by one operation */
     bool orders_by_start;         /* of puts beside each other the last to begin wins, not the last to end */
 } storage_factory;
 

@@ -12,6 +12,6 @@ static void destroy(void *state) {
 }
 
 int main(void) {
-    static const storage_factory factory = {.name = "template", .make = make, .destroy = destroy};
+    static const storage_factory factory = {.name = "template", .make = make, .destroy = destroy, .removes_many = true};
     return storage_conformance(&factory);
 }
