@@ -49,6 +49,15 @@ void cii_s3_call_free(cii_s3_call *call) {
     cii_buf_free(&call->url);
 }
 
+ci_status cii_s3_append_escaped(cii_buf *to, const char *text) {
+    ci_status status = CI_OK;
+    for (; *text && status == CI_OK; text++) {
+        const char *name = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : NULL;
+        status = name ? cii_buf_append_str(to, name) : cii_buf_append(to, text, 1);
+    }
+    return status;
+}
+
 const cii_http_response *cii_s3_call_response(const cii_s3_call *call) {
     return cii_http_exchange_response(call->exchange);
 }
@@ -234,15 +243,18 @@ static void copy_words(const cii_s3_call *call, const char *words, char *to, siz
     to[i] = '\0';
 }
 
-/* "AccessDenied: not allowed (403, request 17)" */
-static void make_error(cii_s3_call *call, const answer *a, const struct meaning *m, ci_error **ret_error) {
-    char words[MESSAGE_MAX], id[100];
+/* "AccessDenied: not allowed (403, request 17)"; without a status "AccessDenied: not allowed". */
+static ci_status make_error(const cii_s3_call *call, int32_t http_status, const answer *a, const struct meaning *m,
+                            ci_error **ret_error) {
+    char code[sizeof call->code], words[MESSAGE_MAX], id[100], where[sizeof id + 32] = "";
+    copy_words(call, a->code, code, sizeof code);
     copy_words(call, a->message, words, sizeof words);
     copy_words(call, a->request_id, id, sizeof id);
+    if (http_status)
+        snprintf(where, sizeof where, " (%d%s%s)", (int)http_status, *id ? ", request " : "", id);
     const char *text = *words ? words : m ? m->text : "the server refused";
-    bool failed = call->http_status >= 500 && call->http_status != 501;
-    _cleanup_free_ char *message = cii_str_printf("%s%s%s (%d%s%s)", call->code, *call->code ? ": " : "", text,
-                                                  (int)call->http_status, *id ? ", request " : "", id);
+    bool failed = http_status >= 500 && http_status != 501;
+    _cleanup_free_ char *message = cii_str_printf("%s%s%s%s", code, *code ? ": " : "", text, where);
     const ci_error_fields fields = {.struct_size = sizeof fields,
                                     .domain = CII_S3_DOMAIN,
                                     .message = message,
@@ -250,12 +262,14 @@ static void make_error(cii_s3_call *call, const answer *a, const struct meaning 
                                     .status = m        ? m->status
                                               : failed ? CI_ERR_IO
                                                        : CI_ERR_INVALID,
-                                    .http_status = call->http_status,
+                                    .http_status = http_status,
                                     .retryable = m ? m->retryable : failed};
-    if (message)
-        ci_error_make(&fields, ret_error);
-    else
-        cii_error_nomem(ret_error);
+    return message ? ci_error_make(&fields, ret_error) : cii_error_nomem(ret_error);
+}
+
+ci_status cii_s3_call_part_error(cii_s3_call *call, const char *code, const char *words, ci_error **ret_error) {
+    const answer a = {.code = or_empty(code), .message = or_empty(words), .request_id = "", .region = ""};
+    return make_error(call, 0, &a, meaning_of(a.code, 0), ret_error);
 }
 
 /* --- corrections -------------------------------------------------------------------------------------------------- */
@@ -295,7 +309,7 @@ static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response 
         call->unsure = true;
         return CII_HTTP_BY_RULE; /* a proxy's answer perhaps: in lib/net's words */
     }
-    make_error(call, a, m, error);
+    (void)make_error(call, response->status, a, m, error);
     if (m && correct(call, response, a, m->correction)) {
         call->correction = m->correction;
         return CII_HTTP_FAIL;

@@ -176,15 +176,6 @@ static void md_free_p(EVP_MD_CTX **hash) {
     EVP_MD_CTX_free(*hash);
 }
 
-static ci_status append_escaped(cii_buf *to, const char *text) {
-    ci_status status = CI_OK;
-    for (; *text && status == CI_OK; text++) {
-        const char *name = *text == '&' ? "&amp;" : *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : NULL;
-        status = name ? cii_buf_append_str(to, name) : cii_buf_append(to, text, 1);
-    }
-    return status;
-}
-
 ci_status cii_s3_multipart_write_list(cii_s3_put_op *p, ci_error **ret_error) {
     cii_buf *to = &p->body;
     cii_buf_clear(to);
@@ -193,7 +184,7 @@ ci_status cii_s3_multipart_write_list(cii_s3_put_op *p, ci_error **ret_error) {
     for (unsigned i = 0; i < p->last_number && status == CI_OK; i++) {
         status = cii_buf_printf(to, "<Part><PartNumber>%u</PartNumber><ETag>", i + 1);
         if (status == CI_OK)
-            status = append_escaped(to, p->etags.data + (size_t)i * STRIDE);
+            status = cii_s3_append_escaped(to, p->etags.data + (size_t)i * STRIDE);
         if (status == CI_OK)
             status = cii_buf_append_str(to, "</ETag></Part>");
     }

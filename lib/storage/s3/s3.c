@@ -241,6 +241,7 @@ static const ci_storage_ops s3_ops = {
     .lock = cii_s3_lock_take,
     .unlock = cii_s3_lock_give,
     .describe = s3_describe,
+    .remove_many = cii_s3_remove_many,
 };
 
 ci_status ci_storage_s3_new(const char *url, const ci_storage_s3_options *options, ci_storage **ret_storage,

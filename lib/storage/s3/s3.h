@@ -75,6 +75,7 @@ typedef struct cii_s3 {
     atomic_bool lacks_if_absent;   /* a put's conditions that the server does not know */
     atomic_bool lacks_if_etag;
     atomic_bool wants_bare_etags; /* compares them without their quotes only */
+    atomic_bool lacks_remove_many;
 
     pthread_mutex_t lock; /* of what follows; held for some instructions at a time */
     cii_s3_place *places; /* the first is the one in use */
@@ -159,6 +160,7 @@ struct cii_s3_task {
 ci_status cii_s3_task_start(cii_s3_task *task, cii_s3 *s3, const char *what, const char *key, ci_error **ret_error);
 /* Allocates what begins with a task, after a look at the key; NULL with the error. */
 void *cii_s3_task_alloc(const cii_s3 *s3, size_t size, const char *key, ci_status *ret_status, ci_error **ret_error);
+ci_status cii_s3_key_too_long(const char *key, ci_error **ret_error);
 bool cii_s3_task_identity_good(const cii_s3_task *task);
 /* CI_ERR_CANCELLED, with its words. */
 ci_status cii_s3_stopped(ci_error **ret_error);
@@ -176,6 +178,10 @@ bool cii_s3_call_was_refused(const cii_s3_call *call);
 int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error);
 const cii_http_response *cii_s3_call_response(const cii_s3_call *call);
 void cii_s3_call_free(cii_s3_call *call);
+/* The error of one of several things a call asked for: its code and words; NULL: none. */
+ci_status cii_s3_call_part_error(cii_s3_call *call, const char *code, const char *words, ci_error **ret_error);
+/* Text as XML has it. */
+ci_status cii_s3_append_escaped(cii_buf *to, const char *text);
 
 /* --- objects ------------------------------------------------------------------------------------------------------ */
 
@@ -210,6 +216,8 @@ ci_status cii_s3_get(void *impl, const char *key, const char *if_etag, uint64_t 
 ci_status cii_s3_stat(void *impl, const char *key, ci_object_cb object, void *user, ci_op **ret_op,
                       ci_error **ret_error);
 ci_status cii_s3_remove(void *impl, const char *key, ci_op **ret_op, ci_error **ret_error);
+ci_status cii_s3_remove_many(void *impl, const char *const *keys, size_t key_count, ci_removed_cb removed, void *user,
+                             ci_op **ret_op, ci_error **ret_error);
 ci_status cii_s3_put(void *impl, const ci_put_request *request, ci_op_read_cb read, ci_object_cb object, void *user,
                      ci_op **ret_op, ci_error **ret_error);
 ci_status cii_s3_list(void *impl, const char *prefix, const char *after, uint32_t max, ci_object_cb object, void *user,

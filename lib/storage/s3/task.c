@@ -114,12 +114,15 @@ static void task_free(ci_op *op) {
 
 static const ci_op_ops ops = {sizeof ops, task_fd, task_process, NULL, NULL, task_free};
 
+ci_status cii_s3_key_too_long(const char *key, ci_error **ret_error) {
+    return cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN,
+                         "key \"%s\": with the storage's prefix it is longer than %u bytes", key, CII_S3_KEY_MAX);
+}
+
 void *cii_s3_task_alloc(const cii_s3 *s3, size_t size, const char *key, ci_status *ret_status, ci_error **ret_error) {
     *ret_status = cii_key_check(key, false, "key", ret_error);
     if (*ret_status == CI_OK && strlen(s3->prefix) + strlen(key) > CII_S3_KEY_MAX)
-        *ret_status =
-            cii_error_set(ret_error, CI_ERR_INVALID, CII_S3_DOMAIN,
-                          "key \"%s\": with the storage's prefix it is longer than %u bytes", key, CII_S3_KEY_MAX);
+        *ret_status = cii_s3_key_too_long(key, ret_error);
     void *task = *ret_status == CI_OK ? calloc(1, size) : NULL;
     if (*ret_status == CI_OK && !task)
         *ret_status = cii_error_nomem(ret_error);

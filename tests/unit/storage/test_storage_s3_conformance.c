@@ -26,6 +26,7 @@ int main(void) {
                                      .destroy = destroy,
                                      .key_bytes_taken = sizeof "0123456789abcdefghijklmnop/" - 1,
                                      .acts_late = true,
+                                     .removes_many = true,
                                      .orders_by_start = order && strcmp(order, "start") == 0};
     return storage_conformance(&factory);
 }

@@ -484,6 +484,136 @@ static void a_page_that_breaks_is_asked_for_again(void **state) {
     assert_int_equal(o.objects, 1);
 }
 
+/* --- removing many ------------------------------------------------------------------------------------------------ */
+
+#define DELETED(key) "<Deleted><Key>" key "<%2FKey><%2FDeleted>"
+#define NOT_DELETED(key, code) "<Error><Key>" key "<%2FKey><Code>" code "<%2FCode><Message>no way<%2FMessage><%2FError>"
+#define ANSWER(rows) "body/text-<DeleteResult>" rows "<%2FDeleteResult>"
+
+typedef struct removals {
+    char text[512];
+} removals;
+
+static int32_t see_removal(void *user, const char *key, ci_status status, const ci_error *error) {
+    removals *r = user;
+    size_t size = strlen(r->text);
+    assert_int_equal(ci_error_status(error), status);
+    snprintf(r->text + size, sizeof r->text - size, "%s:%s%s ", key, ci_status_name(status),
+             ci_error_retryable(error) ? "!" : "");
+    return 0;
+}
+
+static ci_status remove_keys(ci_storage *s, size_t count, removals *r) {
+    static const char *const keys[] = {"a", "b", "c"};
+    ci_op *op = NULL;
+    *r = (removals){0};
+    ci_status status = cii_storage_ops(s)->remove_many(cii_storage_impl(s), keys, count, see_removal, r, &op, NULL);
+    return status < 0 ? status : drive(op, NULL);
+}
+
+static void each_of_many_has_its_own_outcome(void **state) {
+    (void)state;
+    static const struct {
+        const char *bucket, *steps;
+        ci_status status;
+        const char *outcomes;
+    } cases[] = {
+        {"all", ANSWER(DELETED("c") DELETED("a") DELETED("b")), CI_OK, "a:CI_OK b:CI_OK c:CI_OK "},
+        {"some", ANSWER(DELETED("a") NOT_DELETED("b", "AccessDenied") NOT_DELETED("c", "InternalError")), CI_OK,
+         "a:CI_OK b:CI_ERR_PERMISSION c:CI_ERR_IO! "},
+        {"unnamed", ANSWER(DELETED("b") DELETED("B") NOT_DELETED("", "x")), CI_OK,
+         "a:CI_ERR_PROTOCOL b:CI_OK c:CI_ERR_PROTOCOL "},
+        {"both", ANSWER(DELETED("a") NOT_DELETED("a", "SlowDown") DELETED("b") DELETED("c")), CI_OK,
+         "a:CI_ERR_BUSY! b:CI_OK c:CI_OK "},
+        {"missing", ANSWER(DELETED("a") NOT_DELETED("b", "NoSuchKey") DELETED("c")), CI_OK,
+         "a:CI_OK b:CI_ERR_NOTFOUND c:CI_OK "},
+        {"manycut", "body/text-<DeleteResult>" DELETED("a"), CI_ERR_PROTOCOL, ""},
+        {"nothing", "body/length-0", CI_ERR_PROTOCOL, ""},
+        {"forbidden", "body/status-403/" ERROR_TEXT("AccessDenied"), CI_ERR_PERMISSION, ""},
+        {"inner", "body/" ERROR_TEXT("AccessDenied"), CI_ERR_PERMISSION, ""},
+    };
+    for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
+        char rules[1024], path[64];
+        removals r;
+        ci_storage *s = new_storage(cases[i].bucket);
+        snprintf(rules, sizeof rules, "9 POST /%s?delete=* %s\n", cases[i].bucket, cases[i].steps);
+        snprintf(path, sizeof path, "/%s", cases[i].bucket);
+        server_rules(rules);
+        if (remove_keys(s, 3, &r) != cases[i].status || strcmp(r.text, cases[i].outcomes) != 0)
+            fail_msg("%s: %s", cases[i].bucket, r.text);
+        assert_int_equal(log_count(path), 1);
+        assert_true(log_has(path, "Content-MD5: "));
+        ci_storage_free(s);
+    }
+}
+
+static void what_an_attempt_without_an_answer_removed_is_removed(void **state) {
+    (void)state;
+    removals r;
+    ci_storage *s = new_storage("lost");
+    server_rules("1 POST /lost?delete=* body/reset\n"
+                 "1 POST /lost?delete=* " ANSWER(NOT_DELETED("a", "NoSuchKey") DELETED("b")) "\n");
+    assert_int_equal(remove_keys(s, 2, &r), CI_OK);
+    assert_string_equal(r.text, "a:CI_OK b:CI_OK ");
+    ci_storage_free(s);
+}
+
+static void a_server_that_cannot_remove_many_is_asked_once(void **state) {
+    (void)state;
+    static const char *const answers[][2] = {{"no501", "status-501"},
+                                             {"no405", "status-405/" ERROR_TEXT("MethodNotAllowed")},
+                                             {"no400", "status-400/" ERROR_TEXT("NotImplemented")}};
+    for (size_t i = 0; i < CII_ELEMENTS(answers); i++) {
+        char rules[256], path[64];
+        removals r = {0};
+        ci_storage *s = new_storage(answers[i][0]);
+        snprintf(rules, sizeof rules, "9 POST /%s?delete=* body/%s\n", answers[i][0], answers[i][1]);
+        snprintf(path, sizeof path, "/%s", answers[i][0]);
+        server_rules(rules);
+        const char *const keys[] = {"a", "b"};
+        for (int round = 0; round < 2; round++)
+            assert_int_equal(ci_storage_remove(s, keys, 2, 0, see_removal, &r, NULL), CI_OK);
+        assert_int_equal(strlen(r.text), strlen("a:CI_OK b:CI_OK ") * 2);
+        assert_int_equal(log_count(path), 1);
+        snprintf(path, sizeof path, "/%s/b", answers[i][0]);
+        assert_int_equal(log_count(path), 4); /* HEAD and DELETE, twice */
+        ci_storage_free(s);
+    }
+}
+
+static void many_that_fail_together_are_told_of_each(void **state) {
+    (void)state;
+    removals r = {0};
+    const char *const keys[] = {"a", "b", "c"};
+    ci_storage *s = new_storage("together");
+    server_rules("9 POST /together?delete=* body/status-403/" ERROR_TEXT("AccessDenied") "\n");
+    assert_int_equal(ci_storage_remove(s, keys, 3, 0, see_removal, &r, NULL), CI_ERR_PERMISSION);
+    assert_string_equal(r.text, "a:CI_ERR_PERMISSION b:CI_ERR_PERMISSION c:CI_ERR_PERMISSION ");
+    ci_storage_free(s);
+}
+
+/* A name may have what XML may not; and more keys than one request may have are several requests. */
+static void what_one_request_cannot_hold_is_removed_all_the_same(void **state) {
+    (void)state;
+    removals r = {0};
+    ci_storage *s = new_storage("holds");
+    const char *const odd[] = {"a", "\xef\xbf\xbe"};
+    server_rules("");
+    assert_int_equal(ci_storage_remove(s, odd, 2, 0, see_removal, &r, NULL), CI_OK);
+    assert_int_equal(log_count("/holds"), 0);
+    static const char *keys[2001];
+    for (size_t i = 0; i < CII_ELEMENTS(keys); i++)
+        keys[i] = "a";
+    server_rules("9 POST /holds?delete=* " ANSWER(DELETED("a")) "\n");
+    assert_int_equal(ci_storage_remove(s, keys, CII_ELEMENTS(keys), 0, NULL, NULL, NULL), CI_OK);
+    assert_int_equal(log_count("/holds"), 2);
+    ci_op *op = NULL;
+    assert_int_equal(
+        cii_storage_ops(s)->remove_many(cii_storage_impl(s), keys, CI_REMOVE_MANY_MAX + 1, NULL, NULL, &op, NULL),
+        CI_ERR_INVALID);
+    ci_storage_free(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_read_that_breaks_goes_on_where_it_was),
@@ -506,6 +636,11 @@ int main(void) {
         cmocka_unit_test(a_complete_of_no_upload_is_no_success),
         cmocka_unit_test(a_list_is_read_as_it_is_or_not_at_all),
         cmocka_unit_test(a_page_that_breaks_is_asked_for_again),
+        cmocka_unit_test(each_of_many_has_its_own_outcome),
+        cmocka_unit_test(what_an_attempt_without_an_answer_removed_is_removed),
+        cmocka_unit_test(a_server_that_cannot_remove_many_is_asked_once),
+        cmocka_unit_test(many_that_fail_together_are_told_of_each),
+        cmocka_unit_test(what_one_request_cannot_hold_is_removed_all_the_same),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }
