@@ -51,7 +51,7 @@ static void all_keys_of_a_prefix_come_however_soon_each_is_done_with(void **stat
             process(listing);
             continue;
         }
-        char rest[8];
+        char rest[16];
         assert_true(count < COUNT);
         snprintf(rest, sizeof rest, "%04d", count);
         assert_string_equal(found.rest, rest);
