@@ -364,6 +364,10 @@ bool cii_s3_call_was_refused(const cii_s3_call *call) {
     return !call->unsure && (!call->exchange || cii_http_exchange_result(call->exchange, NULL) < 0);
 }
 
+bool cii_s3_call_is_pending(const cii_s3_call *call) {
+    return call->exchange && cii_http_exchange_result(call->exchange, NULL) == 0;
+}
+
 int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error) {
     cii_s3_task *task = call->task;
     if (!call->exchange) {

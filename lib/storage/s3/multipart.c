@@ -160,6 +160,7 @@ void cii_s3_multipart_abandon(cii_s3_put_op *p) {
     if (!p->upload)
         return;
     bool never = !p->upload->id && cii_s3_call_was_refused(&p->call);
+    p->upload->awaited = !p->upload->id && cii_s3_call_is_pending(&p->call);
     for (size_t i = 0; i < p->part_count; i++)
         cii_s3_call_reset(&p->parts[i].call, "PUT", NULL);
     cii_s3_call_reset(&p->call, "POST", NULL);

@@ -201,6 +201,8 @@ ci_status cii_s3_put(void *impl, const ci_put_request *request, ci_op_read_cb re
     cii_s3_put_op *p = cii_s3_task_alloc(impl, sizeof *p, request->key, &status, ret_error);
     if (!p)
         return status;
+    if (!atomic_exchange(&((cii_s3 *)impl)->adopted, true))
+        cii_s3_records_adopt(impl);
     p->task.step = put_step;
     p->task.release = put_release;
     p->go = read_first;

@@ -6,7 +6,11 @@
  *       .ID                       one that is being made
  *
  * A record is there before its upload is asked for, and goes when that has ended: so an upload on this machine that has no
- * record, or one that nobody has locked, is nobody's. Where no record can be made, uploads go on without. */
+ * record, or one that nobody has locked, is nobody's. Where no record can be made, uploads go on without.
+ *
+ * Others can write where the folder lies: one that is not ours alone is not used, and what is in it is believed only as far
+ * as it is a whole record of a plain file of ours. A record names a place and an upload, and never has a secret; it is used
+ * by a storage of just that place, so that its requests go nowhere else than that storage's own. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,12 +18,16 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "os/fd.h"
 #include "storage/s3/s3.h"
 
 #define RECORD_MAX 16384 /* a place, a key, an id */
-#define SCAN_MAX 1000
+#define ID_MAX 4096
+#define SCAN_MAX 1000 /* entries */
+#define SCAN_MS 200
 #define ADOPT_MAX 16 /* at once; the rest by the next */
 #define NO_ID "?"
 
@@ -32,57 +40,97 @@ typedef struct record {
 
 /* --- the folder --------------------------------------------------------------------------------------------------- */
 
-static char *folder_path(const cii_s3 *s3) {
-    const char *where = cii_aws_env(cii_aws_settings_env(s3->settings), "TMPDIR");
-    return cii_str_printf("%s/ci-uploads-%u", where ? where : "/tmp", (unsigned)geteuid());
+/* /var/tmp outlives a restart of the machine, as uploads do; $XDG_RUNTIME_DIR goes with the user's last login, and
+ * $XDG_STATE_HOME may be on a disk that machines share, whose locks tell nothing of another's processes. */
+char *cii_s3_records_path(void) {
+    const char *where = getenv("TMPDIR");
+    return cii_str_printf("%s/ci-uploads-%u", where && *where == '/' ? where : "/var/tmp", (unsigned)geteuid());
 }
 
-/* Nobody else may have made it, or write to it. -1: there is none. */
-static int open_folder(const cii_s3 *s3, bool make) {
+/* -1: there is none that is ours alone. */
+static int open_folder(cii_s3 *s3, bool make) {
     struct stat st;
-    _cleanup_free_ char *path = folder_path(s3);
-    if (!path || (make && mkdir(path, 0700) < 0 && errno != EEXIST))
+    if (make && mkdir(s3->records, 0700) < 0 && errno != EEXIST) {
+        atomic_store(&s3->lacks_records, true);
         return -1;
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022) != 0)
-        return -1;
-    return TAKE_FD(fd);
+    }
+    _cleanup_close_ int fd = open(s3->records, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool missing = fd < 0 && errno == ENOENT;
+    bool ours = fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+    if (!missing)
+        atomic_store(&s3->lacks_records, !ours);
+    return ours ? TAKE_FD(fd) : -1;
 }
 
 /* --- a record ----------------------------------------------------------------------------------------------------- */
 
-/* False: it is none of this storage's, or not whole. */
+static char *next_line(char **at) {
+    char *line = *at, *end = strchr(line, '\n');
+    if (!end)
+        return NULL;
+    *end = '\0';
+    *at = end + 1;
+    return line;
+}
+
+static bool parse_time(const char *text, int64_t *ret_s) {
+    size_t size = strlen(text);
+    if (size == 0 || size > 15 || text[strspn(text, "0123456789")] != '\0')
+        return false;
+    *ret_s = strtoll(text, NULL, 10);
+    return true;
+}
+
+static bool is_id(const char *id) {
+    size_t size = 0;
+    while (id[size] > ' ' && id[size] < 0x7f)
+        size++;
+    return size > 0 && size <= ID_MAX && id[size] == '\0';
+}
+
+/* "NONCE TIME" */
+static bool parse_completed(record *r, const char *line) {
+    size_t size = strspn(line, "0123456789abcdefghijklmnopqrstuvwxyz");
+    if (size != sizeof r->nonce - 1 || line[size] != ' ' || !parse_time(line + size + 1, &r->completed_s))
+        return false;
+    memcpy(r->nonce, line, size);
+    r->nonce[size] = '\0';
+    return true;
+}
+
+/* False: it is none of this storage's, or no record. A last line that does not end was not written to its end. */
 static bool parse(const cii_s3 *s3, record *r) {
-    char *lines[3], *at = r->text;
-    for (size_t i = 0; i < CII_ELEMENTS(lines); i++) {
-        lines[i] = at;
-        at = strchr(at, '\n');
-        if (!at)
-            return false;
-        *at++ = '\0';
-    }
-    char *end = strchr(at, '\n');
-    if (end)
-        *end = '\0';
-    r->place = lines[0];
-    r->key = lines[1];
-    r->begun_s = strtoll(lines[2], NULL, 10);
-    r->id = end ? at : ""; /* one that is not ended was not written to its end */
-    long long completed_s = 0;
+    char *at = r->text;
+    const char *begun, *line;
+    r->place = next_line(&at);
+    r->key = r->place ? next_line(&at) : NULL;
+    begun = r->key ? next_line(&at) : NULL;
+    if (!begun || strcmp(r->place, s3->name) != 0 || cii_key_check(r->key, false, "key", NULL) < 0 ||
+        !parse_time(begun, &r->begun_s))
+        return false;
+    r->completed_s = 0;
     r->nonce[0] = '\0';
-    for (at = end; at && sscanf(at + 1, "%26[a-z0-9] %lld\n", r->nonce, &completed_s) == 2; at = strchr(at + 1, '\n'))
-        ; /* the last counts */
-    r->completed_s = completed_s;
-    return strcmp(r->place, s3->name) == 0;
+    line = next_line(&at);
+    r->id = line ? line : "";
+    if (line && !is_id(line))
+        return false;
+    while (line && (line = next_line(&at)))
+        if (!parse_completed(r, line)) /* the last counts */
+            return false;
+    return true;
 }
 
 static bool read_record(const cii_s3 *s3, int fd, record *r) {
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1 ||
+        (st.st_mode & 077) != 0 || st.st_size > RECORD_MAX)
+        return false;
     ssize_t size = pread(fd, r->text, RECORD_MAX, 0);
     r->text[size > 0 ? size : 0] = '\0';
-    return size > 0 && parse(s3, r);
+    return size > 0 && strlen(r->text) == (size_t)size && parse(s3, r);
 }
 
-static int make_record(const cii_s3 *s3, const cii_s3_upload *u) {
+static int make_record(cii_s3 *s3, const cii_s3_upload *u) {
     char hidden[sizeof u->record + 1];
     _cleanup_close_ int folder_fd = open_folder(s3, true);
     snprintf(hidden, sizeof hidden, ".%s", u->record);
@@ -100,7 +148,7 @@ static int make_record(const cii_s3 *s3, const cii_s3_upload *u) {
     return TAKE_FD(fd);
 }
 
-void cii_s3_record_make(const cii_s3 *s3, cii_s3_upload *u) {
+void cii_s3_record_make(cii_s3 *s3, cii_s3_upload *u) {
     u->pid = getpid();
     u->record_fd = -1;
     if (cii_id_random(u->record) < 0)
@@ -110,8 +158,8 @@ void cii_s3_record_make(const cii_s3 *s3, cii_s3_upload *u) {
 }
 
 void cii_s3_record_name(const cii_s3_upload *u) {
-    const char *id = u->id ? u->id : NO_ID;
-    if (u->record_fd >= 0 && u->pid == getpid() && !strchr(id, '\n'))
+    const char *id = u->id && is_id(u->id) ? u->id : NO_ID;
+    if (u->record_fd >= 0 && u->pid == getpid())
         (void)!(dprintf(u->record_fd, "%s\n", id) < 0);
 }
 
@@ -120,14 +168,13 @@ void cii_s3_record_complete(const cii_s3_upload *u) {
         (void)!(dprintf(u->record_fd, "%s %lld\n", u->nonce, (long long)u->completed_s) < 0);
 }
 
-void cii_s3_record_end(const cii_s3 *s3, cii_s3_upload *u, bool keep) {
+void cii_s3_record_end(cii_s3 *s3, cii_s3_upload *u, bool keep) {
     if (u->record_fd < 0)
         return;
-    _cleanup_free_ char *path = keep || u->pid != getpid() ? NULL : folder_path(s3);
-    _cleanup_close_ int folder_fd = path ? open_folder(s3, false) : -1;
+    _cleanup_close_ int folder_fd = keep || u->pid != getpid() ? -1 : open_folder(s3, false);
     if (folder_fd >= 0) {
         unlinkat(folder_fd, u->record, 0);
-        rmdir(path);
+        rmdir(s3->records);
     }
     cii_close(u->record_fd);
     u->record_fd = -1;
@@ -135,74 +182,116 @@ void cii_s3_record_end(const cii_s3 *s3, cii_s3_upload *u, bool keep) {
 
 /* --- all of them -------------------------------------------------------------------------------------------------- */
 
-/* The next record's descriptor, its name in *ret_name; -1: there is none. */
-static int next_record(DIR *folder, unsigned *seen, char ret_name[27]) {
+typedef struct scan {
+    DIR *folder;
+    unsigned seen;
+    int64_t until_ms;
+    char name[27]; /* of the record found last */
+} scan;
+
+static bool scan_start(cii_s3 *s3, scan *sc) {
+    int fd = open_folder(s3, false);
+    *sc = (scan){.folder = fd < 0 ? NULL : fdopendir(fd), .until_ms = cii_clock_ms() + SCAN_MS};
+    if (!sc->folder)
+        cii_close(fd);
+    return sc->folder != NULL;
+}
+
+/* Whether it went through all that is there. */
+static bool scan_end(scan *sc) {
+    if (sc->folder)
+        closedir(sc->folder);
+    return sc->folder && sc->seen < SCAN_MAX && cii_clock_ms() < sc->until_ms;
+}
+
+static bool is_old(const struct stat *st) {
+    return st->st_mtime < time(NULL) - CII_S3_UPLOAD_OLD_S;
+}
+
+/* One that was being made when its process died goes when it is old. */
+static void clear_hidden(const scan *sc, const char *name) {
+    struct stat st;
+    if (name[0] == '.' && strlen(name) == sizeof sc->name &&
+        fstatat(dirfd(sc->folder), name, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_old(&st))
+        unlinkat(dirfd(sc->folder), name, 0);
+}
+
+/* The next record's descriptor; -1: there is none, or it took too long. */
+static int scan_next(scan *sc) {
     const struct dirent *entry;
-    while (*seen < SCAN_MAX && (entry = readdir(folder))) {
-        ++*seen;
-        if (strlen(entry->d_name) != 26)
+    while (sc->seen < SCAN_MAX && cii_clock_ms() < sc->until_ms && (entry = readdir(sc->folder))) {
+        sc->seen++;
+        clear_hidden(sc, entry->d_name);
+        if (strlen(entry->d_name) != sizeof sc->name - 1)
             continue;
-        int fd = openat(dirfd(folder), entry->d_name, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        memcpy(ret_name, entry->d_name, 27);
+        int fd = openat(dirfd(sc->folder), entry->d_name, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        memcpy(sc->name, entry->d_name, sizeof sc->name);
         if (fd >= 0)
             return fd;
     }
     return -1;
 }
 
-static DIR *open_records(const cii_s3 *s3) {
-    int fd = open_folder(s3, false);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    if (!folder)
+/* Consumes the descriptor of a record that nobody holds. NULL: without memory. */
+static cii_s3_upload *adopt(const record *r, const char *name, int fd) {
+    cii_s3_upload *u = cii_s3_upload_alloc(r->key);
+    if (!u) {
         cii_close(fd);
-    return folder;
+        return NULL;
+    }
+    u->id = *r->id && strcmp(r->id, NO_ID) != 0 ? strdup(r->id) : NULL;
+    u->begun_s = r->begun_s;
+    u->completed_s = r->completed_s;
+    memcpy(u->nonce, r->nonce, sizeof u->nonce);
+    u->adopted = true;
+    u->awaited = !u->id;
+    u->pid = getpid();
+    u->record_fd = fd;
+    memcpy(u->record, name, sizeof u->record);
+    if (*r->id == '\0')
+        cii_s3_record_name(u);
+    return u;
 }
 
+/* An old one goes, whoever's it is: of a place that nobody comes to, or that does not answer. Ours is tried once more. */
 void cii_s3_records_adopt(cii_s3 *s3) {
-    char name[27];
-    unsigned seen = 0, adopted = 0;
+    scan sc;
     struct stat st;
     record *r = malloc(sizeof *r);
-    DIR *folder = r ? open_records(s3) : NULL;
-    for (int fd; folder && adopted < ADOPT_MAX && (fd = next_record(folder, &seen, name)) >= 0;) {
-        bool dead = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
-        cii_s3_upload *u = dead && read_record(s3, fd, r) ? cii_s3_upload_alloc(r->key) : NULL;
-        if (dead && !u && st.st_mtime < time(NULL) - CII_S3_UPLOAD_OLD_S) /* of a place that nobody comes to */
-            unlinkat(dirfd(folder), name, 0);
-        if (!u) {
-            cii_close(fd);
-            continue;
-        }
-        u->id = *r->id && strcmp(r->id, NO_ID) != 0 ? strdup(r->id) : NULL;
-        u->begun_s = r->begun_s;
-        u->completed_s = r->completed_s;
-        memcpy(u->nonce, r->nonce, sizeof u->nonce);
-        u->adopted = true;
-        adopted++;
-        u->pid = getpid();
-        u->record_fd = fd;
-        memcpy(u->record, name, sizeof name);
-        if (*r->id == '\0')
-            cii_s3_record_name(u);
-        cii_s3_upload_leave(s3, u);
+    unsigned adopted = 0;
+    if (!r || !scan_start(s3, &sc)) {
+        free(r);
+        return;
     }
-    if (folder)
-        closedir(folder);
+    for (int fd; adopted < ADOPT_MAX && (fd = scan_next(&sc)) >= 0;) {
+        bool dead = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+        bool ours = dead && read_record(s3, fd, r);
+        if (dead && is_old(&st))
+            unlinkat(dirfd(sc.folder), sc.name, 0);
+        if (ours) {
+            cii_s3_upload_leave(s3, adopt(r, sc.name, fd));
+            adopted++;
+        } else {
+            cii_close(fd);
+        }
+    }
+    scan_end(&sc);
     free(r);
+    rmdir(s3->records);
 }
 
-bool cii_s3_records_claim(const cii_s3 *s3, const cii_s3_upload *not_this, const char *id) {
-    char name[27];
-    unsigned seen = 0;
+bool cii_s3_records_claim(cii_s3 *s3, const cii_s3_upload *not_this, const char *id) {
+    scan sc;
     bool claimed = false;
     record *r = malloc(sizeof *r);
-    DIR *folder = r ? open_records(s3) : NULL;
-    for (int fd; folder && !claimed && (fd = next_record(folder, &seen, name)) >= 0; cii_close(fd))
-        claimed = strcmp(name, not_this->record) != 0 && read_record(s3, fd, r) && strcmp(r->key, not_this->key) == 0 &&
-                  (*r->id == '\0' || strcmp(r->id, id) == 0);
-    bool unknown = !folder || seen >= SCAN_MAX;
-    if (folder)
-        closedir(folder);
+    if (!r || !scan_start(s3, &sc)) {
+        free(r);
+        return true;
+    }
+    for (int fd; !claimed && (fd = scan_next(&sc)) >= 0; cii_close(fd))
+        claimed = strcmp(sc.name, not_this->record) != 0 && read_record(s3, fd, r) &&
+                  strcmp(r->key, not_this->key) == 0 && (*r->id == '\0' || strcmp(r->id, id) == 0);
+    bool whole = scan_end(&sc);
     free(r);
-    return claimed || unknown;
+    return claimed || !whole;
 }

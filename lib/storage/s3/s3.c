@@ -130,6 +130,7 @@ static void s3_free(void *impl) {
     free(s3->bucket);
     free(s3->prefix);
     free(s3->name);
+    free(s3->records);
     pthread_mutex_destroy(&s3->lock);
     free(s3);
 }
@@ -216,7 +217,11 @@ static uint32_t attempts_of(const cii_s3 *s3, uint32_t option) {
 }
 
 static ci_status s3_describe(void *impl, char **ret_text) {
-    char *text = strdup(((const cii_s3 *)impl)->name);
+    const cii_s3 *s3 = impl;
+    char *text = atomic_load(&s3->lacks_records)
+                     ? cii_str_printf("%s (uploads go unrecorded: %s is not this user's alone, or cannot be made)",
+                                      s3->name, s3->records)
+                     : strdup(s3->name);
     if (!text)
         return CI_ERR_NOMEM;
     *ret_text = text;
@@ -225,8 +230,10 @@ static ci_status s3_describe(void *impl, char **ret_text) {
 
 static ci_status make_name(cii_s3 *s3, ci_error **ret_error) {
     const cii_aws_endpoint *e = &s3->endpoint;
-    s3->name = cii_str_printf("s3://%s/%s at %s://%s", s3->bucket, s3->prefix, e->is_tls ? "https" : "http", e->host);
-    return s3->name ? CI_OK : cii_error_nomem(ret_error);
+    s3->name = cii_str_printf("s3://%s/%s at %s://%s%s", s3->bucket, s3->prefix, e->is_tls ? "https" : "http", e->host,
+                              e->path);
+    s3->records = cii_s3_records_path();
+    return s3->name && s3->records ? CI_OK : cii_error_nomem(ret_error);
 }
 
 static const ci_storage_ops s3_ops = {
@@ -275,7 +282,6 @@ ci_status ci_storage_s3_new(const char *url, const ci_storage_s3_options *option
     if (status < 0)
         return status;
     s3->attempts = attempts_of(s3, o.attempts);
-    cii_s3_records_adopt(s3);
     status = ci_storage_new(&s3_ops, s3, ret_storage, ret_error);
     if (status == CI_OK)
         s3 = NULL;

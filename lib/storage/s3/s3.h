@@ -40,11 +40,13 @@ typedef struct cii_s3_place {
 typedef struct cii_s3_upload {
     struct cii_s3_upload *next; /* of those that are left */
     unsigned tries;
-    char *id; /* NULL: not known */
+    int64_t again_ms; /* not before */
+    char *id;         /* NULL: not known */
     int64_t begun_s;
     char nonce[27];      /* of its object, once it was asked to complete; "": not yet */
     int64_t completed_s; /* when that was */
     bool adopted;        /* of a process that died */
+    bool awaited;        /* it was given up unanswered: the server may still be at it */
     char *prefix;        /* by which it is looked for */
     int record_fd;       /* -1: there is none */
     char record[27];     /* its name */
@@ -64,12 +66,16 @@ typedef struct cii_s3 {
     cii_aws_endpoint endpoint; /* of the service; of AWS's own, made anew for another region */
     cii_aws_style style;
     char *bucket;
-    char *prefix; /* of all keys: "" or ending with "/" */
-    char *name;   /* as it is described */
+    char *prefix;  /* of all keys: "" or ending with "/" */
+    char *name;    /* as it is described */
+    char *records; /* the folder of records of uploads */
     uint64_t part_bytes;
     uint32_t parallel;
     uint32_t attempts;
-    atomic_bool searched; /* for old uploads */
+    atomic_bool searched;           /* for old uploads */
+    atomic_bool adopted;            /* what the records had when its first put began */
+    atomic_bool lacks_records;      /* their folder cannot be used */
+    _Atomic int64_t quiet_until_ms; /* the server did not answer: it is not asked for uploads until then */
 
     _Atomic int64_t clock_ahead_s; /* the server's before ours */
     atomic_bool lacks_if_absent;   /* a put's conditions that the server does not know */
@@ -174,6 +180,8 @@ void cii_s3_call_reset(cii_s3_call *call, const char *method, const char *key);
 void cii_s3_call_start(cii_s3_task *task, cii_s3_call *call);
 /* Whether it has certainly had no effect: it was not sent, or every attempt was answered so. */
 bool cii_s3_call_was_refused(const cii_s3_call *call);
+/* It has been sent, or will be, and there is no answer. */
+bool cii_s3_call_is_pending(const cii_s3_call *call);
 /* 1 answered well, 0 not yet, negative. After 1 or a failure the answer is there until the call is reset. */
 int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error);
 const cii_http_response *cii_s3_call_response(const cii_s3_call *call);
@@ -229,14 +237,14 @@ void cii_s3_page_free(cii_s3_page *page);
 #define CII_S3_UPLOAD_OLD_S (7 * 24 * 3600) /* nobody can still be sending it */
 
 /* Before it is asked for; NULL without memory. */
-cii_s3_upload *cii_s3_upload_begin(const cii_s3 *s3, const char *key);
+cii_s3_upload *cii_s3_upload_begin(cii_s3 *s3, const char *key);
 ci_status cii_s3_upload_name(cii_s3_upload *upload, const char *id);
 /* It is about to be completed, by a request whose outcome may get lost; refused: it was not. A server that is at it would
  * damage the object if it were aborted now. */
 void cii_s3_upload_complete(cii_s3_upload *upload, const char *nonce);
 void cii_s3_upload_refused(cii_s3_upload *upload);
 /* It has been completed, or never was. */
-void cii_s3_upload_end(const cii_s3 *s3, cii_s3_upload *upload);
+void cii_s3_upload_end(cii_s3 *s3, cii_s3_upload *upload);
 /* For the next operation to abort. */
 void cii_s3_upload_leave(cii_s3 *s3, cii_s3_upload *upload);
 /* For the next operation to look for one of this key that has been begun now; key "": for all that are old. */
@@ -249,15 +257,16 @@ void cii_s3_sweep_stop(cii_s3_task *task);
 /* Aborts what is left, until the time is over. */
 void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms);
 
-void cii_s3_record_make(const cii_s3 *s3, cii_s3_upload *upload);
+char *cii_s3_records_path(void); /* malloc'd; NULL without memory */
+void cii_s3_record_make(cii_s3 *s3, cii_s3_upload *upload);
 /* Its id is known, or will never be; and its nonce, after that. */
 void cii_s3_record_name(const cii_s3_upload *upload);
 void cii_s3_record_complete(const cii_s3_upload *upload);
-void cii_s3_record_end(const cii_s3 *s3, cii_s3_upload *upload, bool keep);
+void cii_s3_record_end(cii_s3 *s3, cii_s3_upload *upload, bool keep);
 /* Leaves the uploads of processes that died to this storage. */
 void cii_s3_records_adopt(cii_s3 *s3);
 /* Whether an upload of that id may be another record's than this one's. */
-bool cii_s3_records_claim(const cii_s3 *s3, const cii_s3_upload *not_this, const char *id);
+bool cii_s3_records_claim(cii_s3 *s3, const cii_s3_upload *not_this, const char *id);
 
 /* --- turns -------------------------------------------------------------------------------------------------------- */
 

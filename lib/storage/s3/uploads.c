@@ -22,7 +22,11 @@
 #define SWEEP_MAX 4    /* requests that one operation makes */
 #define SWEEP_MS 10000 /* for each */
 #define SWEEP_TRIES_MAX 3
-#define SKEW_S 900 /* that a server lets clocks differ */
+#define LOOKS_MAX 8    /* for one without an id: the server may be at it */
+#define AGAIN_MS 50    /* between tries, doubled each time */
+#define QUIET_MS 30000 /* after no answer */
+#define CREATE_S 60    /* that a server may be at a Create */
+#define SKEW_S 900     /* that a server lets clocks differ */
 #define ANSWER_MAX ((size_t)2 << 20)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
@@ -37,7 +41,7 @@ cii_s3_upload *cii_s3_upload_alloc(const char *key) {
     return u;
 }
 
-cii_s3_upload *cii_s3_upload_begin(const cii_s3 *s3, const char *key) {
+cii_s3_upload *cii_s3_upload_begin(cii_s3 *s3, const char *key) {
     cii_s3_upload *u = cii_s3_upload_alloc(key);
     if (u)
         cii_s3_record_make(s3, u);
@@ -60,7 +64,7 @@ void cii_s3_upload_refused(cii_s3_upload *u) {
     u->nonce[0] = '\0';
 }
 
-static void upload_free(const cii_s3 *s3, cii_s3_upload *u, bool keep_record) {
+static void upload_free(cii_s3 *s3, cii_s3_upload *u, bool keep_record) {
     if (!u)
         return;
     cii_s3_record_end(s3, u, keep_record);
@@ -69,7 +73,7 @@ static void upload_free(const cii_s3 *s3, cii_s3_upload *u, bool keep_record) {
     free(u);
 }
 
-void cii_s3_upload_end(const cii_s3 *s3, cii_s3_upload *u) {
+void cii_s3_upload_end(cii_s3 *s3, cii_s3_upload *u) {
     upload_free(s3, u, false);
 }
 
@@ -164,11 +168,23 @@ static bool ask(cii_s3_task *t) {
     return true;
 }
 
+/* With the lock held: the first whose time has come. */
+static cii_s3_upload *pick(cii_s3 *s3) {
+    int64_t now_ms = cii_clock_ms();
+    cii_s3_upload **at = &s3->leftovers;
+    while (*at && (*at)->again_ms > now_ms)
+        at = &(*at)->next;
+    cii_s3_upload *u = *at;
+    if (u)
+        *at = u->next;
+    return u;
+}
+
 static bool take(cii_s3_task *t) {
+    if (cii_clock_ms() < atomic_load(&t->s3->quiet_until_ms))
+        return false;
     pthread_mutex_lock(&t->s3->lock);
-    t->leftover = t->s3->leftovers;
-    if (t->leftover)
-        t->s3->leftovers = t->leftover->next;
+    t->leftover = pick(t->s3);
     pthread_mutex_unlock(&t->s3->lock);
     if (!t->leftover)
         return false;
@@ -191,21 +207,26 @@ static bool is_done(cii_s3_task *t) {
     return strcmp(meta.nonce, u->nonce) == 0;
 }
 
-/* Whether its record stays for the next storage: where the server does not answer, or may still be at a request of one who
- * died a moment ago. */
+/* Whether its record stays for the next storage: where the server does not answer, or would not have it of these
+ * credentials, or may still be at a request whose answer nobody got. */
 static bool outlives(const cii_s3_upload *u, int32_t result) {
-    return result < 0 || (u->adopted && (int64_t)time(NULL) - u->begun_s < SKEW_S) || is_completing(u);
+    return result < 0 || (u->awaited && (int64_t)time(NULL) - u->begun_s < CREATE_S) || is_completing(u);
 }
 
-/* What was looked for in vain is looked for again by a later operation. */
+/* What was looked for in vain is looked for again, after a while. */
 static void judge(cii_s3_task *t, int32_t result) {
+    int32_t http_status = result < 0 ? t->abort.http_status : 0;
     bool looks = t->abort.method[0] == 'H';
-    bool refused = result < 0 && !looks && t->abort.http_status >= 400 && t->abort.http_status < 500;
+    bool forbidden = http_status == 401 || http_status == 403;
+    bool refused = !looks && !forbidden && http_status >= 400 && http_status < 500;
     bool done = refused || (result == 1 && is_done(t));
     cii_s3_upload *u = TAKE_PTR(t->leftover);
     if (!done && (result == 1 || looks))
         t->swept = SWEEP_MAX;
-    if (!done && u->tries < SWEEP_TRIES_MAX)
+    if (result < 0 && http_status == 0)
+        atomic_store(&t->s3->quiet_until_ms, cii_clock_ms() + QUIET_MS);
+    u->again_ms = cii_clock_ms() + ((int64_t)AGAIN_MS << (u->tries - 1));
+    if (!done && !forbidden && u->tries < (u->awaited ? LOOKS_MAX : SWEEP_TRIES_MAX))
         cii_s3_upload_leave(t->s3, u);
     else
         upload_free(t->s3, u, !done && outlives(u, result));
@@ -236,27 +257,45 @@ static int32_t no_step(cii_s3_task *t, ci_error **ret_error) {
     return 1;
 }
 
-/* One task at a time, each of which aborts some. */
+/* When there is something to do; INT64_MAX: never. What only may be there is looked for once. */
+static int64_t next_ms(cii_s3 *s3) {
+    int64_t next = INT64_MAX;
+    pthread_mutex_lock(&s3->lock);
+    for (const cii_s3_upload *u = s3->leftovers; u; u = u->next)
+        if (u->id || (u->awaited && !u->adopted) || u->tries == 0)
+            next = CII_MIN(next, u->again_ms);
+    pthread_mutex_unlock(&s3->lock);
+    return CII_MAX(next, atomic_load(&s3->quiet_until_ms));
+}
+
+/* One operation that aborts some. */
+static int32_t sweep_once(cii_s3 *s3, int64_t until_ms) {
+    cii_s3_task *t = calloc(1, sizeof *t);
+    if (!t || cii_s3_task_start(t, s3, "abort", "", NULL) < 0) {
+        free(t);
+        return CI_ERR_NOMEM;
+    }
+    t->step = no_step;
+    ci_op *op = &t->op;
+    int32_t result;
+    while ((result = op->ops->process(op, NULL)) == 0 && cii_clock_ms() < until_ms)
+        if (op->ops->fd(op) >= 0)
+            cii_fd_wait(op->ops->fd(op), POLLIN, until_ms - cii_clock_ms());
+    op->ops->free(op);
+    return result;
+}
+
 void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms) {
-    int64_t until = cii_clock_ms() + timeout_ms;
-    while (s3->leftovers && cii_clock_ms() < until) {
-        cii_s3_task *t = calloc(1, sizeof *t);
-        if (!t || cii_s3_task_start(t, s3, "abort", "", NULL) < 0) {
-            free(t);
-            break;
-        }
-        t->step = no_step;
-        ci_op *op = &t->op;
-        int32_t result;
-        while ((result = op->ops->process(op, NULL)) == 0 && cii_clock_ms() < until)
-            if (op->ops->fd(op) >= 0)
-                cii_fd_wait(op->ops->fd(op), POLLIN, until - cii_clock_ms());
-        op->ops->free(op);
-        if (result < 0)
-            break;
+    int64_t until_ms = cii_clock_ms() + timeout_ms;
+    int32_t result = 0;
+    for (int64_t next; result >= 0 && (next = next_ms(s3)) < until_ms;) {
+        int64_t wait_ms = next - cii_clock_ms();
+        if (wait_ms > 0)
+            poll(NULL, 0, (int)wait_ms);
+        result = sweep_once(s3, until_ms);
     }
     for (cii_s3_upload *u; (u = s3->leftovers);) {
         s3->leftovers = u->next;
-        upload_free(s3, u, true);
+        upload_free(s3, u, u->id || u->awaited || u->tries == 0);
     }
 }

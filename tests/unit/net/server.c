@@ -24,6 +24,7 @@ int server_start(void **state) {
     pid_t pid;
     assert_non_null(mkdtemp(folder));
     snprintf(ca, sizeof ca, "%s/cert.pem", folder);
+    assert_int_equal(setenv("TMPDIR", folder, 1), 0);
     const char *const argv[] = {
         "python3",
         "-B",

@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "net/http.h"
 
-/* Group set-up and clean-up: one server a program. */
+/* Group set-up and clean-up: one server a program, with a folder of its own that is the program's TMPDIR too. */
 int server_start(void **state);
 int server_stop(void **state);
 
