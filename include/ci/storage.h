@@ -65,7 +65,7 @@ typedef struct ci_storage_s3_options {
     uint32_t connect_timeout_ms;   /**< Until a connection stands; 0: 10 s. */
     uint32_t idle_timeout_ms;      /**< Without a byte either way, a request has failed; 0: 60 s. */
     int32_t addressing;            /**< One of `CI_S3_ADDRESSING_`. */
-    int32_t no_environment;        /**< 1: read neither environment nor shared files. */
+    int32_t no_environment;        /**< 1: read neither environment nor shared files; $TMPDIR apart. */
 } ci_storage_s3_options;
 
 /** Initializer for ::ci_storage_s3_options. */
@@ -82,7 +82,9 @@ typedef struct ci_storage_s3_options {
  * object, but not those of other programs. The lock of a session holds among the sessions of this storage object alone.
  * Keys that can be no file name are left out of lists, and told of. Freeing the last share may take up to 5 s when
  * uploads that were given up have still to be aborted. While a large upload is under way, a file in $TMPDIR/ci-uploads-UID
- * (else /tmp) names it, so that it is aborted by the next storage of the same URL should this process die.
+ * (else /var/tmp; `no_environment` or not) names it, never with a secret, so that it is aborted by the next put of a
+ * storage of the same URL should this process die. Where that folder is not this user's alone there is no such file,
+ * and the storage's description in ci_session_info() says so.
  * @param url "s3://BUCKET" or "s3://BUCKET/PREFIX"; all keys are below the prefix. The bucket must exist.
  * @param options copied; NULL: defaults.
  * @param[out] ret_storage the storage, the caller's; untouched on failure.

@@ -150,6 +150,12 @@ bool log_has(const char *id, const char *wanted) {
     return strstr(text, wanted) != NULL;
 }
 
+char *log_value(const char *id, const char *wanted) {
+    _cleanup_free_ char *text = read_log(id);
+    const char *at = strstr(text, wanted);
+    return at ? strndup(at + strlen(wanted), strcspn(at + strlen(wanted), "\n")) : NULL;
+}
+
 unsigned log_connections(const char *id) {
     _cleanup_free_ char *text = read_log(id);
     unsigned long seen[64];

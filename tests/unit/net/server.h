@@ -25,6 +25,8 @@ void server_rules(const char *rules);
 /* How many requests came for an id, and whether a line of its log holds the text. */
 unsigned log_count(const char *id);
 bool log_has(const char *id, const char *text);
+/* What stands behind the text, to the line's end; malloc'd, NULL: nowhere. */
+char *log_value(const char *id, const char *text);
 /* On how many connections its requests came. */
 unsigned log_connections(const char *id);
 

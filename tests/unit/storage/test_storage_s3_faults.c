@@ -265,6 +265,54 @@ static void a_put_that_was_taken_and_is_not_there_was_overtaken(void **state) {
     }
 }
 
+/* A first attempt took effect, but its answer was lost, and the second is refused: the object tells whose it is. */
+static ci_status put_twice(const char *bucket, const char *nonce) {
+    char rules[512], path[64];
+    ci_storage *s = new_storage(bucket);
+    ci_put_request request = PUT_REQUEST("k");
+    source from = {.data = "x", .size = 1};
+    request.if_absent = 1;
+    snprintf(path, sizeof path, "/%s/k", bucket);
+    snprintf(rules, sizeof rules, "1 PUT /%s/k body/reset\n", bucket);
+    server_rules(rules);
+    ci_op *op = start_put(s, &request, &from);
+    _cleanup_free_ char *sent = NULL;
+    while (!(sent = log_value(path, "> x-amz-meta-ci-put: ")))
+        assert_int_equal(op->ops->process(op, NULL), 0);
+    snprintf(rules, sizeof rules,
+             "1 PUT /%1$s/k body/status-412\n"
+             "1 HEAD /%1$s/k header-ETag=%%22abc%%22/header-x-amz-meta-ci-put=%2$s/length-1/head\n",
+             bucket, nonce ? nonce : sent);
+    server_rules(rules);
+    ci_status status = drive(op, NULL);
+    assert_int_equal(log_count(path), 3);
+    ci_storage_free(s);
+    return status;
+}
+
+static void a_put_whose_answer_was_lost_knows_its_own_object(void **state) {
+    (void)state;
+    assert_int_equal(put_twice("nonce", NULL), CI_OK);
+    assert_int_equal(put_twice("others", "abcdefghijklmnopqrstuvwxyz"), CI_ERR_CONDITION);
+}
+
+static void a_proxy_is_asked_for_the_storages_own_url(void **state) {
+    (void)state;
+    ci_storage *s = NULL;
+    _cleanup_buf_ cii_buf data = {0};
+    ci_storage_s3_options options = CI_STORAGE_S3_OPTIONS_INIT;
+    options.endpoint = "http://s3.invalid:9000";
+    options.access_key_id = "AKIDEXAMPLE";
+    options.secret_access_key = "a-secret";
+    options.proxy = http;
+    options.no_environment = 1;
+    server_rules("9 GET *proxied/k body/bytes-4\n");
+    assert_int_equal(ci_storage_s3_new("s3://proxied", &options, &s, NULL), CI_OK);
+    assert_int_equal(get(s, "k", &data), CI_OK);
+    assert_true(log_has("/proxied/k", "> Host: s3.invalid:9000\n"));
+    ci_storage_free(s);
+}
+
 static void another_region_is_gone_to_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
@@ -625,6 +673,8 @@ int main(void) {
         cmocka_unit_test(what_passes_is_repeated),
         cmocka_unit_test(what_lasts_is_told_at_once),
         cmocka_unit_test(a_put_that_was_taken_and_is_not_there_was_overtaken),
+        cmocka_unit_test(a_put_whose_answer_was_lost_knows_its_own_object),
+        cmocka_unit_test(a_proxy_is_asked_for_the_storages_own_url),
         cmocka_unit_test(another_region_is_gone_to_once),
         cmocka_unit_test(another_clock_is_adopted_once),
         cmocka_unit_test(credentials_that_expire_are_asked_for_anew_once),
