@@ -42,8 +42,7 @@ typedef struct record {
 
 /* /var/tmp outlives a restart of the machine, as uploads do; $XDG_RUNTIME_DIR goes with the user's last login, and
  * $XDG_STATE_HOME may be on a disk that machines share, whose locks tell nothing of another's processes. */
-char *cii_s3_records_path(void) {
-    const char *where = getenv("TMPDIR");
+char *cii_s3_records_path(const char *where) {
     return cii_str_printf("%s/ci-uploads-%u", where && *where == '/' ? where : "/var/tmp", (unsigned)geteuid());
 }
 

@@ -232,7 +232,7 @@ static ci_status make_name(cii_s3 *s3, ci_error **ret_error) {
     const cii_aws_endpoint *e = &s3->endpoint;
     s3->name = cii_str_printf("s3://%s/%s at %s://%s%s", s3->bucket, s3->prefix, e->is_tls ? "https" : "http", e->host,
                               e->path);
-    s3->records = cii_s3_records_path();
+    s3->records = cii_s3_records_path(cii_aws_env((const char *const *)environ, "TMPDIR"));
     return s3->name && s3->records ? CI_OK : cii_error_nomem(ret_error);
 }
 

@@ -257,7 +257,8 @@ void cii_s3_sweep_stop(cii_s3_task *task);
 /* Aborts what is left, until the time is over. */
 void cii_s3_sweep(cii_s3 *s3, int64_t timeout_ms);
 
-char *cii_s3_records_path(void); /* malloc'd; NULL without memory */
+/* Below where $TMPDIR says, or NULL. malloc'd; NULL without memory. */
+char *cii_s3_records_path(const char *where);
 void cii_s3_record_make(cii_s3 *s3, cii_s3_upload *upload);
 /* Its id is known, or will never be; and its nonce, after that. */
 void cii_s3_record_name(const cii_s3_upload *upload);
