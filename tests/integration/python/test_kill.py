@@ -25,13 +25,13 @@ PATIENCE_SECONDS = 30
 CLIENT_ROUNDS = 8
 SERVER_ROUNDS = 3
 
-# What a round pushes, in the sandbox and here: many small files and some that go in parts. No two rounds have a part in
-# common; sizes are alike in some rounds and differ in others.
+# What a round pushes, in the sandbox and here: many small files and one that goes in parts. No two rounds have a part in
+# common; two after each other may have files of one size.
 CONTENTS = """
 import random
 def contents(round):
     sizes = {f"small/{i:02}": 500 + (i + round // 2) % 7 * 500 for i in range(40)}
-    sizes.update({"large/0": (20 << 20) + round // 2, "large/1": (21 + round * 3 % 8 << 20) + round})
+    sizes["large"] = (20 + round // 2 * 7 % 20 << 20) + round // 2
     for name, size in sizes.items():
         block = random.Random(f"{round} {name}").randbytes(min(size, 1 << 20))
         turned = (block[i:] + block[:i] for i in range(0, size // len(block) * 4099 + 1, 4099))
@@ -39,8 +39,7 @@ def contents(round):
 """
 MAKE = CONTENTS + """
 import os
-for folder in ("small", "large"):
-    os.makedirs(folder, exist_ok=True)
+os.makedirs("small", exist_ok=True)
 for name, content in contents({round}):
     with open(name, "wb") as file:
         file.write(content)
