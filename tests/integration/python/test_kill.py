@@ -165,9 +165,10 @@ def test_a_push_whose_server_is_killed_tells_what_failed_and_the_next_sends_what
                 key: rounds[-1][key] for key in told if key not in failed
             }
 
-            second = statuses(session.push())
-            after = server.versions(BUCKET, place.prefix)
-            assert set(second) == set(told) and "failed" not in second.values()
+            result = session.push()
+            assert result.ok, [(file.path, file.error) for file in result.files if file.error]
+            second, after = statuses(result), server.versions(BUCKET, place.prefix)
+            assert set(second) == set(told)
             for key in set(told) - set(failed):
                 assert second[key] == "unchanged" and after[place.prefix + key] == before[place.prefix + key]
             assert found(place) == rounds[-1] and place.unfinished() == []
