@@ -35,7 +35,7 @@ static ci_status send_part(cii_s3_put_op *p, cii_s3_part *part, ci_error **ret_e
     if (p->last_number == PARTS_MAX) {
         cii_error_set(ret_error, CI_ERR_LIMIT, CII_S3_DOMAIN, "more than %u parts of %llu bytes", PARTS_MAX,
                       (unsigned long long)p->part_bytes);
-        cii_error_hint(ret_error, "announce the size, or make part_bytes larger");
+        cii_error_hint(ret_error, "make the storage's part_bytes larger, or announce the size");
         return CI_ERR_LIMIT;
     }
     part->number = ++p->last_number;

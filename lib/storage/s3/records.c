@@ -26,8 +26,7 @@
 
 #define RECORD_MAX 16384 /* a place, a key, an id */
 #define ID_MAX 4096
-#define SCAN_MAX 1000 /* entries */
-#define SCAN_MS 200
+#define SCAN_MS 200 /* thousands of records, whoever they are of */
 #define ADOPT_MAX 16 /* at once; the rest by the next */
 #define NO_ID "?"
 
@@ -183,7 +182,6 @@ void cii_s3_record_end(cii_s3 *s3, cii_s3_upload *u, bool keep) {
 
 typedef struct scan {
     DIR *folder;
-    unsigned seen;
     int64_t until_ms;
     char name[27]; /* of the record found last */
 } scan;
@@ -200,7 +198,7 @@ static bool scan_start(cii_s3 *s3, scan *sc) {
 static bool scan_end(scan *sc) {
     if (sc->folder)
         closedir(sc->folder);
-    return sc->folder && sc->seen < SCAN_MAX && cii_clock_ms() < sc->until_ms;
+    return sc->folder && cii_clock_ms() < sc->until_ms;
 }
 
 static bool is_old(const struct stat *st) {
@@ -218,8 +216,7 @@ static void clear_hidden(const scan *sc, const char *name) {
 /* The next record's descriptor; -1: there is none, or it took too long. */
 static int scan_next(scan *sc) {
     const struct dirent *entry;
-    while (sc->seen < SCAN_MAX && cii_clock_ms() < sc->until_ms && (entry = readdir(sc->folder))) {
-        sc->seen++;
+    while (cii_clock_ms() < sc->until_ms && (entry = readdir(sc->folder))) {
         clear_hidden(sc, entry->d_name);
         if (strlen(entry->d_name) != sizeof sc->name - 1)
             continue;
