@@ -26,7 +26,7 @@
 
 #define RECORD_MAX 16384 /* a place, a key, an id */
 #define ID_MAX 4096
-#define SCAN_MS 200 /* thousands of records, whoever they are of */
+#define SCAN_MS 200  /* thousands of records, whoever they are of */
 #define ADOPT_MAX 16 /* at once; the rest by the next */
 #define NO_ID "?"
 
