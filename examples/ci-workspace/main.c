@@ -4,6 +4,7 @@
  */
 #include "program.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -44,7 +45,18 @@ static int run(struct program *program) {
     return jobs_signal() ? 128 + jobs_signal() : status ? status : program->failed ? STATUS_FAILED : 0;
 }
 
+/* Whoever started ci-workspace without stdin, stdout or stderr must not get a file of its own in their place. What is written
+ * there fails: /dev/null is open for reading alone. */
+static void fill_standard_streams(void) {
+    int fd;
+    while ((fd = open("/dev/null", O_RDONLY)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv) {
+    fill_standard_streams();
     struct options options;
     struct program program = {.options = &options};
     if (options_parse(&options, argc, argv))

@@ -355,6 +355,27 @@ def test_a_reader_that_goes_away_ends_a_list(run: Run, place: Place) -> None:
     os.close(writing)
 
 
+@pytest.mark.parametrize("command", [["list"], ["--json", "put", "file"], ["get", "key", "-o", "-"], ["--help"]])
+def test_a_closed_standard_output_is_a_failure_that_is_told(run: Run, here: Path, place: Place, command: list[str]) -> None:
+    make(here, {"file": b"1"})
+    place.put("key", b"content")
+    at = next((i for i, word in enumerate(command) if word in ("list", "put", "get")), len(command)) + 1
+    words = [str(PROGRAM), *command[:at], place.name, *command[at:]]
+    done = subprocess.run(["sh", "-c", '"$0" "$@" >&-', *words], cwd=here, stderr=-1, timeout=60, check=False)
+    assert done.returncode == 1 and b"Bad file descriptor" in done.stderr
+    assert place.contents() == {"key": b"content", **({"file": b"1"} if "put" in command else {})}
+
+
+def test_closed_standard_streams_take_nothing_and_give_nothing(here: Path, place: Place) -> None:
+    make(here, {"large": MEGABYTES, "data/one": b"1"})
+    rows = ["put W - empty <&-", "put W large 2>&-", "put W data/ x/ <&- >&- 2>&-", "get W large -o back <&- >&- 2>&-"]
+    for row in rows:
+        words = ["sh", "-c", f'W=$1; exec "$0" {row.replace("W", chr(34) + "$W" + chr(34))}', str(PROGRAM), place.name]
+        assert subprocess.run(words, cwd=here, timeout=60, check=False).returncode == 0, row
+    assert place.contents() == {"empty": b"", "large": MEGABYTES, "x/one": b"1"}
+    assert files_in(here) == {"large": MEGABYTES, "data/one": b"1", "back": MEGABYTES}
+
+
 # -- the line of progress
 
 
