@@ -172,6 +172,7 @@ void options_help(void) {
     fputs(workspace_help, stdout);
     puts(
         "\nFiles are written whole or not at all, on both sides. One that fails is told of on stderr, and the rest goes on.\n"
+        "--json tells a name that is not UTF-8 with \\xNN for its bytes and \\\\ for \\, and says so: \"path_escaped\": true.\n"
         "Exit status: 0; 1 when something failed or was left out; 2 for wrong use; 128 and the signal's number when one ended\n"
         "it. Ctrl-C leaves neither a half-written file nor an upload behind; a second one ends ci-workspace at once.\n\n"
         "Examples:\n"

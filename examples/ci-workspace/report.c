@@ -8,23 +8,62 @@
 #include <time.h>
 #include <yajl/yajl_gen.h>
 
+static void put_string(yajl_gen json, const char *text) {
+    yajl_gen_string(json, (const unsigned char *)text, strlen(text));
+}
+
+/* The size of the character that begins here; 0: it is no UTF-8. yajl's own check lets through what is too long, too large or
+ * a surrogate. */
+static size_t char_size(const unsigned char *c) {
+    size_t size = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : *c < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < size; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    int is_wrong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf0 && c[1] < 0x90) ||
+                   (c[0] == 0xf4 && c[1] > 0x8f);
+    return is_wrong ? 0 : size;
+}
+
+static int is_utf8(const char *text) {
+    const unsigned char *c = (const unsigned char *)text;
+    for (size_t size; *c; c += size)
+        if ((size = char_size(c)) == 0)
+            return 0;
+    return 1;
+}
+
+/* As \xNN what is not ASCII, and \ doubled. NULL: out of memory. */
+static char *escape(const char *text) {
+    char *escaped = malloc(4 * strlen(text) + 1), *to = escaped;
+    for (; to && *text; text++)
+        to += sprintf(to,
+                      (unsigned char)*text >= 0x80 ? "\\x%02x"
+                      : *text == '\\'              ? "\\%c"
+                                                   : "%c",
+                      (unsigned char)*text);
+    if (to)
+        *to = 0;
+    return escaped;
+}
+
 static void put_text(yajl_gen json, const char *name, const char *text) {
     if (!text)
         return;
-    yajl_gen_string(json, (const unsigned char *)name, strlen(name));
-    if (yajl_gen_string(json, (const unsigned char *)text, strlen(text)) == yajl_gen_status_ok)
+    put_string(json, name);
+    if (is_utf8(text)) {
+        put_string(json, text);
         return;
-    char *copy = strdup(text); /* a name of a file that is no UTF-8 */
-    for (char *c = copy; c && *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    const char *shown = copy ? copy : "?";
-    yajl_gen_string(json, (const unsigned char *)shown, strlen(shown));
-    free(copy);
+    }
+    char *escaped = escape(text), flag[32];
+    put_string(json, escaped ? escaped : "?");
+    free(escaped);
+    snprintf(flag, sizeof(flag), "%s_escaped", name);
+    put_string(json, flag);
+    yajl_gen_bool(json, 1);
 }
 
 static void put_number(yajl_gen json, const char *name, long long number) {
-    yajl_gen_string(json, (const unsigned char *)name, strlen(name));
+    put_string(json, name);
     yajl_gen_integer(json, number);
 }
 
@@ -32,7 +71,6 @@ static yajl_gen begin(void) {
     yajl_gen json = yajl_gen_alloc(NULL);
     if (!json)
         return NULL;
-    yajl_gen_config(json, yajl_gen_validate_utf8, 1);
     yajl_gen_map_open(json);
     return json;
 }

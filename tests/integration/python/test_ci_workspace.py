@@ -195,6 +195,21 @@ def test_json_tells_of_each_file(run: Run, here: Path, place: Place) -> None:
     assert (failed["status"], failed["key"]) == ("failed", "x/two") and failed["error"] and done.returncode == 1
 
 
+def test_json_tells_names_that_are_not_utf8_each_in_its_own_way(run: Run, here: Path, tmp_path: Path) -> None:
+    names = [b"\xff", rb"\xff", rb"\\xff", b"\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\\\xff", "é\\".encode()]
+    for name in names:
+        (here / os.fsdecode(name)).write_bytes(b"")
+    told = lines(run("--json", "put", tmp_path / "workspace", "./", "/"))
+    found = []
+    for line in told:
+        path = line["path"].removeprefix("./").encode()
+        if line.get("path_escaped"):
+            assert line["path"].isascii() and line["status"] == "failed"
+            path = path.decode("unicode_escape").encode("latin-1")
+        found.append(path)
+    assert sorted(found) == sorted(names)
+
+
 def test_one_that_fails_is_told_and_the_rest_goes_on(run: Run, here: Path, place: Place) -> None:
     make(here, {"data/good": b"1", "data/bad\tname": b"2"})
     (here / "data/link").symlink_to("good")
