@@ -1,6 +1,8 @@
 /* The table of options, from which both the parser and the page of help are made. */
 #include "options.h"
 
+#include "../common/seconds.h"
+
 #include <ci/ci.h>
 
 #include <errno.h>
@@ -98,17 +100,6 @@ static int parse_size(const char *text, uint64_t *ret_bytes) {
     return 0;
 }
 
-static int parse_seconds(const char *text, int64_t *ret_ms) {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= 0 && value <= 1e9))
-        return -1;
-    *ret_ms = (int64_t)(value * 1000);
-    if ((double)*ret_ms < value * 1000) /* a deadline below a millisecond is one all the same */
-        ++*ret_ms;
-    return 0;
-}
-
 static int parse_network(const char *text, int32_t *ret_mode) {
     static const char *const modes[] = {"none", "internet", "host"};
     for (int32_t i = 0; i < 3; i++)
@@ -150,7 +141,7 @@ static int set(struct options *options, const struct row *row, const char *value
     case SECONDS:
         if (parse_seconds(value, (int64_t *)field) == 0)
             return 0;
-        return refuse(row->name, value, "give seconds, as in 10 or 0.5; 0 is no deadline");
+        return refuse(row->name, value, SECONDS_WANTED);
     case NETWORK:
         if (parse_network(value, (int32_t *)field) == 0)
             return 0;

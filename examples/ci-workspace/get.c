@@ -98,14 +98,16 @@ static struct job *begin(struct get *get, struct found *found) {
     *self = (struct download){.get = get, .found = *found, .path = path};
     self->job = (struct job){.weight = 1, .input_fd = -1, .end = end};
     const char *wrong = NULL;
+    ci_storage_read_options options = CI_STORAGE_READ_OPTIONS_INIT;
     ci_error *error = NULL;
+    options.timeout_ms = program->options->timeout_ms;
     if (get->folder_fd < 0)
         target_begin_as_it_is(&self->target, get->as_it_is_fd);
     else
         wrong = target_begin(&self->target, get->folder_fd, path);
     if (wrong)
         report_failure(program, found->key, path, wrong);
-    else if (ci_storage_read_start(program->storage, found->key, NULL, on_bytes, on_object, self, &self->job.call,
+    else if (ci_storage_read_start(program->storage, found->key, &options, on_bytes, on_object, self, &self->job.call,
                                    &error) != CI_OK)
         report_error(program, found->key, path, error);
     else

@@ -80,6 +80,7 @@ static struct job *list_page(struct keys *keys) {
     const char *prefix = strcmp(name, "/") == 0 ? "" : name;
     ci_storage_list_options options = CI_STORAGE_LIST_OPTIONS_INIT;
     ci_error *error = NULL;
+    options.timeout_ms = keys->program->options->timeout_ms;
     options.after = keys->after;
     options.max_count = PAGE;
     keys->skip = strlen(prefix);

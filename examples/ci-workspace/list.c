@@ -26,12 +26,14 @@ static void end(struct job *job, ci_status status, ci_error *error) {
 static struct job *next(void *user, int *ret_wait) {
     struct listing *self = user;
     const struct options *options = self->program->options;
+    ci_storage_list_options how = CI_STORAGE_LIST_OPTIONS_INIT;
     ci_error *error = NULL;
     *ret_wait = 0;
     if (self->is_begun)
         return NULL;
     self->is_begun = 1;
-    if (ci_storage_list_start(self->program->storage, options->operand_count ? options->operands[0] : "", NULL,
+    how.timeout_ms = options->timeout_ms;
+    if (ci_storage_list_start(self->program->storage, options->operand_count ? options->operands[0] : "", &how,
                               on_object, self, &self->job.call, &error) == CI_OK)
         return &self->job;
     report_error(self->program, NULL, options->workspace, error);

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "../common/note.h"
+#include "../common/seconds.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include <string.h>
 
 enum { DEFAULT_PARALLEL = 8, MOST_PARALLEL = 64 };
-enum { ENDPOINT = 256, REGION, PROFILE, CA_FILE, PARALLEL, CHANGED, JSON };
+enum { ENDPOINT = 256, REGION, PROFILE, CA_FILE, PARALLEL, TIMEOUT, CHANGED, JSON };
 
 static const struct {
     const char *name;
@@ -84,6 +85,8 @@ static int set(struct options *options, int code, const char *value) {
         *text = value;
     else if (code == PARALLEL)
         return parse_parallel(options, value);
+    else if (code == TIMEOUT)
+        return parse_seconds(value, &options->timeout_ms) ? refuse("--timeout: " SECONDS_WANTED) : 0;
     else if (code == 'l')
         options->long_format = 1;
     else if (code == 'r')
@@ -108,6 +111,7 @@ int options_parse(struct options *options, int argc, char **argv) {
         {"profile", required_argument, NULL, PROFILE},
         {"ca-file", required_argument, NULL, CA_FILE},
         {"parallel", required_argument, NULL, PARALLEL},
+        {"timeout", required_argument, NULL, TIMEOUT},
         {"changed", no_argument, NULL, CHANGED},
         {"json", no_argument, NULL, JSON},
         {"long", no_argument, NULL, 'l'},
@@ -161,6 +165,9 @@ void options_help(void) {
         "  -r, --recursive     rm: take what a PREFIX/ holds\n"
         "      --changed       get, put: only what differs in size or is newer than what is there\n"
         "      --parallel N    transfers at once, 1 to 64 (8)\n"
+        "      --timeout SECONDS\n"
+        "                      deadline of each file's transfer, or of a listing; fractions are fine (none; a server that\n"
+        "                      stalls, 60 s without a byte, is given up after three attempts)\n"
         "      --json          a line of JSON for each file to stdout\n"
         "      --endpoint URL  a server of S3, as in https://s3.example.org:9000\n"
         "      --region NAME   the bucket's region\n"

@@ -16,6 +16,7 @@ struct options {
     struct server server;
     const char *output;
     unsigned parallel;
+    int64_t timeout_ms; /* of each call; 0: none */
     int long_format;
     int recursive;
     int changed;

@@ -64,13 +64,16 @@ static void end_listing(struct job *job, ci_status status, ci_error *error) {
         return;
     }
     put->is_done = 1;
-    report_error(put->program, sources_prefix(put->sources), NULL, error);
+    const char *prefix = sources_prefix(put->sources);
+    report_error(put->program, *prefix ? prefix : NULL, *prefix ? NULL : put->program->options->workspace, error);
 }
 
 static struct job *list(struct put *put) {
+    ci_storage_list_options options = CI_STORAGE_LIST_OPTIONS_INIT;
     ci_error *error = NULL;
+    options.timeout_ms = put->program->options->timeout_ms;
     put->listing = (struct job){.weight = 1, .input_fd = -1, .end = end_listing};
-    if (ci_storage_list_start(put->program->storage, sources_prefix(put->sources), NULL, on_known, put,
+    if (ci_storage_list_start(put->program->storage, sources_prefix(put->sources), &options, on_known, put,
                               &put->listing.call, &error) == CI_OK)
         return &put->listing;
     end_listing(&put->listing, ci_error_status(error), error);
@@ -150,6 +153,7 @@ static struct job *begin(struct put *put, struct source *source) {
                              .input_fd = is_input ? source->fd : -1,
                              .end = end};
     ci_storage_write_options options = CI_STORAGE_WRITE_OPTIONS_INIT;
+    options.timeout_ms = program->options->timeout_ms;
     options.size_bytes = source->size_bytes;
     ci_error *error = NULL;
     if (ci_storage_write_start(program->storage, source->key, &options, on_read, NULL, self, &self->job.call, &error) ==

@@ -2,6 +2,7 @@
 #include "keys.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { BATCH = 1000 };
 
@@ -15,12 +16,21 @@ struct rm {
 struct batch {
     struct job job;
     struct program *program;
-    size_t count;
-    const char *keys[BATCH];
+    size_t count, at;
+    const char *keys[BATCH]; /* NULL: told of */
 };
 
 static int32_t on_removed(void *user, const char *key, ci_status status, const ci_error *error) {
     struct batch *self = user;
+    for (size_t i = 0; i < self->count; i++) { /* they are told in their order, mostly */
+        size_t at = (self->at + i) % self->count;
+        if (!self->keys[at] || strcmp(self->keys[at], key) != 0)
+            continue;
+        free((char *)self->keys[at]);
+        self->keys[at] = NULL;
+        self->at = at + 1;
+        break;
+    }
     if (status == CI_OK)
         report_done(self->program, "removed", key, NULL, UINT64_MAX);
     else
@@ -36,7 +46,10 @@ static void batch_free(struct batch *self) {
 
 static void end(struct job *job, ci_status status, ci_error *error) {
     struct batch *self = (struct batch *)job;
-    if (status != CI_OK) /* each was told of */
+    for (size_t i = 0; status != CI_OK && i < self->count; i++) /* a deadline ends all that were not told of */
+        if (self->keys[i])
+            report_failure(self->program, self->keys[i], NULL, ci_error_message(error));
+    if (status != CI_OK)
         self->program->failed = 1;
     ci_error_free(error);
     batch_free(self);
@@ -60,8 +73,8 @@ static struct job *begin(struct batch *self) {
     ci_error *error = NULL;
     if (!self)
         return NULL;
-    if (ci_storage_remove_start(self->program->storage, self->keys, self->count, 0, on_removed, self, &self->job.call,
-                                &error) == CI_OK)
+    if (ci_storage_remove_start(self->program->storage, self->keys, self->count, self->program->options->timeout_ms,
+                                on_removed, self, &self->job.call, &error) == CI_OK)
         return &self->job;
     report_error(self->program, self->keys[0], NULL, error);
     batch_free(self);

@@ -10,6 +10,7 @@ import random
 import re
 import select
 import signal
+import socket
 import subprocess
 import termios
 from collections.abc import Callable, Iterator
@@ -245,6 +246,7 @@ def test_one_that_fails_is_told_and_the_rest_goes_on(run: Run, here: Path, place
         (["put", "W", "a", "b", "x"], "slash at its end"),
         (["list", "--changed", "W"], "--changed"),
         (["list", "--parallel", "0", "W"], "1 to 64"),
+        (["list", "--timeout", "soon", "W"], "--timeout: give seconds"),
         (["list", "--region", "", "W"], "empty"),
         (["list", "--region", "eu", "W"], "s3://"),
         (["list", "gs://bucket"], "s3://"),
@@ -259,7 +261,7 @@ def test_wrong_use_is_told_and_ends_with_2(run: Run, tmp_path: Path, arguments: 
 
 def test_help_and_version(run: Run) -> None:
     page = good(run("--help"))
-    for word in "list get put rm --endpoint --region --profile --ca-file --parallel --changed --json".split():
+    for word in "list get put rm --endpoint --region --profile --ca-file --parallel --timeout --changed --json".split():
         assert word in page
     assert all(len(line) <= 120 for line in page.splitlines())
     assert good(run("--version")).startswith("libci ")
@@ -427,6 +429,26 @@ def test_without_a_terminal_there_is_no_progress(run: Run, here: Path, place: Pl
 
 
 # -- servers of S3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["get", "a/", "key"], ["put", "file"], ["put", "--changed", "file"], ["rm", "key"], ["rm", "-r", "a/"]],
+)
+def test_a_deadline_ends_what_a_server_does_not_answer(run: Run, here: Path, command: list[str]) -> None:
+    make(here, {"file": b"1"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections stand, and nobody is there
+        environment = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
+        endpoint = "http://127.0.0.1:%d" % silent.getsockname()[1]
+        done = run("--endpoint", endpoint, "--timeout", "0.3", command[0], "s3://bucket", *command[1:], **environment)
+        assert b": : " not in done.stderr  # each with its name
+    assert done.returncode == 1 and b": time-out after 0.3 s" in done.stderr, done.stderr
+
+
+def test_a_deadline_ends_an_upload_whose_input_does_not_come(place: Place) -> None:
+    with started("put", "--timeout", "0.3", place.name, "-", "key", stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(60) == 1 and b"key: " in process.stderr.read()
+    assert place.contents() == {} and place.unfinished() == []
 
 
 def test_what_is_wrong_with_a_server_is_told_with_a_remedy(run: Run, server: Client) -> None:
