@@ -70,8 +70,10 @@ static void end_page(struct job *job, ci_status status, ci_error *error) {
     }
     free(keys->after);
     keys->after = strdup(keys->page[PAGE - 1].key);
-    if (!keys->after)
+    if (!keys->after) {
+        report_failure(keys->program, name, NULL, "out of memory");
         next_name(keys);
+    }
 }
 
 /* Returns the job, or NULL when it could not start: then the name is done with. */

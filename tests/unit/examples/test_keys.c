@@ -34,6 +34,46 @@ static void process(struct job *job) {
     job->end(job, status, error);
 }
 
+/* Of the copies of one key, that which is to fail; 0: none. */
+static int fail_copy;
+
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+char *__wrap_strdup(const char *text) {
+    int is_it = fail_copy > 0 && strcmp(text, "many/0999") == 0 && --fail_copy == 0;
+    return is_it ? NULL : __real_strdup(text);
+}
+
+static void a_prefix_that_ends_early_for_want_of_memory_has_failed(void **state) {
+    (void)state;
+    int failures = 0, is_reached = 1;
+    for (int nth = 1; is_reached; nth++) {
+        slow_log log = {0};
+        const struct options options = {0};
+        struct program program = {.options = &options, .storage = slow_storage(NULL, 0, &log)};
+        fill(program.storage);
+        struct keys *keys = keys_new(&program, (char *[]){"many/"}, 1);
+        struct job *listing = NULL, *begun;
+        struct found found;
+        int count = 0, r;
+        fail_copy = nth;
+        for (; (r = keys_next(keys, &found, &begun)) != 0; count += r > 0) {
+            listing = begun ? begun : listing;
+            if (r < 0)
+                process(listing);
+            else
+                free(found.key);
+        }
+        is_reached = fail_copy == 0;
+        fail_copy = 0;
+        failures += is_reached;
+        assert_true(count == COUNT || program.failed);
+        keys_free(keys);
+        ci_storage_free(program.storage);
+    }
+    assert_in_range(failures, 2, 10); /* in the page, and as where the next begins */
+}
+
 static void all_keys_of_a_prefix_come_however_soon_each_is_done_with(void **state) {
     (void)state;
     slow_log log = {0};
@@ -70,6 +110,7 @@ static void all_keys_of_a_prefix_come_however_soon_each_is_done_with(void **stat
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_keys_of_a_prefix_come_however_soon_each_is_done_with),
+        cmocka_unit_test(a_prefix_that_ends_early_for_want_of_memory_has_failed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
