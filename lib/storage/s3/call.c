@@ -327,6 +327,7 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
         call->unsure = true;
         return CII_HTTP_BY_RULE;
     }
+    atomic_store(&call->task->s3->quiet_until_ms, 0); /* the server is there */
     read_answer(response, &a);
     cii_http_verdict verdict = judge_answer(call, response, &a, error);
     cii_xml_free(a.xml);
