@@ -15,6 +15,7 @@
 #include "session/walk.h"
 
 #define PARALLEL_SAVES 8 /* two descriptors each at most: fits CII_WAITS_MAX */
+#define HASHES_A_STEP 16
 #define LARGE (UINT64_C(8) << 20)
 #define LARGE_SAVES 2 /* a storage may hold parts of each in memory, and send them in parallel itself */
 
@@ -30,6 +31,9 @@ typedef struct push_file {
     int32_t status; /* CI_FILE_OK: not saved yet */
     bool is_hashed;
     char sha256[65];
+    bool is_hashed_ahead; /* while what the workspace has was looked up: */
+    uint8_t hash[32];
+    uint64_t hashed_bytes;
 } push_file;
 
 typedef struct push_call {
@@ -54,6 +58,8 @@ typedef struct push_call {
     uint64_t bytes;     /* saved */
     uint64_t bytes_now; /* being saved, or found unchanged */
     cii_lookup lookup;
+    cii_save ahead; /* the file whose turn it is to be hashed meanwhile */
+    size_t ahead_at;
     cii_save saves[PARALLEL_SAVES];
     push_file *saved[PARALLEL_SAVES]; /* NULL: the place is free */
     cii_progress progress;
@@ -253,6 +259,41 @@ static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
     return fail_path(self, self->path, TAKE_PTR(error), ret_error);
 }
 
+/* --- looking up ---------------------------------------------------------------------------------------------------- */
+
+/* What was pushed before has to be hashed in any case: the time that the storage takes is enough for much of it. */
+static int hash_ahead(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    cii_save *save = &self->ahead;
+    for (int i = 0; i < HASHES_A_STEP && self->ahead_at < self->file_count; i++) {
+        push_file *file = &self->files[self->ahead_at];
+        int r = file->status != CI_FILE_OK ? 1 : 0;
+        if (r == 0 && !save->session) {
+            r = cii_save_start(save, self->call.session, file->path, ret_error);
+            save->stamp = file->stamp;
+        }
+        if (r == 0)
+            r = cii_save_hash_ahead(save, waits, ret_error);
+        if (r <= 0)
+            return r;
+        file->is_hashed_ahead = save->is_hashed;
+        memcpy(file->hash, save->sha256, sizeof file->hash);
+        file->hashed_bytes = save->size_bytes;
+        cii_save_free(save);
+        self->ahead_at++;
+    }
+    waits->again |= self->ahead_at < self->file_count;
+    return 0;
+}
+
+static int step_look_up(push_call *self, cii_waits *waits, ci_error **ret_error) {
+    int r = cii_lookup_step(&self->lookup, waits, ret_error);
+    if (r == 0)
+        return hash_ahead(self, waits, ret_error);
+    cii_save_free(&self->ahead);
+    self->stage = SAVE;
+    return CII_MIN(r, 0);
+}
+
 /* --- saving -------------------------------------------------------------------------------------------------------- */
 
 static ci_status take_over(push_call *self, push_file *file, cii_save *save) {
@@ -308,6 +349,11 @@ static bool fill_place(push_call *self, size_t place, ci_status *ret_status, ci_
     save->is_walked = true;
     save->stamp = file->stamp;
     save->listed = cii_lookup_find(&self->lookup, file->path);
+    if (file->is_hashed_ahead) {
+        memcpy(save->sha256, file->hash, sizeof save->sha256);
+        save->size_bytes = file->hashed_bytes;
+        save->is_hashed = true;
+    }
     self->saved[place] = file;
     return true;
 }
@@ -445,9 +491,7 @@ static int push_stage(push_call *self, cii_waits *waits, ci_error **ret_error) {
     case WALK:
         return step_walk(self, waits, ret_error);
     case LOOK_UP:
-        r = cii_lookup_step(&self->lookup, waits, ret_error);
-        self->stage = r > 0 ? SAVE : LOOK_UP;
-        return CII_MIN(r, 0);
+        return step_look_up(self, waits, ret_error);
     case SAVE:
         r = step_saves(self, waits, ret_error);
         return r > 0 && self->manifest_name ? start_manifest(self, ret_error) : r;
@@ -480,6 +524,7 @@ static void push_drop(ci_call *call) {
     cii_walk_free(&self->walk);
     for (size_t i = 0; i < PARALLEL_SAVES; i++)
         cii_save_free(&self->saves[i]);
+    cii_save_free(&self->ahead);
     cii_lookup_free(&self->lookup);
     cii_manifest_free(&self->manifest);
     free(self->manifest_name);

@@ -239,6 +239,8 @@ static int begin(cii_save *save) {
         return 1;
     if (look_up(save) < 0 || take_listed(save) < 0)
         return cii_error_nomem(&save->error);
+    if (save->is_hashed)
+        return hashed(save);
     if (save->known.is_hashed && same_stamp(&save->known.stamp, &save->stamp)) {
         memcpy(save->sha256, save->known.hash, sizeof save->sha256);
         save->size_bytes = save->stamp.size_bytes;
@@ -251,15 +253,19 @@ static int begin(cii_save *save) {
     return 0;
 }
 
+static void take_hash(cii_save *save) {
+    memcpy(save->sha256, save->transfer.sha256, sizeof save->sha256);
+    save->size_bytes = save->transfer.size;
+    save->is_hashed = true;
+}
+
 static int step_transfer(cii_save *save, cii_waits *waits) {
     int r = cii_transfer_step(&save->transfer, waits, &save->error);
     if (save->stage == CII_SAVE_WRITE)
         save->moved_bytes = save->transfer.size;
     if (r <= 0)
         return r;
-    memcpy(save->sha256, save->transfer.sha256, sizeof save->sha256);
-    save->size_bytes = save->transfer.size;
-    save->is_hashed = true;
+    take_hash(save);
     bool written = save->stage == CII_SAVE_WRITE;
     if (written) {
         free(save->etag);
@@ -305,4 +311,35 @@ int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error) {
         save->object_is_there = false; /* no key to tell of */
         return end(save, CI_FILE_FAILED);
     }
+}
+
+static int hash_ahead(cii_save *save, cii_waits *waits) {
+    if (save->stage == CII_SAVE_KNOWN) {
+        if (save->status == CI_FILE_SKIPPED)
+            return 1;
+        if (look_up(save) < 0)
+            return CI_ERR_NOMEM;
+        bool is_needed = save->known.is_pushed && !same_stamp(&save->known.stamp, &save->stamp);
+        if (!is_needed)
+            return 1;
+        ci_status status = start_hash(save);
+        if (status < 0)
+            return status;
+    }
+    int r = cii_transfer_step(&save->transfer, waits, &save->error);
+    if (r <= 0)
+        return r;
+    take_hash(save);
+    return remember(save, false) < 0 ? CI_ERR_NOMEM : 1;
+}
+
+int cii_save_hash_ahead(cii_save *save, cii_waits *waits, ci_error **ret_error) {
+    int r = hash_ahead(save, waits);
+    if (r == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
+    if (r >= 0 || !cii_is_fatal(r))
+        return r == 0 ? 0 : 1;
+    if (ret_error)
+        *ret_error = TAKE_PTR(save->error);
+    return r;
 }

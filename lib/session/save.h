@@ -31,7 +31,7 @@ typedef struct cii_save {
     ci_error *error;
     uint64_t size_bytes;
     uint8_t sha256[32];
-    bool is_hashed;
+    bool is_hashed;       /* may be set before the first step, with what cii_save_hash_ahead() has found */
     char *etag;           /* of the object with this content; NULL: unknown */
     uint64_t moved_bytes; /* written so far */
     bool is_missing;      /* it failed because the sandbox has no such file */
@@ -43,6 +43,10 @@ ci_status cii_save_start(cii_save *save, ci_session *session, const char *path, 
 /* 1: finished, well or not: status and error tell; 0; negative: nothing more can be saved (the session or memory is
  * gone). */
 int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error);
+
+/* Hashes a file that this session has pushed before, whose content has to be compared whatever the workspace is found to
+ * have; any other is left alone. 1: done, is_hashed tells; 0; negative as above. What fails is told by the save itself. */
+int cii_save_hash_ahead(cii_save *save, cii_waits *waits, ci_error **ret_error);
 
 /* The file's entry; strings live as long as save and hex. */
 ci_file_info cii_save_info(const cii_save *save, char hex[65]);
