@@ -701,11 +701,13 @@ def test_commands_and_files_run_beside_code_and_code_waits_its_turn(session: lib
 
 def test_shutdown_from_another_thread_ends_a_running_call(open_session: OpenSession) -> None:
     session = open_session()
-    threading.Timer(0.3, session.shutdown).start()
+    other = threading.Timer(0.3, session.shutdown)
+    other.start()
     start = time.monotonic()
     with pytest.raises(libci.Closed):
         session.run_code("import time; time.sleep(30)")
     assert time.monotonic() - start < 3
+    other.join()  # it may have descriptors still
     with pytest.raises(libci.Closed):
         session.run_code("1")
     session.shutdown()
