@@ -1,5 +1,5 @@
-/* ci_push_to_workspace(): selects files, looks up what the workspace has of them, saves several at a time, and writes the
- * manifest when all are there. */
+/* ci_push_to_workspace(): selects files, looks up what the workspace has of them (hashing meanwhile those that it pushed
+ * before), saves several at a time, and writes the manifest when all are there. */
 #include <stdio.h>
 
 #include "base/options.h"

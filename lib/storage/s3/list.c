@@ -92,21 +92,18 @@ static ci_status ask(list_op *l, ci_error **ret_error) {
 
 /* --- rows --------------------------------------------------------------------------------------------------------- */
 
-static int hex(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-}
-
 /* CI_ERR_PROTOCOL: a NUL in it. A "+" is a space, since a plus is always encoded. */
 static ci_status decode(const list_op *l, const char *text, cii_buf *to) {
     cii_buf_clear(to);
     if (cii_buf_reserve(to, strlen(text), NULL) < 0)
         return CI_ERR_NOMEM;
     for (; *text; text++) {
-        int high = l->encoded && *text == '%' ? hex(text[1]) : -1, low = high < 0 ? -1 : hex(text[2]);
-        char c = low >= 0 ? (char)(high << 4 | low) : l->encoded && *text == '+' ? ' ' : *text;
+        uint8_t byte = 0;
+        bool escaped = l->encoded && *text == '%' && cii_s3_hex_byte(text + 1, &byte);
+        char c = escaped ? (char)byte : l->encoded && *text == '+' ? ' ' : *text;
         if (c == '\0')
             return CI_ERR_PROTOCOL;
-        text += low >= 0 ? 2 : 0;
+        text += escaped ? 2 : 0;
         to->data[to->size++] = c;
     }
     to->data[to->size] = '\0';

@@ -12,7 +12,6 @@
 #include "base/str.h"
 #include "storage/s3/put.h"
 
-#define PARTS_MAX 10000u
 #define STRIDE (CII_S3_ETAG_MAX + 3) /* an ETag with its quotes */
 
 /* --- parts -------------------------------------------------------------------------------------------------------- */
@@ -32,8 +31,8 @@ static size_t sending(const cii_s3_put_op *p) {
 }
 
 static ci_status send_part(cii_s3_put_op *p, cii_s3_part *part, ci_error **ret_error) {
-    if (p->last_number == PARTS_MAX) {
-        cii_error_set(ret_error, CI_ERR_LIMIT, CII_S3_DOMAIN, "more than %u parts of %llu bytes", PARTS_MAX,
+    if (p->last_number == CII_S3_PARTS_MAX) {
+        cii_error_set(ret_error, CI_ERR_LIMIT, CII_S3_DOMAIN, "more than %u parts of %llu bytes", CII_S3_PARTS_MAX,
                       (unsigned long long)p->part_bytes);
         cii_error_hint(ret_error, "make the storage's part_bytes larger, or announce the size");
         return CI_ERR_LIMIT;

@@ -14,13 +14,17 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+bool cii_s3_hex_byte(const char *hex, uint8_t *ret_byte) {
+    int high = hex_digit(hex[0]), low = high < 0 ? -1 : hex_digit(hex[1]);
+    if (low >= 0)
+        *ret_byte = (uint8_t)(high << 4 | low);
+    return low >= 0;
+}
+
 bool cii_s3_hex_read(const char *hex, uint8_t *ret_data, size_t size) {
-    for (size_t i = 0; i < size; i++) {
-        int high = hex_digit(hex[2 * i]), low = high < 0 ? -1 : hex_digit(hex[2 * i + 1]);
-        if (low < 0)
+    for (size_t i = 0; i < size; i++)
+        if (!cii_s3_hex_byte(hex + 2 * i, &ret_data[i]))
             return false;
-        ret_data[i] = (uint8_t)(high << 4 | low);
-    }
     return hex[2 * size] == '\0';
 }
 

@@ -8,7 +8,6 @@
 
 #define READ_BYTES ((size_t)64 << 10)
 #define READS_A_STEP 16
-#define PARTS_MAX 10000u
 
 /* --- hashes ------------------------------------------------------------------------------------------------------- */
 
@@ -164,7 +163,7 @@ static void put_release(cii_s3_task *task) {
 /* As large as it takes for the parts to be few enough; a size that is not known has the storage's own. */
 static uint64_t part_bytes_for(const cii_s3 *s3, uint64_t size_bytes) {
     const uint64_t step = UINT64_C(1) << 20;
-    uint64_t least = size_bytes == UINT64_MAX ? 0 : size_bytes / PARTS_MAX + 1;
+    uint64_t least = size_bytes == UINT64_MAX ? 0 : size_bytes / CII_S3_PARTS_MAX + 1;
     return CII_MAX(s3->part_bytes, (least + step - 1) / step * step);
 }
 

@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "storage/s3/s3.h"
 
+#define CII_S3_PARTS_MAX 10000u
+
 /* A buffer, and the request that sends it. */
 typedef struct cii_s3_part {
     cii_s3_call call;

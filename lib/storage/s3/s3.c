@@ -33,10 +33,7 @@ static char *decode_path(const char *path) {
     char *decoded = strdup(path), *to = decoded;
     uint8_t byte;
     for (const char *from = path; decoded && *from; from++) {
-        char digits[3] = {0};
-        if (*from == '%')
-            memcpy(digits, from + 1, strnlen(from + 1, 2));
-        bool escaped = digits[0] && cii_s3_hex_read(digits, &byte, 1) && byte != 0;
+        bool escaped = *from == '%' && cii_s3_hex_byte(from + 1, &byte) && byte != 0;
         *to++ = escaped ? (char)byte : *from;
         from += escaped ? 2 : 0;
     }

@@ -213,6 +213,9 @@ void cii_s3_meta_read(const cii_http_response *response, cii_s3_meta *ret_meta);
 void cii_s3_etag_bare(const char *etag, char ret_bare[CII_S3_ETAG_MAX + 1]);
 /* As a condition wants it. */
 void cii_s3_etag_quote(const char *etag, char ret_quoted[CII_S3_ETAG_MAX + 3]);
+/* Two digits; more may follow. */
+bool cii_s3_hex_byte(const char *hex, uint8_t *ret_byte);
+/* Just so many bytes. */
 bool cii_s3_hex_read(const char *hex, uint8_t *ret_data, size_t size);
 /* Milliseconds since 1970 of an HTTP date, 0 when it is none. */
 int64_t cii_s3_date_ms(const char *date);
