@@ -504,7 +504,7 @@ def test_what_is_wrong_with_a_server_is_told_with_a_remedy(run: Run, server: Cli
     ]
     if tls:
         rows.append(([bucket, "--endpoint", tls], {}, "certificate"))
-        good(run("list", bucket, "--endpoint", tls, "--ca-file", ca))
+        good(run("list", f"{bucket}/nothing", "--endpoint", tls, "--ca-file", ca))
     for arguments, environment, said in rows:
         done = run("list", *arguments, **environment)
         assert done.returncode == 1 and done.stdout == b"" and said in done.stderr.decode(), (arguments, done.stderr)
