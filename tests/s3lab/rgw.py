@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
+from pathlib import Path
 
 from s3lab import Processes, Server, answers, free_ports, need
 
@@ -66,6 +69,15 @@ def make_certificate(p: Processes) -> None:
           "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "tls.key", "-out", "tls.pem")
 
 
+def ask(p: Processes, conf: Path, *command: str) -> str:
+    """The monitor; on a busy machine it refuses, now and then, to say which commands it has."""
+    for _ in range(20):
+        with contextlib.suppress(RuntimeError):
+            return p.run("ask", "ceph", "-c", str(conf), "--connect-timeout", "60", *command)
+        time.sleep(0.2)
+    return p.run("ask", "ceph", "-c", str(conf), *command)
+
+
 def start(p: Processes, in_memory: bool = False) -> Server:
     need("ceph", "ceph-mon", "ceph-osd", "monmaptool", "openssl", "radosgw", "radosgw-admin")
     mon, http, https = free_ports(3)
@@ -82,12 +94,12 @@ def start(p: Processes, in_memory: bool = False) -> Server:
     p.run("monmap", "monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon}]", "monmap")
     p.run("mon", "ceph-mon", *options, "-i", "a", "--mkfs", "--monmap", "monmap")
     p.start("ceph-mon", "ceph-mon", *options, "-i", "a", "-f")
-    p.run("osd", "ceph", *options, "--connect-timeout", "60", "osd", "new", osd)
+    ask(p, conf, "osd", "new", osd)
     # Its place in the map is given to it: asking for one as it starts is a race that it can lose.
-    p.run("osd", "ceph", *options, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
+    ask(p, conf, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
     p.run("osd", "ceph-osd", *options, "-i", "0", "--mkfs", "--osd-uuid", osd)
     p.start("ceph-osd", "ceph-osd", *options, "-i", "0", "-f")
-    p.wait("ceph-osd", lambda: "1 up" in p.run("osd", "ceph", *options, "osd", "stat"))
+    p.wait("ceph-osd", lambda: "1 up" in ask(p, conf, "osd", "stat"))
     p.start("rgw", "radosgw", *options, "-n", "client.rgw.a", "-f", "--rgw-frontends", f"beast endpoint=127.0.0.1:{http}")
     p.wait("radosgw", lambda: answers(http))
     p.start("rgw-tls", "radosgw", *options, "-n", "client.rgw.tls", "-f", "--rgw-frontends",
