@@ -126,10 +126,10 @@ fi
 
 if [ "$(id -u)" = 0 ]; then
   # Kernels alone run once, and not as root: no session's is.
-  run self plain "as root" -LE "$without|kernel"
+  run self plain "as root" -LE "$without|kernel|ordinary"
   run user plain "as an ordinary user" -LE "$without|self"
 else
-  run self plain "as $(id -un)" -LE "$without"
+  run self plain "as $(id -un)" -LE "$without|root"
 fi
 build sanitize -DCI_SANITIZE=address,undefined
 run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
