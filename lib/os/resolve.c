@@ -7,7 +7,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 static const uint64_t resolve_flags[] = {
@@ -69,11 +68,17 @@ int cii_resolve_reopen(int path_fd, int flags) {
     return open(link, flags | O_CLOEXEC);
 }
 
+bool cii_resolve_stat(int fd, struct statx *ret_stat) {
+    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, ret_stat) < 0)
+        return false;
+    if (!(ret_stat->stx_mask & STATX_MNT_ID))
+        ret_stat->stx_mnt_id = 0;
+    return true;
+}
+
 uint64_t cii_resolve_mount_id(int fd) {
     struct statx info;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID, &info) < 0 || !(info.stx_mask & STATX_MNT_ID))
-        return 0;
-    return info.stx_mnt_id;
+    return cii_resolve_stat(fd, &info) ? info.stx_mnt_id : 0;
 }
 
 static int open_folder(int root_fd, const char *path, int how) {

@@ -3,6 +3,8 @@
 #ifndef CII_OS_RESOLVE_H
 #define CII_OS_RESOLVE_H
 
+#include <sys/stat.h>
+
 #include "os/fd.h"
 
 /* How links are taken. */
@@ -20,7 +22,10 @@ int cii_resolve_parent(int root_fd, const char *path, int how, const char **ret_
 /* Reopens an O_PATH descriptor through /proc/self/fd; -1 with errno. */
 int cii_resolve_reopen(int path_fd, int flags);
 
-/* The mount the descriptor is on (statx, STATX_MNT_ID); 0 when it cannot be told. */
+/* What is there and on which mount, by one statx(2); false with errno. stx_mnt_id is 0 when it cannot be told. */
+bool cii_resolve_stat(int fd, struct statx *ret_stat);
+
+/* The mount the descriptor is on; 0 when it cannot be told. */
 uint64_t cii_resolve_mount_id(int fd);
 
 /* Makes the missing folders of path below root_fd, links as `how`; 0, or -1 with errno. */

@@ -80,6 +80,16 @@ static ci_status keep(lookup_file *file, const ci_object *object) {
     return CI_OK;
 }
 
+/* A list is sorted too: most often it tells of the file behind the last one. */
+static lookup_file *find_next(cii_lookup *lookup, const char *path) {
+    lookup_file *file = lookup->files + lookup->next;
+    if (lookup->next == lookup->count || strcmp(file->path, path) != 0)
+        file = find(lookup, path);
+    if (file)
+        lookup->next = (size_t)(file - lookup->files) + 1;
+    return file;
+}
+
 static int32_t on_object(void *user, const ci_object *object) {
     cii_lookup *lookup = user;
     if (++lookup->listed == LIST_PAGE) {
@@ -89,7 +99,7 @@ static int32_t on_object(void *user, const ci_object *object) {
             lookup->status = CI_ERR_NOMEM;
     }
     const char *path = path_of(lookup, object->key);
-    lookup_file *file = path ? find(lookup, path) : NULL;
+    lookup_file *file = path ? find_next(lookup, path) : NULL;
     if (file && lookup->status == CI_OK)
         lookup->status = keep(file, object);
     return lookup->status < 0 ? -1 : 0;

@@ -18,6 +18,7 @@ typedef struct cii_lookup {
     ci_session *session;
     struct cii_lookup_file *files; /* in byte order of paths */
     size_t count;
+    size_t next; /* that a list is expected to tell of */
     size_t capacity;
     char *prefix; /* of all keys that are looked for */
     uint64_t pages_left;

@@ -330,7 +330,7 @@ static int hash_ahead(cii_save *save, cii_waits *waits) {
     if (r <= 0)
         return r;
     take_hash(save);
-    return remember(save, false) < 0 ? CI_ERR_NOMEM : 1;
+    return 1;
 }
 
 int cii_save_hash_ahead(cii_save *save, cii_waits *waits, ci_error **ret_error) {

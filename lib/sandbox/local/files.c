@@ -1,7 +1,8 @@
 /* Files of a session, worked on from the host's side.
  *
  * Everything below the root is hostile. Paths are resolved by openat2(2) inside the root, magic links refused; a target
- * is first opened O_PATH, looked at (which mount, what kind), and only then reopened, without blocking. Written is only
+ * is first opened O_PATH, looked at (which mount, what kind), and only then reopened, without blocking; what lies in the
+ * workspace with no link on the way, where nothing but its own files can be met, is opened at once to read. Written is only
  * on the session's own mounts; read besides them is what a regular file of the read-only system is, never /proc or
  * /sys, whose files look regular too. New files are made with the identity of the session's user. */
 #include <dirent.h>
@@ -47,8 +48,7 @@ static ci_status path_error(const local_session *s, const char *path, ci_error *
     return cii_error_errno(ret_error, error_number == EXDEV ? EPERM : error_number, LOCAL_DOMAIN, "%s", path);
 }
 
-static bool may_write(const local_session *s, int fd) {
-    uint64_t mount = cii_resolve_mount_id(fd);
+static bool may_write(const local_session *s, uint64_t mount) {
     for (size_t i = 0; i < CII_ELEMENTS(s->writable_mounts); i++)
         if (mount != 0 && s->writable_mounts[i] == mount)
             return true;
@@ -57,8 +57,8 @@ static bool may_write(const local_session *s, int fd) {
 
 /* A file of the session's own memory can hold no more than that, but claim to be of any size: read to its end, a hole of
  * exbibytes would keep the host busy for ever and fill its disks. */
-static uint64_t size_max(const local_session *s, int fd) {
-    bool own = may_write(s, fd) && (s->base_fd >= 0 || cii_resolve_mount_id(fd) != s->writable_mounts[0]);
+static uint64_t size_max(const local_session *s, uint64_t mount) {
+    bool own = may_write(s, mount) && (s->base_fd >= 0 || mount != s->writable_mounts[0]);
     return own && s->request.workspace_bytes > 0 ? s->request.workspace_bytes : UINT64_MAX;
 }
 
@@ -113,7 +113,7 @@ static ci_status open_parent(const local_session *s, const char *path, bool make
     }
     if (fd < 0)
         return path_error(s, path, ret_error);
-    if (!may_write(s, fd))
+    if (!may_write(s, cii_resolve_mount_id(fd)))
         return refuse_place(path, true, ret_error);
     if ((*ret_name = strdup(name)) == NULL)
         return cii_error_nomem(ret_error);
@@ -148,6 +148,7 @@ struct file_op {
     char *path, *name, *temporary;
     int fd, parent_fd;
     uint64_t left;
+    uint64_t known; /* bytes that were left of the file when it was opened; it may grow and shrink */
     ci_op_write_cb write;
     ci_op_read_cb read;
     ci_entry_cb entry;
@@ -278,11 +279,14 @@ static int32_t cancelled(const file_op *f, ci_error **ret_error) {
 
 static int32_t get_step(file_op *f, ci_error **ret_error) {
     if (f->chunk_size == 0 && f->left > 0) {
-        ssize_t size = read(f->fd, f->chunk, CII_MIN(f->left, (uint64_t)CHUNK));
+        size_t wanted = CII_MIN(f->left, (uint64_t)CHUNK);
+        ssize_t size = read(f->fd, f->chunk, wanted);
         if (size < 0)
             return errno == EINTR || errno == EAGAIN ? 0 : path_error(f->session, f->path, ret_error);
         f->chunk_size = (size_t)size;
-        f->left -= (uint64_t)size;
+        bool is_end = (size_t)size < wanted && (uint64_t)size >= f->known; /* all that it had, and no more */
+        f->known -= CII_MIN(f->known, (uint64_t)size);
+        f->left = is_end ? 0 : f->left - (uint64_t)size;
     }
     if (f->chunk_size == 0)
         return 1;
@@ -295,24 +299,40 @@ static int32_t get_step(file_op *f, ci_error **ret_error) {
     return 0;
 }
 
+/* Most are plain files of the workspace, with no link on the way: there is no other place that such a path could lead to,
+ * and no device that could be opened on the way, so these are opened at once, and looked at then. -1: not so plain. */
+static int open_plain(const local_session *s, const char *path, struct statx *ret_stat) {
+    _cleanup_free_ char *below = NULL;
+    if (below_root(path, &below, NULL) != CI_OK || !cii_str_starts(below, "workspace/"))
+        return -1;
+    _cleanup_close_ int fd = cii_resolve_open(s->root_fd, below, O_RDONLY | O_NONBLOCK, 0, CII_RESOLVE_NO_LINKS);
+    bool is_plain = fd >= 0 && cii_resolve_stat(fd, ret_stat) && may_write(s, ret_stat->stx_mnt_id);
+    return is_plain && S_ISREG(ret_stat->stx_mode) ? TAKE_FD(fd) : -1;
+}
+
 static ci_status open_regular(file_op *f, uint64_t offset, ci_error **ret_error) {
-    struct stat st;
+    struct statx st;
     _cleanup_close_ int target = -1;
-    ci_status status = open_target(f->session, f->path, 0, &target, ret_error);
-    if (status != CI_OK)
-        return status;
-    if (fstat(target, &st) < 0)
-        return path_error(f->session, f->path, ret_error);
-    if (!S_ISREG(st.st_mode))
+    f->fd = open_plain(f->session, f->path, &st);
+    if (f->fd < 0) {
+        ci_status status = open_target(f->session, f->path, 0, &target, ret_error);
+        if (status != CI_OK)
+            return status;
+        if (!cii_resolve_stat(target, &st))
+            return path_error(f->session, f->path, ret_error);
+    }
+    if (!S_ISREG(st.stx_mode))
         return cii_error_set(ret_error, CI_ERR_INVALID, LOCAL_DOMAIN, "%s: %s", f->path,
-                             S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file");
-    uint64_t max = size_max(f->session, target);
-    if ((uint64_t)st.st_size > max && f->left > max)
+                             S_ISDIR(st.stx_mode) ? "is a folder" : "is not a regular file");
+    uint64_t max = size_max(f->session, st.stx_mnt_id);
+    if (st.stx_size > max && f->left > max)
         return cii_error_set(ret_error, CI_ERR_LIMIT, LOCAL_DOMAIN,
                              "%s: a sparse file that claims to be larger than all there is room for", f->path);
     f->left = CII_MIN(f->left, max); /* it may grow meanwhile */
-    f->fd = cii_resolve_reopen(target, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (f->fd < 0 || lseek(f->fd, (off_t)CII_MIN(offset, (uint64_t)st.st_size), SEEK_SET) < 0)
+    f->known = st.stx_size - CII_MIN(offset, st.stx_size);
+    if (f->fd < 0)
+        f->fd = cii_resolve_reopen(target, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (f->fd < 0 || (offset > 0 && lseek(f->fd, (off_t)CII_MIN(offset, st.stx_size), SEEK_SET) < 0))
         return path_error(f->session, f->path, ret_error);
     return CI_OK;
 }
@@ -636,11 +656,12 @@ static int32_t visit(file_op *f, const char *name, ci_error **ret_error) {
     if (fstatat(dirfd(top->dir), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0; /* gone meanwhile */
     if (S_ISREG(st.st_mode) && (f->flags & CI_WALK_HASH)) {
+        struct statx now;
         w->file = st;
         _cleanup_close_ int target = openat(dirfd(top->dir), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        w->hash_left = target >= 0 ? size_max(f->session, target) : 0;
-        if (target >= 0 && fstat(target, &st) == 0 && S_ISREG(st.st_mode) && !is_kernel_fs(target) &&
-            (uint64_t)st.st_size <= w->hash_left)
+        bool is_there = target >= 0 && cii_resolve_stat(target, &now);
+        w->hash_left = is_there ? size_max(f->session, now.stx_mnt_id) : 0;
+        if (is_there && S_ISREG(now.stx_mode) && !is_kernel_fs(target) && now.stx_size <= w->hash_left)
             w->file_fd = cii_resolve_reopen(target, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         return w->file_fd >= 0 ? 0 : report(f, &w->file, NULL, ret_error);
     }

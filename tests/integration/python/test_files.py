@@ -82,6 +82,15 @@ def test_several_files_at_once_the_good_ones_are_done_each_bad_one_named(session
     assert bad.path == "nothing" and bad.error
 
 
+def test_links_within_the_workspace_and_to_the_system_are_read_through(session: libci.Session) -> None:
+    session.run_command("mkdir d; printf content > d/f; ln -s d e; ln -s d/f g; ln -s e/../g h; ln -s /usr/bin/env p")
+    for path in ("d/f", "e/f", "g", "h", "/workspace/d/../e/f"):
+        assert session.read_file(path) == b"content", path
+        assert session.read_file(path, offset=3, length=2) == b"te", path
+        assert session.read_file(path, offset=7) == session.read_file(path, offset=99) == b"", path
+    assert session.read_file("p", length=4) == b"\x7fELF"
+
+
 def test_listing_shows_one_level_with_kinds_and_sizes(session: libci.Session) -> None:
     session.run_command("mkdir d; echo 12345 > f; ln -s f link; mkfifo pipe; touch d/inside")
     files = {file.path: file for file in session.list_files()}

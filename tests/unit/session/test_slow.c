@@ -48,7 +48,7 @@ static void large_uploads_arrive_whole(void **state) {
 
 static void opening_has_a_deadline(void **state) {
     (void)state;
-    make_uploads(40);
+    make_uploads(200);
     ci_session_options options = usual();
     options.open_timeout_ms = 50;
     FAILS(CI_ERR_TIMEOUT, "open: time-out after 0.05 s", ci_session_open(&options, &session, &error));
