@@ -5,7 +5,7 @@ set -euo pipefail
 
 declare -A groups=(
   [build]="gcc g++ cmake ninja-build pkg-config libyajl-dev libarchive-dev libcurl4-openssl-dev libexpat1-dev
-          libseccomp-dev libcap-dev libssl-dev"
+          libseccomp-dev libcap-dev libssl-dev zlib1g-dev"
   [python]="python3 python3-venv python3-ipython python3-matplotlib python3-numpy python3-pandas"
   [node]="nodejs npm"
   [test]="libcmocka-dev python3-pytest python3-scipy python3-sklearn python3-openpyxl python3-pip
