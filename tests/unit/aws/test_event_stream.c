@@ -54,9 +54,9 @@ static ci_status tell(void *user, const cii_event_message *message, ci_error **r
         status = put_hex(&t->text, message->payload, message->payload_size);
     if (status == CI_OK)
         status = cii_buf_append_str(&t->text, "\n");
-    if (status == CI_OK && t->answer != CI_OK)
-        status = cii_error_set(ret_error, t->answer, "test", "enough");
-    return status;
+    if (status < 0)
+        return cii_error_nomem(ret_error);
+    return t->answer == CI_OK ? CI_OK : cii_error_set(ret_error, t->answer, "test", "enough");
 }
 
 /* The first bytes, then the rest in pieces; the status of all. */
