@@ -9,13 +9,10 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "aws/refusal.h"
 #include "aws/xml.h"
 #include "base/str.h"
 #include "storage/s3/s3.h"
-
-#define MESSAGE_MAX 300 /* bytes of a server's own words */
-
-enum { CORRECT_REGION = 1, CORRECT_CLOCK = 2, CORRECT_IDENTITY = 4 };
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
@@ -128,15 +125,7 @@ static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii
 #define KEYS_HINT "see whether the access key id and the secret are right, and whose they are"
 
 /* Codes in more than one server's words, and statuses that come without a code. */
-static const struct meaning {
-    const char *code; /* NULL: of an answer with this status and no code */
-    int32_t http_status;
-    ci_status status;
-    bool retryable;
-    unsigned correction;
-    const char *text; /* when the server says nothing itself */
-    const char *hint;
-} meanings[] = {
+static const cii_aws_meaning meanings[] = {
     {"NoSuchKey", 0, CI_ERR_NOTFOUND, false, 0, "there is no such object", NULL},
     {"NoSuchBucket", 0, CI_ERR_NOTFOUND, false, 0, "there is no such bucket", "make the bucket, or correct its name"},
     {"NoSuchUpload", 0, CI_ERR_NOTFOUND, false, 0, "there is no such upload", NULL},
@@ -144,22 +133,24 @@ static const struct meaning {
      "these credentials need s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListBucket and s3:AbortMultipartUpload there"},
     {"InvalidAccessKeyId", 0, CI_ERR_PERMISSION, false, 0, "there is no such access key", KEYS_HINT},
     {"SignatureDoesNotMatch", 0, CI_ERR_PERMISSION, false, 0, "the signature is not right", KEYS_HINT},
-    {"InvalidToken", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the session token is not right", KEYS_HINT},
-    {"ExpiredToken", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the credentials have expired", "get new ones"},
-    {"ExpiredTokenException", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the credentials have expired",
+    {"InvalidToken", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_IDENTITY, "the session token is not right",
+     KEYS_HINT},
+    {"ExpiredToken", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_IDENTITY, "the credentials have expired",
      "get new ones"},
-    {"TokenRefreshRequired", 0, CI_ERR_PERMISSION, false, CORRECT_IDENTITY, "the credentials have expired",
+    {"ExpiredTokenException", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_IDENTITY, "the credentials have expired",
      "get new ones"},
-    {"RequestTimeTooSkewed", 0, CI_ERR_PERMISSION, false, CORRECT_CLOCK,
+    {"TokenRefreshRequired", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_IDENTITY, "the credentials have expired",
+     "get new ones"},
+    {"RequestTimeTooSkewed", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_CLOCK,
      "this machine's clock differs from the server's", "set this machine's clock"},
-    {"PermanentRedirect", 0, CI_ERR_INVALID, false, CORRECT_REGION, "the bucket is elsewhere",
+    {"PermanentRedirect", 0, CI_ERR_INVALID, false, CII_AWS_CORRECT_REGION, "the bucket is elsewhere",
      "give the bucket's region"},
-    {"TemporaryRedirect", 0, CI_ERR_INVALID, true, CORRECT_REGION, "the bucket is elsewhere",
+    {"TemporaryRedirect", 0, CI_ERR_INVALID, true, CII_AWS_CORRECT_REGION, "the bucket is elsewhere",
      "give the bucket's region"},
-    {"AuthorizationHeaderMalformed", 0, CI_ERR_INVALID, false, CORRECT_REGION, "another region is expected",
+    {"AuthorizationHeaderMalformed", 0, CI_ERR_INVALID, false, CII_AWS_CORRECT_REGION, "another region is expected",
      "give the bucket's region"},
-    {"IllegalLocationConstraintException", 0, CI_ERR_INVALID, false, CORRECT_REGION, "another region is expected",
-     "give the bucket's region"},
+    {"IllegalLocationConstraintException", 0, CI_ERR_INVALID, false, CII_AWS_CORRECT_REGION,
+     "another region is expected", "give the bucket's region"},
     {"PreconditionFailed", 0, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},
     {"InvalidRange", 0, CI_ERR_INVALID, false, 0, "there are not so many bytes", NULL},
     {"KeyTooLongError", 0, CI_ERR_INVALID, false, 0, "the key is too long", NULL},
@@ -181,25 +172,21 @@ static const struct meaning {
     {"BrokenMPU", 0, CI_ERR_BUSY, true, 0, "another operation is in its way",
      NULL}, /* Swift: also a remove overtaken */
     {"ConditionalRequestConflict", 0, CI_ERR_BUSY, true, 0, "another operation is in its way", NULL},
-    {NULL, 301, CI_ERR_INVALID, false, CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
+    {NULL, 301, CI_ERR_INVALID, false, CII_AWS_CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
     {NULL, 304, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},
-    {NULL, 307, CI_ERR_INVALID, true, CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
-    {NULL, 400, CI_ERR_INVALID, false, CORRECT_REGION, "the server does not understand the request", NULL},
-    {NULL, 403, CI_ERR_PERMISSION, false, CORRECT_REGION, "not allowed", KEYS_HINT},
+    {NULL, 307, CI_ERR_INVALID, true, CII_AWS_CORRECT_REGION, "the bucket is elsewhere", "give the bucket's region"},
+    {NULL, 400, CI_ERR_INVALID, false, CII_AWS_CORRECT_REGION, "the server does not understand the request", NULL},
+    {NULL, 403, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_REGION, "not allowed", KEYS_HINT},
     {NULL, 404, CI_ERR_NOTFOUND, false, 0, "there is no such object", NULL},
     {NULL, 412, CI_ERR_CONDITION, false, 0, "a condition does not hold", NULL},
     {NULL, 416, CI_ERR_INVALID, false, 0, "there are not so many bytes", NULL},
     {NULL, 501, CI_ERR_NOTSUP, false, 0, "the server cannot do that", NULL},
 };
 
-static const struct meaning *meaning_of(const char *code, int32_t http_status) {
+static const cii_aws_meaning *meaning_of(const char *code, int32_t http_status) {
     if (cii_str_starts(code, "Throttl")) /* Throttling, ThrottledException, … */
         code = "SlowDown";
-    for (size_t i = 0; i < CII_ELEMENTS(meanings); i++)
-        if (meanings[i].code ? strcmp(meanings[i].code, code) == 0
-                             : *code == '\0' && meanings[i].http_status == http_status)
-            return &meanings[i];
-    return NULL;
+    return cii_aws_meaning_find(meanings, CII_ELEMENTS(meanings), code, http_status);
 }
 
 /* What is of use in an answer's body; texts live as long as the document. */
@@ -233,38 +220,10 @@ static void read_answer(const cii_http_response *response, answer *a) {
         a->region = or_empty(cii_xml_text(a->xml, "Region"));
 }
 
-/* A server's words, without what would break a line. They are left out where they repeat a secret. */
-static void copy_words(const cii_s3_call *call, const char *words, char *to, size_t size) {
-    const cii_aws_keys *keys = cii_aws_identity_keys(call->task->identity);
-    bool tells = strstr(words, keys->secret) || (keys->token && *keys->token && strstr(words, keys->token));
-    size_t i = 0;
-    for (; !tells && words[i] && i + 1 < size; i++)
-        to[i] = (char)(iscntrl((unsigned char)words[i]) ? ' ' : words[i]);
-    to[i] = '\0';
-}
-
-/* "AccessDenied: not allowed (403, request 17)"; without a status "AccessDenied: not allowed". */
-static ci_status make_error(const cii_s3_call *call, int32_t http_status, const answer *a, const struct meaning *m,
+static ci_status make_error(const cii_s3_call *call, int32_t http_status, const answer *a, const cii_aws_meaning *m,
                             ci_error **ret_error) {
-    char code[sizeof call->code], words[MESSAGE_MAX], id[100], where[sizeof id + 32] = "";
-    copy_words(call, a->code, code, sizeof code);
-    copy_words(call, a->message, words, sizeof words);
-    copy_words(call, a->request_id, id, sizeof id);
-    if (http_status)
-        snprintf(where, sizeof where, " (%d%s%s)", (int)http_status, *id ? ", request " : "", id);
-    const char *text = *words ? words : m ? m->text : "the server refused";
-    bool failed = http_status >= 500 && http_status != 501;
-    _cleanup_free_ char *message = cii_str_printf("%s%s%s%s", code, *code ? ": " : "", text, where);
-    const ci_error_fields fields = {.struct_size = sizeof fields,
-                                    .domain = CII_S3_DOMAIN,
-                                    .message = message,
-                                    .hint = m ? m->hint : NULL,
-                                    .status = m        ? m->status
-                                              : failed ? CI_ERR_IO
-                                                       : CI_ERR_INVALID,
-                                    .http_status = http_status,
-                                    .retryable = m ? m->retryable : failed};
-    return message ? ci_error_make(&fields, ret_error) : cii_error_nomem(ret_error);
+    const cii_aws_refusal refusal = {a->code, a->message, a->request_id, http_status};
+    return cii_aws_refusal_error(&refusal, m, CII_S3_DOMAIN, cii_aws_identity_keys(call->task->identity), ret_error);
 }
 
 ci_status cii_s3_call_part_error(cii_s3_call *call, const char *code, const char *words, ci_error **ret_error) {
@@ -293,9 +252,9 @@ static bool correct(cii_s3_call *call, const cii_http_response *response, const 
     if (what == 0 || (call->corrections & what))
         return false;
     call->corrections |= what;
-    if (what == CORRECT_REGION)
+    if (what == CII_AWS_CORRECT_REGION)
         return correct_region(call, a->region);
-    return what == CORRECT_IDENTITY || correct_clock(call, response);
+    return what == CII_AWS_CORRECT_IDENTITY || correct_clock(call, response);
 }
 
 static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response *response, const answer *a,
@@ -304,7 +263,7 @@ static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response 
     snprintf(call->code, sizeof call->code, "%s", a->code);
     if (good && !(a->xml && cii_xml_root(a->xml) && strcmp(cii_xml_root(a->xml), "Error") == 0))
         return CII_HTTP_DONE;
-    const struct meaning *m = meaning_of(call->code, response->status);
+    const cii_aws_meaning *m = meaning_of(call->code, response->status);
     if (!m && *call->code == '\0' && response->status >= 500) {
         call->unsure = true;
         return CII_HTTP_BY_RULE; /* a proxy's answer perhaps: in lib/net's words */
@@ -380,7 +339,7 @@ int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error) {
     if (result < 0 && call->correction) {
         cii_http_exchange_free(TAKE_PTR(call->exchange));
         /* Of calls beside each other the first to be told rejects; the others have only to be signed anew. */
-        if (call->correction == CORRECT_IDENTITY && call->identity_number == task->identity_number) {
+        if (call->correction == CII_AWS_CORRECT_IDENTITY && call->identity_number == task->identity_number) {
             cii_aws_credentials_reject(task->s3->credentials, task->identity);
             task->identity_until_ms = 0;
         }
