@@ -84,6 +84,16 @@ CASES = [
       for region in ("us-east-1", "eu-west-3", "cn-north-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1",
                      "us-isof-south-1", "eu-isoe-west-1", "eusc-de-east-1", "xx-new-1")),
     *({"region": region, "env": {"AWS_USE_DUALSTACK_ENDPOINT": "true"}} for region in ("cn-north-1", "us-gov-east-1")),
+    {"profile": "url", "service": "bedrock-agentcore"},
+    {"profile": "services", "service": "bedrock-agentcore", "url": "http://option:7"},
+    {"profile": "services", "service": "bedrock-agentcore", "env": {"AWS_ENDPOINT_URL": "https://env:4/"}},
+    {"profile": "services", "service": "bedrock-agentcore",
+     "env": {"AWS_ENDPOINT_URL": "https://env:4", "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": "https://agentenv:5/x/"}},
+    {"profile": "services", "service": "bedrock-agentcore", "env": {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}},
+    *({"service": "bedrock-agentcore", "region": region, "env": {name: "true" for name in names}}
+      for region in ("us-east-1", "ap-southeast-5", "us-gov-west-1", "cn-north-1")
+      for names in (("AWS_USE_DUALSTACK_ENDPOINT",), ("AWS_USE_FIPS_ENDPOINT",),
+                    ("AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"))),
     *({"bucket": bucket, "profile": profile} for profile in (None, "path", "virtual", "url", "dual")
       for bucket in ("bucket", "my-bucket-1", "my.bucket", "abc")),
     {"bucket": "bucket", "url": "http://127.0.0.1:9000"},

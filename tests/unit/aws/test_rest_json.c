@@ -234,6 +234,15 @@ static void words_are_one_line_and_not_endless(void **state) {
     (void)refused(&call, 400, NAMED("ValidationException"), body, NULL, &error);
     assert_non_null(strstr(ci_error_message(error), "ValidationException: a  bw"));
     assert_true(strlen(ci_error_message(error)) < 400);
+    static char huge[(64 << 10) + 50] = "{\"message\":\"kept\"";
+    size = strlen(huge);
+    memset(huge + size, ' ', (64 << 10) - size - 1);
+    huge[(64 << 10) - 1] = '}';
+    (void)refused_within(&call, CII_EVENT_EXCEPTION, "a", huge, NULL, &error);
+    assert_string_equal(ci_error_message(error), "A: kept (request 17)");
+    memcpy(huge + (64 << 10) - 1, " }", 2);
+    (void)refused_within(&call, CII_EVENT_EXCEPTION, "a", huge, NULL, &error);
+    assert_string_equal(ci_error_message(error), "A: the service failed (request 17)");
 }
 
 static void credentials_are_never_told(void **state) {

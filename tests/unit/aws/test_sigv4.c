@@ -241,6 +241,19 @@ static void requests_of_another_service(void **state) {
     }
 }
 
+/* Proxies rewrite the one, nobody the other. */
+static void of_trace_headers_the_one_of_the_w3c_is_signed(void **state) {
+    (void)state;
+    static const cii_aws_pair headers[] = {{"X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793"},
+                                           {"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+                                           {"x-amzn-code-interpreter-session-id", "01ARZ3NDEKTSV4RRFFQ69G5FAV"}};
+    _cleanup_sigv4_ cii_sigv4 *signer = new_signer("us-east-1", "bedrock-agentcore", CII_SIGV4_OTHERS);
+    _cleanup_signed_ cii_sigv4_signed s = {0};
+    const cii_sigv4_request r = {.method = "GET", .host = "h", .headers = headers, .header_count = 3};
+    assert_int_equal(cii_sigv4_sign(signer, &r, &example_keys, 0, &s, NULL), CI_OK);
+    assert_string_equal(s.signed_headers, "host;traceparent;x-amz-date;x-amzn-code-interpreter-session-id");
+}
+
 /* --- another signer's answers ------------------------------------------------------------------------------------- */
 
 static const char *text_of(const cii_json *object, const char *key, const char *otherwise) {
@@ -526,6 +539,7 @@ int main(void) {
         cmocka_unit_test(the_common_suite),
         cmocka_unit_test(what_is_sent_for_s3),
         cmocka_unit_test(requests_of_another_service),
+        cmocka_unit_test(of_trace_headers_the_one_of_the_w3c_is_signed),
         cmocka_unit_test(other_signers_say_the_same),
         cmocka_unit_test(a_path_that_is_normalised_is_sent_as_it_was_given),
         cmocka_unit_test(the_kept_key_follows_the_day_and_the_secret),
