@@ -179,6 +179,17 @@ static const struct partition *partition_of(const char *region) {
     return p;
 }
 
+/* Whether a valid one is called as AWS's are: "us-east-1", "us-isob-east-1". Of others no host of AWS's own is made. */
+static bool is_own_region(const char *region) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
+    size_t labels = 0, size;
+    if (strspn(region, letters) < 2)
+        return false;
+    for (; (size = strspn(region, letters)) > 0 && region[size] == '-'; region += size + 1)
+        labels++;
+    return labels >= 2 && region[strspn(region, "0123456789")] == '\0';
+}
+
 /* S3 has its dual-stack hosts below the partition's first domain, the others below a second one. */
 static char *own_host(const char *service, const char *region, unsigned flags) {
     const struct partition *p = partition_of(region);
@@ -199,6 +210,11 @@ ci_status cii_aws_endpoint_resolve(const cii_aws_settings *s, const char *servic
                              what);
     if (url)
         return cii_aws_endpoint_parse(url, what, ret_endpoint, ret_error);
+    if (!is_own_region(region)) {
+        cii_error_set(ret_error, CI_ERR_INVALID, DOMAIN, "region: AWS has none that is called \"%s\"", region);
+        cii_error_hint(ret_error, "correct it, or name the endpoint when that is not AWS's own");
+        return CI_ERR_INVALID;
+    }
     cii_aws_endpoint e = {.host = own_host(service, region, flags), .path = strdup(""), .is_tls = true};
     if (!e.host || !e.path) {
         cii_aws_endpoint_free(&e);

@@ -26,7 +26,8 @@ bool cii_aws_region_valid(const char *region);
 unsigned cii_aws_endpoint_flags(const cii_aws_settings *settings, const char *service);
 
 /* service as its hosts and settings call it: "s3", "sts", "bedrock-agentcore". url: the option, or NULL. CI_ERR_INVALID: an
- * endpoint or region that is none, with where it was said; flags together with an endpoint that somebody named. */
+ * endpoint or region that is none, with where it was said; a region that is not called as AWS's are, where no endpoint is
+ * named; flags together with an endpoint that somebody named. */
 ci_status cii_aws_endpoint_resolve(const cii_aws_settings *settings, const char *service, const char *url,
                                    const char *region, unsigned flags, cii_aws_endpoint *ret_endpoint,
                                    ci_error **ret_error);

@@ -14,7 +14,7 @@ from botocore.utils import percent_encode
 
 NOW = datetime.datetime(2013, 5, 24, 0, 0, 0, tzinfo=datetime.timezone.utc)
 botocore.auth.get_current_datetime = lambda remove_tzinfo=True: NOW
-# Since 1.44 botocore leaves this one out, which AWS's JavaScript client signs, as we do: a service takes both.
+# botocore has begun to leave this one out, which AWS's JavaScript client signs, as we do: a service takes both.
 botocore.auth.SIGNED_HEADERS_BLACKLIST.remove("traceparent")
 
 ID, SECRET, TOKEN = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "FwoGZXIvYXdzE+/=tokenEXAMPLE=="

@@ -124,6 +124,28 @@ static void a_region_cannot_lead_to_another_host(void **state) {
     cii_aws_settings_free(f.settings);
 }
 
+static void a_host_of_aws_is_made_of_a_region_of_aws(void **state) {
+    (void)state;
+    static const char *const bad[] = {"us",         "us-east",    "east-1",   "u-east-1",  "us-east-1a",
+                                      "us--east-1", "us-1-east",  "us-1",     "1-us-east", "us-east-1-1",
+                                      "us-east1",   "aws-global", "localhost"};
+    static const char *const good[] = {"us-east-1", "ap-southeast-12", "us-isob-east-1", "eusc-de-east-1"};
+    fixture f = {0};
+    cii_aws_endpoint e = {0};
+    load(&f, NULL);
+    for (size_t i = 0; i < CII_ELEMENTS(bad); i++) {
+        FAILS(CI_ERR_INVALID, "region: AWS has none",
+              cii_aws_endpoint_resolve(f.settings, "bedrock-agentcore", NULL, bad[i], 0, &e, &error));
+        assert_int_equal(cii_aws_endpoint_resolve(f.settings, "s3", "http://h", bad[i], 0, &e, NULL), CI_OK);
+        cii_aws_endpoint_free(&e);
+    }
+    for (size_t i = 0; i < CII_ELEMENTS(good); i++) {
+        assert_int_equal(cii_aws_endpoint_resolve(f.settings, "bedrock-agentcore", NULL, good[i], 0, &e, NULL), CI_OK);
+        cii_aws_endpoint_free(&e);
+    }
+    cii_aws_settings_free(f.settings);
+}
+
 /* --- endpoints ---------------------------------------------------------------------------------------------------- */
 
 static void an_endpoint_is_host_port_and_path(void **state) {
@@ -268,9 +290,9 @@ static ci_status load_and_resolve(void *user) {
     const char *env[] = {variable, NULL};
     ci_status status = cii_aws_settings_load(env, NULL, &s, &error);
     if (status == CI_OK)
-        status = cii_aws_endpoint_resolve(s, "s3", "http://h:1/x", "a-1", 0, &e, &error);
+        status = cii_aws_endpoint_resolve(s, "s3", "http://h:1/x", "ca-west-1", 0, &e, &error);
     if (status == CI_OK)
-        status = cii_aws_endpoint_resolve(s, "s3", NULL, "a-1", 0, &own, &error);
+        status = cii_aws_endpoint_resolve(s, "s3", NULL, "ca-west-1", 0, &own, &error);
     if (status == CI_OK)
         status = cii_aws_bucket_endpoint(&e, "bucket", CII_AWS_STYLE_VIRTUAL, &b, &error);
     assert_int_equal(ci_error_status(error), status);
@@ -288,6 +310,7 @@ int main(void) {
         cmocka_unit_test(other_clients_resolve_the_same),
         cmocka_unit_test(the_region_is_of_whoever_says_it_first),
         cmocka_unit_test(a_region_cannot_lead_to_another_host),
+        cmocka_unit_test(a_host_of_aws_is_made_of_a_region_of_aws),
         cmocka_unit_test(an_endpoint_is_host_port_and_path),
         cmocka_unit_test(what_is_no_endpoint_is_refused_and_not_quoted),
         cmocka_unit_test(an_error_says_where_the_endpoint_was_named),

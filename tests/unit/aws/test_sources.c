@@ -222,14 +222,14 @@ static void a_role_is_assumed_with_another_profiles_keys(void **state) {
 
 static void roles_are_assumed_one_after_another(void **state) {
     world *w = *state;
-    static const answer answers[] = {{"https://sts.a-1.amazonaws.com/", 200, ROLE_ANSWER("ROLE")}, {0}};
+    static const answer answers[] = {{"https://sts.ca-west-1.amazonaws.com/", 200, ROLE_ANSWER("ROLE")}, {0}};
     no_instance(w);
     world_write(w, ".aws/config",
                 "[profile a]\nrole_arn = A\nsource_profile = b\n[profile b]\nrole_arn = B\n"
                 "source_profile = c\n[profile c]\nrole_arn = C\nsource_profile = c\n"
                 "aws_access_key_id = BASE\naws_secret_access_key = S\n");
     w->options.profile = "a";
-    w->options.region = "a-1";
+    w->options.region = "ca-west-1";
     w->answers = answers;
     world_finds(w, "ROLE", "S/+", "TOK=", "profile 'a': assume role");
     assert_int_equal(w->asked_count, 2); /* c has keys: its own role is not assumed */
