@@ -10,7 +10,7 @@
 #define SECRET "hidden"
 
 typedef struct told {
-    uint64_t messages, headers, bytes;
+    uint64_t messages, offset, headers, bytes;
     unsigned long sum; /* of all that was told */
 } told;
 
@@ -35,7 +35,9 @@ static ci_status tell(void *user, const cii_event_message *m, ci_error **ret_err
     _cleanup_error_ ci_error *error = NULL;
     (void)ret_error;
     FUZZ_CHECK(m->number == ++t->messages && m->payload == m->headers + m->headers_size);
-    FUZZ_CHECK(16 + m->headers_size + m->payload_size <= MESSAGE_MAX);
+    FUZZ_CHECK(m->offset == t->offset);
+    t->offset += 16 + m->headers_size + m->payload_size;
+    FUZZ_CHECK(t->offset - m->offset <= MESSAGE_MAX);
     for (size_t at = 0; cii_event_header_next(m, &at, &h); t->headers++) {
         FUZZ_CHECK(at <= m->headers_size && h.type <= CII_EVENT_UUID && h.data_size <= 32767);
         add(t, h.name, h.name_size);
