@@ -1,6 +1,8 @@
 /* What is read in a refusal, and what it comes to. */
 #include "aws/rest_json.h"
 
+#include <stdio.h>
+
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
@@ -138,7 +140,13 @@ static ci_status tell(const cii_rest_json_call *call, const cii_aws_refusal *ref
         m.status = CI_ERR_LOST;
     if (!m.code && *refusal->code) /* the status alone is known: what to do is not */
         m.hint = NULL;
-    ci_status status = cii_aws_refusal_error(refusal, found ? &m : NULL, call->domain, call->keys, ret_error);
+    const char *reason = cii_aws_words(call->keys, text_of(body, "reason", "Reason"));
+    cii_aws_refusal named = *refusal;
+    char code[2 * CII_EVENT_NAME_MAX];
+    snprintf(code, sizeof code, "%s, %s", refusal->code, reason);
+    if (*refusal->code && *reason) /* "ValidationException, CannotParse" */
+        named.code = code;
+    ci_status status = cii_aws_refusal_error(&named, found ? &m : NULL, call->domain, call->keys, ret_error);
     hint_more(call, &m, body, ret_error);
     if (ret_correction)
         *ret_correction = m.correction;

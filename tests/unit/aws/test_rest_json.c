@@ -162,6 +162,19 @@ static void the_name_is_of_the_header_or_the_bodys_code_or_its_type(void **state
     }
 }
 
+static void a_reason_stands_behind_the_name(void **state) {
+    (void)state;
+    _cleanup_error_ ci_error *error = NULL;
+    assert_int_equal(refused_within(&call, CII_EVENT_EXCEPTION, "validationException",
+                                    "{\"message\":\"no\",\"reason\":\"IdempotentParameterMismatchException\"}", NULL,
+                                    &error),
+                     CI_ERR_INVALID);
+    assert_string_equal(ci_error_message(error),
+                        "ValidationException, IdempotentParameterMismatchException: no (request 17)");
+    (void)refused(&call, 400, ID, "{\"reason\":\"CannotParse\"}", NULL, &error);
+    assert_string_equal(ci_error_message(error), "the server refused (400, request 17)");
+}
+
 static void fields_that_are_wrong_are_named(void **state) {
     (void)state;
     _cleanup_error_ ci_error *error = NULL, *many = NULL, *odd = NULL;
@@ -171,7 +184,8 @@ static void fields_that_are_wrong_are_named(void **state) {
                              "{\"name\":\"name\",\"message\":\"too long\"}]}",
                              NULL, &error),
                      CI_ERR_INVALID);
-    assert_string_equal(ci_error_message(error), "ValidationException: not valid (400, request 17)");
+    assert_string_equal(ci_error_message(error),
+                        "ValidationException, FieldValidationFailed: not valid (400, request 17)");
     assert_string_equal(ci_error_hint(error),
                         "correct the fields: arguments.language (must be one of?python, javascript), "
                         "name (too long)");
@@ -251,6 +265,7 @@ static void credentials_are_never_told(void **state) {
         "{\"message\":\"The canonical string should have been x-amz-security-token:hidden+token\"}",
         "{\"message\":\"your secret is hidden/secret\"}",
         "{\"code\":\"hidden+token\"}",
+        "{\"code\":\"ValidationException\",\"reason\":\"hidden/secret\"}",
         "{\"message\":\"x\",\"fieldList\":[{\"name\":\"hidden+token\",\"message\":\"m\"},{\"name\":\"n\",\"message\":\"hidden/secret\"}]}",
     };
     for (size_t i = 0; i < CII_ELEMENTS(bodies); i++) {
@@ -288,6 +303,7 @@ int main(void) {
         cmocka_unit_test(a_session_that_is_not_found_is_lost),
         cmocka_unit_test(a_failure_within_an_answer_is_told_alike),
         cmocka_unit_test(the_name_is_of_the_header_or_the_bodys_code_or_its_type),
+        cmocka_unit_test(a_reason_stands_behind_the_name),
         cmocka_unit_test(fields_that_are_wrong_are_named),
         cmocka_unit_test(a_page_is_told_by_its_status_alone),
         cmocka_unit_test(words_are_one_line_and_not_endless),
