@@ -7,7 +7,8 @@ import time
 import uuid
 from pathlib import Path
 
-from s3lab import Processes, Server, answers, free_ports, need
+from labs import Processes, answers, free_ports, make_certificate, need
+from s3lab import Server
 
 DOMAIN = "s3.localhost"  # to OpenSSL "*.localhost" is no name of a certificate. Other names than this are buckets to radosgw
 STORE_BYTES = 6 << 30  # of a file that has only what is written; a full store hangs instead of failing
@@ -60,15 +61,6 @@ mon addr = v1:127.0.0.1:{mon}
 """
 
 
-def make_certificate(p: Processes) -> None:
-    """ca.pem, and tls.pem and tls.key by it, for loopback, the domain and any bucket below it."""
-    names = f"subjectAltName=DNS:{DOMAIN},DNS:*.{DOMAIN},IP:127.0.0.1"
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    p.run("ca", "openssl", "req", "-x509", *key, "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
-    p.run("tls", "openssl", "req", "-x509", *key, "-subj", "/CN=localhost", "-addext", names, "-CA", "ca.pem", "-CAkey",
-          "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "tls.key", "-out", "tls.pem")
-
-
 def ask(p: Processes, conf: Path, *command: str) -> str:
     """The monitor; on a busy machine it refuses, now and then, to say which commands it has."""
     for _ in range(20):
@@ -79,7 +71,7 @@ def ask(p: Processes, conf: Path, *command: str) -> str:
 
 
 def start(p: Processes, in_memory: bool = False) -> Server:
-    need("ceph", "ceph-mon", "ceph-osd", "monmaptool", "openssl", "radosgw", "radosgw-admin")
+    need("s3", "ceph", "ceph-mon", "ceph-osd", "monmaptool", "openssl", "radosgw", "radosgw-admin")
     mon, http, https = free_ports(3)
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
     for name in ("mon", "osd", "rgw"):
@@ -89,7 +81,7 @@ def start(p: Processes, in_memory: bool = False) -> Server:
     kind = "memstore" if in_memory else "bluestore"
     conf.write_text(CONFIG.format(fsid=fsid, mon=mon, folder=p.folder, store=STORE_BYTES, domain=DOMAIN, kind=kind))
     options = ["-c", str(conf)]
-    make_certificate(p)
+    make_certificate(p, DOMAIN, f"*.{DOMAIN}")
 
     p.run("monmap", "monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon}]", "monmap")
     p.run("mon", "ceph-mon", *options, "-i", "a", "--mkfs", "--monmap", "monmap")

@@ -6,7 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from s3lab import Processes, Server, answers, free_ports, need
+from labs import Processes, answers, free_ports, need
+from s3lab import Server
 
 NAME = "s3lab"  # of whoever runs it; nameless.py knows it
 
@@ -84,7 +85,7 @@ def make_ring(p: Processes, name: str, port: int) -> Path:
 
 
 def start(p: Processes) -> Server:
-    need("memcached", "swift-ring-builder", *(f"swift-{name}-server" for name in ("account", "container", "object", "proxy")))
+    need("s3", "memcached", "swift-ring-builder", *(f"swift-{name}-server" for name in ("account", "container", "object", "proxy")))
     proxy, memcached, *ports = free_ports(5)
     (p.folder / "srv/d1").mkdir(parents=True)
     (p.folder / "swift.conf").write_text(COMMON)
