@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,14 @@ def node(least: int = NODE_VERSION) -> str:
     return str(shutil.which("node"))
 
 
+def engine(library: Path) -> list[str]:
+    """The engine's command. A sanitized library wants its runtime loaded before the interpreter that loads it."""
+    linked = subprocess.run(["ldd", str(library)], capture_output=True, text=True, check=True).stdout
+    runtime = re.search(r"=> (\S*/lib[at]san\.so\S*)", linked)
+    sanitized = ["env", f"LD_PRELOAD={runtime[1]}", "ASAN_OPTIONS=detect_leaks=0"] if runtime else []
+    return [*sanitized, sys.executable, "-B", str(HERE / "engine.py"), str(library)]
+
+
 @contextlib.contextmanager
 def start(manner: str = "plain") -> Iterator[Service]:
     """Raises Missing where something that it is made of is not there."""
@@ -104,10 +113,11 @@ def start(manner: str = "plain") -> Iterator[Service]:
                     for key_id, secret, token in (ROLE_KEY, PERMANENT_KEY, EXPIRED_KEY)
                 },
                 "manner": manner,
-                "engine": [sys.executable, "-B", str(HERE / "engine.py"), str(library)],
+                "engine": engine(library),
             }
             (processes.folder / "config.json").write_text(json.dumps(config))
-            processes.start("stub", "env", f"NODE_PATH={modules}", program, str(HERE / "stub/main.js"), "config.json")
+            environment = ["env", "-u", "LD_PRELOAD", f"NODE_PATH={modules}"]
+            processes.start("stub", *environment, program, str(HERE / "stub/main.js"), "config.json")
             processes.wait("stub", lambda: answers(http, "/_stub/rules"))
             yield Service(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", f"{folder}/ca.pem", manner)
         finally:

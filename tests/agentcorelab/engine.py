@@ -120,7 +120,7 @@ class Session:
                 one.running, one.canceled = False, True
             return one.state()
 
-    def read(self, _output: Output, paths: list[str]) -> dict[str, Any]:
+    def read_files(self, _output: Output, paths: list[str]) -> dict[str, Any]:
         return {"files": [self.file(path, self.session.read_file(path)) for path in paths]}
 
     @staticmethod
@@ -137,13 +137,13 @@ class Session:
                 "mimeType": kind or "application/octet-stream",
             }
 
-    def write(self, _output: Output, files: list[dict[str, str]]) -> dict[str, Any]:
+    def write_files(self, _output: Output, files: list[dict[str, str]]) -> dict[str, Any]:
         for file in files:
             data = base64.b64decode(file["blob"], validate=True) if "blob" in file else file["text"].encode()
             self.session.write_file(file["path"], data)
         return {}
 
-    def list(self, _output: Output, path: str) -> dict[str, Any]:
+    def list_files(self, _output: Output, path: str) -> dict[str, Any]:
         found = self.session.list_files(path)
         return {
             "entries": [
@@ -157,7 +157,7 @@ class Session:
             ]
         }
 
-    def remove(self, _output: Output, paths: list[str]) -> dict[str, Any]:
+    def remove_files(self, _output: Output, paths: list[str]) -> dict[str, Any]:
         self.session.remove_files(*paths)
         return {}
 
@@ -191,8 +191,10 @@ class Engine:
                 # Freed when the last call that it ends has let go of it.
                 self.sessions.pop(name).session.shutdown()
                 done = {}
+            elif session := self.sessions.get(name):
+                done = getattr(session, operation)(output, **request)
             else:
-                done = getattr(self.sessions[name], operation)(output, **request)
+                raise libci.Closed("the session is over")
             self.say({"id": number, "done": done})
         except Exception as error:  # noqa: BLE001 - each is an answer
             self.say({"id": number, "failed": str(error), "kind": type(error).__name__})

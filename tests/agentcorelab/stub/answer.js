@@ -36,15 +36,20 @@ const invalid = (field, message) =>
     fieldList: [{ name: field, message }],
   });
 
+// Whether the other side has left.
+const gone = (response) => response.socket?.destroyed ?? true;
+
 // The connection's end as the rule wants it, after what was written has gone out.
 function cut(response, rule) {
   const { socket } = response;
-  if (rule.reset || !response.headersSent) return socket.resetAndDestroy?.() ?? socket.destroy();
-  socket.end(() => socket.destroy());
+  if (gone(response)) return;
+  if (rule.reset) socket.resetAndDestroy();
+  else socket.end(() => socket.destroy());
 }
 
 async function sendHead(response, rule, status, headers) {
   await wait(rule.head_ms ?? 0);
+  if (gone(response)) return;
   if (rule.cut === "before-head") return cut(response, rule);
   response.writeHead(status, headers);
   response.flushHeaders();
@@ -55,7 +60,7 @@ async function sendHead(response, rule, status, headers) {
 async function sendWhole(response, rule, status, headers, body) {
   const bytes = Buffer.from(body);
   await sendHead(response, rule, status, { "content-length": bytes.length, ...headers });
-  if (response.destroyed || response.socket.destroyed) return;
+  if (gone(response)) return;
   await writePaced(response, bytes, rule.pace);
   response.end();
 }
@@ -72,19 +77,22 @@ const sendJson = (response, rule, value, headers = {}) =>
   sendWhole(response, rule, 200, { "content-type": "application/json", ...headers }, JSON.stringify(value));
 
 function sendFailure(response, rule, failure) {
-  const { named = "header", headers = {} } = rule;
+  const named = rule.named ?? "header";
+  const headers = { "content-type": "application/json", ...rule.headers };
   const body = { message: failure.message, ...failure.more };
   if (named === "header") headers["x-amzn-errortype"] = `${failure.name}:http://internal.amazon.com/coral/`;
   else body[named] = `com.amazonaws.bedrockagentcore#${failure.name}`;
   const status = rule.status ?? STATUS[failure.name] ?? 400;
-  return sendWhole(response, rule, status, { "content-type": "application/json", ...headers }, JSON.stringify(body));
+  return sendWhole(response, rule, status, headers, JSON.stringify(body));
 }
+
+// What a rule adds to an error of its own.
+const ruled = (rule) => Object.fromEntries(["reason", "fieldList"].filter((name) => rule[name]).map((name) => [name, rule[name]]));
 
 // Of a rule with error or html.
 function sendRuled(response, rule) {
   if (rule.html) return sendWhole(response, rule, rule.html, { "content-type": "text/html", ...rule.headers }, PAGE);
-  const more = Object.fromEntries(["reason", "fieldList"].filter((name) => rule[name]).map((name) => [name, rule[name]]));
-  return sendFailure(response, rule, new Failure(rule.error, rule.message ?? `as the rules say: ${rule.error}`, more));
+  return sendFailure(response, rule, new Failure(rule.error, rule.message ?? "as the rules say", ruled(rule)));
 }
 
 const codec = new EventStreamCodec(
@@ -168,7 +176,7 @@ class Stream {
 
   async write(bytes) {
     const { response, rule } = this;
-    if (response.socket?.destroyed ?? true) return;
+    if (gone(response)) return;
     if (rule.join) return void this.held.push(bytes);
     const size = rule.split ?? bytes.length;
     for (let at = 0; at < bytes.length; at += size) await writePaced(response, bytes.subarray(at, at + size), rule.pace);
@@ -186,7 +194,7 @@ class Stream {
   finish(payload) {
     const { rule } = this;
     if (rule.empty) return this.end([]);
-    if (rule.exception) return this.end(exception(rule.exception, rule.message ?? "as the rules say"));
+    if (rule.exception) return this.end(exception(rule.exception, rule.message ?? "as the rules say", ruled(rule)));
     if (rule.error_frame) return this.end(errorFrame(rule.error_frame));
     if (rule.result_bytes) payload = { content: [{ type: "text", text: "x".repeat(rule.result_bytes) }], isError: false };
     const bytes = result(rule.result ?? payload);
@@ -209,7 +217,7 @@ class Stream {
     if (last.length && rule.corrupt) CORRUPT[rule.corrupt](last);
     const whole = rule.cut !== "in-frame";
     await (last.length ? this.send(whole ? last : last.subarray(0, last.length / 2)) : this.begin());
-    if (response.socket?.destroyed ?? true) return;
+    if (gone(response)) return;
     if (this.held.length) response.write(Buffer.concat(this.held));
     if (whole) response.end();
     else cut(response, rule);

@@ -84,4 +84,9 @@ function checkSession(id) {
   if (message) throw invalid("sessionId", message);
 }
 
-module.exports = { checkBody, checkSession };
+function checkTrace(headers) {
+  for (const name of ["x-amzn-trace-id", "traceparent"])
+    if (headers[name]?.length > 1024) throw invalid(name, "must have a length of at most 1024");
+}
+
+module.exports = { checkBody, checkSession, checkTrace };

@@ -21,7 +21,7 @@ function makeCall(service, session, args, stream) {
 function payloadOf(error) {
   if (error instanceof ToolError) return said(error.message, true);
   if (!(error instanceof EngineError)) throw error;
-  if (["Closed", "KeyError"].includes(error.kind)) throw new Failure("ResourceNotFoundException", "The session is not active");
+  if (error.kind === "Closed") throw new Failure("ResourceNotFoundException", "The session is not active");
   return said(error.message, true);
 }
 

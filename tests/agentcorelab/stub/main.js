@@ -7,12 +7,14 @@ const { readFileSync } = require("node:fs");
 const http = require("node:http");
 const https = require("node:https");
 const { Failure, cut, sendFailure, sendJson, sendRuled } = require("./answer.js");
+const { checkTrace } = require("./checks.js");
 const { Engine } = require("./engine.js");
 const { invoke } = require("./invoke.js");
 const { Service } = require("./service.js");
 const { verify } = require("./signature.js");
 
 const PAYLOAD = 100e6;
+const LOGGED = 1 << 20;
 const OPERATIONS = {
   "PUT sessions/start": "Start",
   "POST tools/invoke": "Invoke",
@@ -36,11 +38,19 @@ async function bodyOf(request) {
   return Buffer.concat(parts);
 }
 
-// What was asked for; operation is undefined where there is no such thing.
+// What was asked for; operation is undefined where there is no such thing. By the target as it came: nothing of it is normalised.
 function routeOf({ method, url }) {
-  const { pathname, searchParams: query } = new URL(url, "http://localhost");
-  const [, label, rest] = /^\/code-interpreters\/([^/]+)\/(.+)$/.exec(pathname) ?? [];
-  return { identifier: label && decodeURIComponent(label), operation: OPERATIONS[`${method} ${rest}`], query };
+  const [, path, query = ""] = /^([^?]*)\??(.*)$/.exec(url);
+  const [, label, rest] = /^\/code-interpreters\/([^/]+)\/(.+)$/.exec(path) ?? [];
+  return { path, query, label, operation: OPERATIONS[`${method} ${rest}`] };
+}
+
+function decode(label) {
+  try {
+    return decodeURIComponent(label);
+  } catch {
+    throw new Failure("ValidationException", "The path is not well encoded", { reason: "CannotParse" });
+  }
 }
 
 function parse(body) {
@@ -76,7 +86,8 @@ async function serve(request, response, raw) {
     method: request.method,
     target: request.url,
     headers: Array.from({ length: request.rawHeaders.length / 2 }, (_, i) => request.rawHeaders.slice(2 * i, 2 * i + 2)),
-    body: raw.toString("base64"),
+    body: raw.length > LOGGED ? null : raw.toString("base64"),
+    bytes: raw.length,
     operation: route.operation,
   };
   log.push(entry);
@@ -86,10 +97,13 @@ async function serve(request, response, raw) {
   let rule = {};
   try {
     if (!route.operation) throw new Failure("UnknownOperationException", `there is no ${request.method} ${request.url}`);
-    const { method, url: target, headers } = request;
-    await verify({ method, target, headers, body: raw }, { keys: config.keys, region: config.region, now: service.now() });
+    const { method, headers } = request;
+    const { path, query } = route;
+    await verify({ method, path, query, headers, body: raw }, { keys: config.keys, region: config.region, now: service.now() });
     if (raw.length > PAYLOAD) throw new Failure("ValidationException", `the request has more than ${PAYLOAD} bytes`);
-    const asked = { ...route, headers, interpreter: service.interpreter(route.identifier), body: parse(raw) };
+    checkTrace(headers);
+    const interpreter = service.interpreter(decode(route.label));
+    const asked = { operation: route.operation, query: new URLSearchParams(query), headers, interpreter, body: parse(raw) };
     entry.tool = route.operation === "Invoke" ? asked.body?.name : undefined;
     rule = takeRule(route.operation, entry.tool);
     await carryOut(asked, response, rule);

@@ -20,10 +20,9 @@ function dateOf(text) {
   return new Date(Date.UTC(year, month - 1, day, hour, minute, second));
 }
 
-// What must be signed: the host, all of Amazon's but what proxies change, and what says what the body is.
-function mustBeSigned(name) {
-  return name === "host" || name.startsWith("x-amz-") || name === "x-amzn-code-interpreter-session-id" || name === "content-type";
-}
+// What must be signed where it is sent; x-amzn-trace-id, which proxies change, must not, and the signer sees to that.
+const SIGNED = ["host", "content-type", "traceparent", "x-amzn-code-interpreter-session-id"];
+const mustBeSigned = (name) => SIGNED.includes(name) || name.startsWith("x-amz-");
 
 function queryOf(raw) {
   const query = {};
@@ -35,7 +34,7 @@ function queryOf(raw) {
 }
 
 // Throws a Failure unless the request is by keys: {id: {secret, token?, expired?}}.
-async function verify({ method, target, headers, body }, { keys, region, now }) {
+async function verify({ method, path, query, headers, body }, { keys, region, now }) {
   const given = headers.authorization;
   if (!given) refuse("MissingAuthenticationTokenException", "Missing Authentication Token");
   const form = FORM.exec(given);
@@ -56,7 +55,6 @@ async function verify({ method, target, headers, body }, { keys, region, now }) 
   if (sum !== undefined && sum !== createHash("sha256").update(body).digest("hex"))
     refuse("InvalidSignatureException", "x-amz-content-sha256 is not the body's");
 
-  const [path, query] = [target.split("?", 1)[0], target.includes("?") ? target.slice(target.indexOf("?") + 1) : ""];
   const signer = new SignatureV4({
     service: SERVICE,
     region,

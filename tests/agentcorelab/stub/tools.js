@@ -17,6 +17,9 @@ function relative(path) {
   return parts.join("/") || ".";
 }
 
+// In plain a URI is one; the service's is taken for no more than it was seen as.
+const uriOf = (manner, path) => `file:///${manner === "plain" ? path.split("/").map(encodeURIComponent).join("/") : path}`;
+
 function need(args, ...names) {
   for (const name of names) if (args[name] === undefined) throw new ToolError(`${name} is required`);
 }
@@ -66,10 +69,10 @@ async function executeCommand(call) {
 
 async function readFiles({ args, manner, ask }) {
   need(args, "paths");
-  const { files } = await ask("read", { paths: args.paths.map(relative) });
+  const { files } = await ask("read_files", { paths: args.paths.map(relative) });
   const content = files.map(({ path, mimeType, text, blob }) => {
     const [type, data] = text === undefined ? ["blob", { blob }] : ["text", { text }];
-    const resource = { uri: `file:///${encodeURI(path)}`, mimeType, ...data };
+    const resource = { uri: uriOf(manner, path), mimeType, ...data };
     return { type: "resource", resource: manner === "plain" ? { type, ...resource } : resource };
   });
   return { content, isError: false };
@@ -80,16 +83,16 @@ async function writeFiles({ args, ask }) {
   const files = args.content.map((block) => ({ ...block, path: relative(block.path) }));
   for (const { path, text, blob } of files)
     if ((text === undefined) === (blob === undefined)) throw new ToolError(`${path}: one of text and blob is required`);
-  await ask("write", { files });
+  await ask("write_files", { files });
   return said(`Successfully wrote all ${files.length} files`);
 }
 
 async function listFiles({ args, manner, ask }) {
   const folder = relative(args.directoryPath ?? args.path ?? "");
-  const { entries } = await ask("list", { path: folder });
+  const { entries } = await ask("list_files", { path: folder });
   const content = entries.map(({ name, folder: isFolder, size, mimeType }) => {
     const path = folder === "." ? name : `${folder}/${name}`;
-    const link = { type: "resource_link", uri: `file:///${encodeURI(path)}`, description: isFolder ? "Directory" : "File" };
+    const link = { type: "resource_link", uri: uriOf(manner, path), description: isFolder ? "Directory" : "File" };
     if (manner === "plain") return { ...link, name, mimeType: isFolder ? "inode/directory" : mimeType, size: isFolder ? 0 : size };
     return { ...link, name: path, ...(!isFolder && { mimeType }) };
   });
@@ -98,7 +101,7 @@ async function listFiles({ args, manner, ask }) {
 
 async function removeFiles({ args, ask }) {
   need(args, "paths");
-  await ask("remove", { paths: args.paths.map(relative) });
+  await ask("remove_files", { paths: args.paths.map(relative) });
   return said(`Successfully removed all ${args.paths.length} files`);
 }
 
