@@ -109,7 +109,7 @@ def start(manner: str = "plain") -> Iterator[Service]:
                 "tls": {"key": f"{folder}/tls.key", "cert": f"{folder}/tls.pem"},
                 "region": REGION,
                 "keys": {
-                    key_id: {"secret": secret, "token": token or None, "expired": (key_id == EXPIRED_KEY[0])}
+                    key_id: {"secret": secret, "token": token, "expired": (key_id == EXPIRED_KEY[0])}
                     for key_id, secret, token in (ROLE_KEY, PERMANENT_KEY, EXPIRED_KEY)
                 },
                 "manner": manner,

@@ -1,6 +1,6 @@
 // The stub: main.js CONFIG. Listens on loopback, keeps the log, and sends each request where it belongs (README.md).
 //
-// CONFIG is JSON: ports {http, https}, tls {key, cert}: files, region, keys {ID: {secret, token?, expired?}}, manner, engine:
+// CONFIG is JSON: ports {http, https}, tls {key, cert}: files, region, keys (signature.js), manner, engine:
 // its command.
 const { randomUUID } = require("node:crypto");
 const { readFileSync } = require("node:fs");

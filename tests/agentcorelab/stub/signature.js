@@ -33,7 +33,7 @@ function queryOf(raw) {
   return query;
 }
 
-// Throws a Failure unless the request is by keys: {id: {secret, token?, expired?}}.
+// Throws a Failure unless the request is by keys: {ID: {secret, token or null, expired}}.
 async function verify({ method, path, query, headers, body }, { keys, region, now }) {
   const given = headers.authorization;
   if (!given) refuse("MissingAuthenticationTokenException", "Missing Authentication Token");
@@ -43,7 +43,7 @@ async function verify({ method, path, query, headers, body }, { keys, region, no
   const signingDate = dateOf(headers["x-amz-date"]);
   const key = Object.hasOwn(keys, id) ? keys[id] : refuse("UnrecognizedClientException", "The security token is invalid.");
   if (key.expired) refuse("ExpiredTokenException", "The security token included in the request is expired");
-  if (headers["x-amz-security-token"] !== key.token) refuse("UnrecognizedClientException", "The security token is invalid.");
+  if ((headers["x-amz-security-token"] ?? null) !== key.token) refuse("UnrecognizedClientException", "The security token is invalid.");
   if (scopeRegion !== region || scopeService !== SERVICE)
     refuse("InvalidSignatureException", `Credential should be scoped to ${region}/${SERVICE}`);
   if (Math.abs(signingDate - now) > SKEW_MS) refuse("InvalidSignatureException", `Signature expired: it is ${now.toISOString()}`);
@@ -60,7 +60,7 @@ async function verify({ method, path, query, headers, body }, { keys, region, no
     region,
     sha256: Sha256,
     applyChecksum: false,
-    credentials: { accessKeyId: id, secretAccessKey: key.secret, sessionToken: key.token },
+    credentials: { accessKeyId: id, secretAccessKey: key.secret, sessionToken: key.token ?? undefined },
   });
   const again = await signer.sign(
     {
