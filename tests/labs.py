@@ -115,6 +115,11 @@ def need(group: str, *programs: str) -> None:
             raise Missing(f"{program} is not installed: .ci/deps.sh {group}")
 
 
+def plain_environment() -> dict[str, str]:
+    """The process's, without what would send AWS's clients elsewhere."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and not k.lower().endswith("_proxy")}
+
+
 def free_ports(count: int) -> list[int]:
     """Of loopback. They could be taken by somebody else before they are used: then the server does not start."""
     sockets = [socket.socket() for _ in range(count)]

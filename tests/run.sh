@@ -26,6 +26,7 @@ else
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/libci
 fi
 environment=$cache/environments/core
+agentcore=$cache/agentcore
 cache=$cache/$(printf %s "$top" | sha256sum | cut -c 1-12)
 umask 022
 mkdir -p "$cache"
@@ -63,11 +64,12 @@ user=61234
 as_user() {
   setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --bounding-set=-all -- \
     env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home/user" TMPDIR="$home/user" USER=ci-test \
-    LOGNAME=ci-test CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" UBSAN_OPTIONS=print_stacktrace=1 "$@"
+    LOGNAME=ci-test CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" CI_TEST_AGENTCORE_PACKAGES="$agentcore" \
+    UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 as_self() {
   env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" \
-    UBSAN_OPTIONS=print_stacktrace=1 "$@"
+    CI_TEST_AGENTCORE_PACKAGES="$agentcore" UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 mkdir "$home/self" "$home/user"
 source=$top
@@ -123,6 +125,11 @@ if [ "$status" != 0 ]; then
   environment=
   [ "$status" = 4 ] || count_failure "$(failures)" # 4: no registry here; what needs the environment is skipped
 fi
+
+say "AWS's clients, in $agentcore"
+status=0
+"$source/tests/agentcorelab/install.sh" "$agentcore" || status=$?
+[ "$status" = 0 ] || [ "$status" = 4 ] || count_failure "$(failures)"
 
 if [ "$(id -u)" = 0 ]; then
   # Kernels alone run once, and not as root: no session's is.

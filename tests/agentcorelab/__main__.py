@@ -2,11 +2,11 @@
 environment. Ends with 77 where something that the stub is made of is not there."""
 
 import argparse
-import os
 import subprocess
 import sys
 
 import agentcorelab
+from labs import plain_environment
 
 parser = argparse.ArgumentParser(prog="agentcorelab", description=__doc__)
 parser.add_argument("--manner", choices=agentcorelab.MANNERS, default="plain")
@@ -14,7 +14,7 @@ parser.add_argument("command", nargs=argparse.REMAINDER)
 options = parser.parse_args()
 try:
     with agentcorelab.start(options.manner) as service:
-        environment = {**os.environ, **service.environment()}
+        environment = {**plain_environment(), **service.environment()}
         status = subprocess.run(options.command or ["bash"], env=environment).returncode
 except agentcorelab.Missing as error:
     print(f"SKIPPED: {error}")

@@ -48,7 +48,7 @@ class Request:
         if key[2]:
             self.headers["x-amz-security-token"] = key[2]
         scope = {"key_id": key[0], "secret": key[1], "region": region, "service": service}
-        digest = hashlib.sha256(self.body).hexdigest()
+        digest = self.headers.get("x-amz-content-sha256") or hashlib.sha256(self.body).hexdigest()
         self.headers["authorization"] = sigv4.authorization(self.method, self.target, self.headers, digest, **scope)
         return self
 
@@ -108,6 +108,10 @@ class Answer:
     def frames(self) -> Iterator[Frame]:
         while frame := read_frame(self.response):
             yield frame
+
+    def chunks(self) -> list[bytes]:
+        """As they came."""
+        return list(iter(lambda: self.response.read1(1 << 20), b""))
 
     def json(self) -> Any:
         return json.loads(self.response.read())

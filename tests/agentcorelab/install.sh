@@ -25,7 +25,8 @@ quietly() {
     "$fresh/log" || exit 4
   exit 1
 }
-quietly npm install --prefix "$fresh" --cache "$fresh/npm" --ignore-scripts --no-audit --no-fund --fetch-retries=1 "${npm_packages[@]}"
+quietly npm install --prefix "$fresh" --cache "$fresh/npm" --ignore-scripts --no-audit --no-fund --fetch-retries=1 \
+  --fetch-retry-mintimeout=1000 "${npm_packages[@]}"
 quietly /usr/bin/python3 -m pip install --target "$fresh/python" --no-deps --no-cache-dir --retries 1 "${pip_packages[@]}"
 rm -rf "$fresh/npm" "$fresh/log"
 echo "$wanted" >"$fresh/versions"

@@ -7,12 +7,12 @@ import sys
 import tempfile
 
 import s3lab
+from labs import plain_environment
 
 
 def environment(server: s3lab.Server, kind: str, home: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_") and not k.lower().endswith("_proxy")}
     return {
-        **kept,
+        **plain_environment(),
         **server.environment(),
         "HOME": home,
         "TMPDIR": home,

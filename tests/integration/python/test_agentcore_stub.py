@@ -514,6 +514,18 @@ def test_a_stream_is_as_the_rule_says(told: Callable[..., Any], rule: dict[str, 
     assert seen(list(answer.frames())) == frames
 
 
+def test_a_streams_bytes_are_written_as_the_rule_says(told: Callable[..., Any]) -> None:
+    frames = told().chunks()
+    assert len(frames) == 2
+    [joined_frames] = told(join=True).chunks()
+    assert len(joined_frames) == pytest.approx(sum(map(len, frames)), abs=10)  # the time taken has as many digits as it has
+    assert {len(chunk) for chunk in told(split=1).chunks()} == {1}
+    assert max(map(len, told(pace=[50, 1]).chunks())) == 50
+    begun = time.monotonic()
+    assert told(head_ms=100, first_ms=100).chunks()
+    assert time.monotonic() - begun >= 0.2
+
+
 def test_a_header_of_every_type(told: Callable[..., Any]) -> None:
     headers = next(told(extra=["all-headers"]).frames()).headers
     assert (headers["true"], headers["false"]) == (b"", b"")
