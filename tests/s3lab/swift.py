@@ -85,7 +85,8 @@ def make_ring(p: Processes, name: str, port: int) -> Path:
 
 
 def start(p: Processes) -> Server:
-    need("s3", "memcached", "swift-ring-builder", *(f"swift-{name}-server" for name in ("account", "container", "object", "proxy")))
+    servers = (f"swift-{name}-server" for name in ("account", "container", "object", "proxy"))
+    need("s3", "memcached", "swift-ring-builder", *servers)
     proxy, memcached, *ports = free_ports(5)
     (p.folder / "srv/d1").mkdir(parents=True)
     (p.folder / "swift.conf").write_text(COMMON)

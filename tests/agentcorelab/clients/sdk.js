@@ -6,19 +6,18 @@ const { endpoint, steps } = JSON.parse(readFileSync(0));
 const options = { endpoint, maxAttempts: 1, region: process.env.AWS_REGION };
 
 // Bytes as base64, as on the wire.
-const encoded = (_name, value) =>
-  value?.type === "Buffer" ? Buffer.from(value.data).toString("base64") : value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value;
+function encoded(_name, value) {
+  const bytes = value?.type === "Buffer" ? value.data : value;
+  return value?.type === "Buffer" || bytes instanceof Uint8Array ? Buffer.from(bytes).toString("base64") : value;
+}
 
-const filled = (value, known) =>
-  typeof value === "string" && value.startsWith("$")
-    ? known[value.slice(1)]
-    : value?.base64 !== undefined
-      ? Buffer.from(value.base64, "base64")
-      : Array.isArray(value)
-        ? value.map((one) => filled(one, known))
-        : value && typeof value === "object"
-          ? Object.fromEntries(Object.entries(value).map(([name, one]) => [name, filled(one, known)]))
-          : value;
+function filled(value, known) {
+  if (typeof value === "string") return value.startsWith("$") ? known[value.slice(1)] : value;
+  if (Array.isArray(value)) return value.map((one) => filled(one, known));
+  if (value === null || typeof value !== "object") return value;
+  if ("base64" in value) return Buffer.from(value.base64, "base64");
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, filled(one, known)]));
+}
 
 async function run(client, operation, input) {
   const { stream, $metadata, ...answer } = await client.send(new sdk[`${operation}Command`](input));

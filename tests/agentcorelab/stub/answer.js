@@ -18,7 +18,11 @@ const STATUS = {
   InternalServerException: 500,
 };
 const PAGE = "<html><head><title>Service Unavailable</title></head><body><h1>It is not there</h1></body></html>\n";
-const BEGUN = { content: [{ type: "text", text: "begun" }], structuredContent: { stdout: "begun", stderr: "" }, isError: false };
+const BEGUN = {
+  content: [{ type: "text", text: "begun" }],
+  structuredContent: { stdout: "begun", stderr: "" },
+  isError: false,
+};
 
 // An error of the service. More: reason and fieldList of a ValidationException.
 class Failure extends Error {
@@ -87,7 +91,8 @@ function sendFailure(response, rule, failure) {
 }
 
 // What a rule adds to an error of its own.
-const ruled = (rule) => Object.fromEntries(["reason", "fieldList"].filter((name) => rule[name]).map((name) => [name, rule[name]]));
+const ruled = (rule) =>
+  Object.fromEntries(["reason", "fieldList"].filter((name) => rule[name]).map((name) => [name, rule[name]]));
 
 // Of a rule with error or html.
 function sendRuled(response, rule) {
@@ -179,7 +184,8 @@ class Stream {
     if (gone(response)) return;
     if (rule.join) return void this.held.push(bytes);
     const size = rule.split ?? bytes.length;
-    for (let at = 0; at < bytes.length; at += size) await writePaced(response, bytes.subarray(at, at + size), rule.pace);
+    for (let at = 0; at < bytes.length; at += size)
+      await writePaced(response, bytes.subarray(at, at + size), rule.pace);
   }
 
   get replaced() {
@@ -196,7 +202,8 @@ class Stream {
     if (rule.empty) return this.end([]);
     if (rule.exception) return this.end(exception(rule.exception, rule.message ?? "as the rules say", ruled(rule)));
     if (rule.error_frame) return this.end(errorFrame(rule.error_frame));
-    if (rule.result_bytes) payload = { content: [{ type: "text", text: "x".repeat(rule.result_bytes) }], isError: false };
+    if (rule.result_bytes)
+      payload = { content: [{ type: "text", text: "x".repeat(rule.result_bytes) }], isError: false };
     const bytes = result(rule.result ?? payload);
     return this.end(rule.invalid_utf8 ? this.withoutUtf8(payload) : bytes);
   }

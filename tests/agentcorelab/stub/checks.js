@@ -19,19 +19,23 @@ const oneOf =
   (value) =>
     names.includes(value) ? null : `must be one of ${names.join(", ")}`;
 const bytes = (value) =>
-  typeof value === "string" && Buffer.from(value, "base64").toString("base64") === value ? null : "must be padded base64";
+  typeof value === "string" && Buffer.from(value, "base64").toString("base64") === value
+    ? null
+    : "must be padded base64";
 const list = (least, most, check) => (value) =>
   !Array.isArray(value) || value.length < least || value.length > most
     ? `must be a list of ${least} to ${most}`
-    : value.map(check).find((message) => message !== null) ?? null;
-const structure = (shape) => (value) => (typeof value === "object" && !Array.isArray(value) ? faults(shape, value) : "must be an object");
+    : (value.map(check).find((message) => message !== null) ?? null);
+const structure = (shape) => (value) =>
+  typeof value === "object" && !Array.isArray(value) ? faults(shape, value) : "must be an object";
 const anything = () => null;
 
 const TEXT = text(0, 100e6);
 const TOKEN = text(33, 256, /^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,256}$/);
 const SESSION = text(1, 40, /^[0-9a-zA-Z]{1,40}$/);
 const STATUS = oneOf("READY", "TERMINATED");
-const TOOLS = "executeCode executeCommand readFiles listFiles removeFiles writeFiles startCommandExecution getTask stopTask";
+const TOOLS =
+  "executeCode executeCommand readFiles listFiles removeFiles writeFiles startCommandExecution getTask stopTask";
 
 const SHAPES = {
   Start: {
@@ -55,7 +59,9 @@ const SHAPES = {
       directoryPath: TEXT,
       paths: list(0, Infinity, TEXT),
       content: list(0, Infinity, (block) =>
-        typeof block?.path === "string" ? structure({ path: TEXT, text: TEXT, blob: bytes })(block) : "path is required",
+        typeof block?.path === "string"
+          ? structure({ path: TEXT, text: TEXT, blob: bytes })(block)
+          : "path is required",
       ),
       taskId: TEXT,
     }),

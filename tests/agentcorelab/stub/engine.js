@@ -18,7 +18,9 @@ class Engine {
       console.error(`the engine ended: ${code ?? signal}`);
       process.exit(1);
     });
-    createInterface({ input: this.process.stdout, crlfDelay: Infinity }).on("line", (line) => this.take(JSON.parse(line)));
+    createInterface({ input: this.process.stdout, crlfDelay: Infinity }).on("line", (line) =>
+      this.take(JSON.parse(line)),
+    );
   }
 
   take(message) {

@@ -12,9 +12,20 @@ function makeCall(service, session, args, stream) {
   const printed = { stdout: "", stderr: "" };
   const ask = (op, members, output) => service.engine.ask(session.id, op, members, output);
   const tell = (name, text) =>
-    stream.event({ content: [textBlock(text)], structuredContent: { stdout: "", stderr: "", [name]: text }, isError: false });
+    stream.event({
+      content: [textBlock(text)],
+      structuredContent: { stdout: "", stderr: "", [name]: text },
+      isError: false,
+    });
   const keep = (name, text) => (printed[name] += text);
-  return { args, manner, session, printed, ask, run: (op, members) => ask(op, members, manner === "plain" ? tell : keep) };
+  return {
+    args,
+    manner,
+    session,
+    printed,
+    ask,
+    run: (op, members) => ask(op, members, manner === "plain" ? tell : keep),
+  };
 }
 
 // A Failure that the service tells instead of a result; what a tool could not do is a result.

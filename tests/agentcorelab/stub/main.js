@@ -85,25 +85,41 @@ async function serve(request, response, raw) {
     tls: Boolean(request.socket.encrypted),
     method: request.method,
     target: request.url,
-    headers: Array.from({ length: request.rawHeaders.length / 2 }, (_, i) => request.rawHeaders.slice(2 * i, 2 * i + 2)),
+    headers: Array.from({ length: request.rawHeaders.length / 2 }, (_, i) =>
+      request.rawHeaders.slice(2 * i, 2 * i + 2),
+    ),
     body: raw.length > LOGGED ? null : raw.toString("base64"),
     bytes: raw.length,
     operation: route.operation,
   };
   log.push(entry);
-  response.on("close", () => (entry.status = response.headersSent ? response.statusCode : null));
+  const begun = performance.now();
+  response.on("close", () => {
+    entry.status = response.headersSent ? response.statusCode : null;
+    entry.ms = performance.now() - begun;
+  });
   response.setHeader("x-amzn-requestid", randomUUID());
   response.setHeader("date", service.now().toUTCString());
   let rule = {};
   try {
-    if (!route.operation) throw new Failure("UnknownOperationException", `there is no ${request.method} ${request.url}`);
+    if (!route.operation)
+      throw new Failure("UnknownOperationException", `there is no ${request.method} ${request.url}`);
     const { method, headers } = request;
     const { path, query } = route;
-    await verify({ method, path, query, headers, body: raw }, { keys: config.keys, region: config.region, now: service.now() });
+    await verify(
+      { method, path, query, headers, body: raw },
+      { keys: config.keys, region: config.region, now: service.now() },
+    );
     if (raw.length > PAYLOAD) throw new Failure("ValidationException", `the request has more than ${PAYLOAD} bytes`);
     checkTrace(headers);
     const interpreter = service.interpreter(decode(route.label));
-    const asked = { operation: route.operation, query: new URLSearchParams(query), headers, interpreter, body: parse(raw) };
+    const asked = {
+      operation: route.operation,
+      query: new URLSearchParams(query),
+      headers,
+      interpreter,
+      body: parse(raw),
+    };
     entry.tool = route.operation === "Invoke" ? asked.body?.name : undefined;
     rule = takeRule(route.operation, entry.tool);
     await carryOut(asked, response, rule);
@@ -123,7 +139,8 @@ async function carryOut(asked, response, rule) {
   const instead = rule.error || rule.html;
   if (rule.cut === "before-head" && !rule.done) return cut(response, rule);
   if (instead && !rule.done) return sendRuled(response, rule);
-  const answer = operation === "Invoke" ? await invoke(service, asked, response, rule) : await service[operation](asked);
+  const answer =
+    operation === "Invoke" ? await invoke(service, asked, response, rule) : await service[operation](asked);
   if (instead) return sendRuled(response, rule);
   if (operation !== "Invoke") return sendJson(response, rule, answer);
   if (rule.done) return cut(response, rule);

@@ -68,7 +68,9 @@ class Service {
 
   Start({ interpreter, body }) {
     checkBody("Start", body);
-    return this.once(body.clientToken, JSON.stringify(["Start", interpreter, body]), () => this.start(interpreter, body));
+    return this.once(body.clientToken, JSON.stringify(["Start", interpreter, body]), () =>
+      this.start(interpreter, body),
+    );
   }
 
   async start(interpreter, { name, sessionTimeoutSeconds = DEFAULT_SECONDS }) {
@@ -79,7 +81,9 @@ class Service {
     const session = { id: makeId(Date.now()), interpreter, name, sessionTimeoutSeconds, createdAt, status: "READY" };
     Object.assign(session, { lastUpdatedAt: createdAt, tasks: new Map(), invokes: 0 });
     this.sessions.set(session.id, session);
-    await this.engine.ask(session.id, "open", { folders: this.settings.manner === "captured" ? ["log", ".ipython"] : [] });
+    await this.engine.ask(session.id, "open", {
+      folders: this.settings.manner === "captured" ? ["log", ".ipython"] : [],
+    });
     // The end of a session's time is not put off by what it does.
     session.timer = setTimeout(() => this.terminate(session), sessionTimeoutSeconds * 1000);
     return { codeInterpreterIdentifier: interpreter, sessionId: session.id, createdAt };

@@ -6,7 +6,8 @@ const { Failure } = require("./answer.js");
 
 const SERVICE = "bedrock-agentcore";
 const SKEW_MS = 5 * 60 * 1000;
-const FORM = /^AWS4-HMAC-SHA256 Credential=([^/,\s]+)\/(\d{8})\/([^/,\s]+)\/([^/,\s]+)\/aws4_request, ?SignedHeaders=([^,\s]+), ?Signature=([0-9a-f]{64})$/;
+const FORM =
+  /^AWS4-HMAC-SHA256 Credential=([^/,\s]+)\/(\d{8})\/([^/,\s]+)\/([^/,\s]+)\/aws4_request, ?SignedHeaders=([^,\s]+), ?Signature=([0-9a-f]{64})$/;
 
 const refuse = (name, message) => {
   throw new Failure(name, message);
@@ -41,12 +42,16 @@ async function verify({ method, path, query, headers, body }, { keys, region, no
   if (!form) refuse("IncompleteSignatureException", "Authorization is not in the form of AWS4-HMAC-SHA256");
   const [, id, , scopeRegion, scopeService, list] = form;
   const signingDate = dateOf(headers["x-amz-date"]);
-  const key = Object.hasOwn(keys, id) ? keys[id] : refuse("UnrecognizedClientException", "The security token is invalid.");
+  const key = Object.hasOwn(keys, id)
+    ? keys[id]
+    : refuse("UnrecognizedClientException", "The security token is invalid.");
   if (key.expired) refuse("ExpiredTokenException", "The security token included in the request is expired");
-  if ((headers["x-amz-security-token"] ?? null) !== key.token) refuse("UnrecognizedClientException", "The security token is invalid.");
+  if ((headers["x-amz-security-token"] ?? null) !== key.token)
+    refuse("UnrecognizedClientException", "The security token is invalid.");
   if (scopeRegion !== region || scopeService !== SERVICE)
     refuse("InvalidSignatureException", `Credential should be scoped to ${region}/${SERVICE}`);
-  if (Math.abs(signingDate - now) > SKEW_MS) refuse("InvalidSignatureException", `Signature expired: it is ${now.toISOString()}`);
+  if (Math.abs(signingDate - now) > SKEW_MS)
+    refuse("InvalidSignatureException", `Signature expired: it is ${now.toISOString()}`);
 
   const signed = list.split(";");
   const missing = Object.keys(headers).filter((name) => mustBeSigned(name) && !signed.includes(name));
@@ -68,12 +73,17 @@ async function verify({ method, path, query, headers, body }, { keys, region, no
       path,
       query: queryOf(query),
       body,
-      headers: Object.fromEntries(signed.map((name) => [name, headers[name]]).filter(([, value]) => value !== undefined)),
+      headers: Object.fromEntries(
+        signed.map((name) => [name, headers[name]]).filter(([, value]) => value !== undefined),
+      ),
     },
     { signingDate },
   );
   if (again.headers.authorization.replaceAll(", ", ",") !== given.replaceAll(", ", ","))
-    refuse("InvalidSignatureException", "The request signature we calculated does not match the signature you provided.");
+    refuse(
+      "InvalidSignatureException",
+      "The request signature we calculated does not match the signature you provided.",
+    );
 }
 
 module.exports = { verify };

@@ -18,7 +18,8 @@ function relative(path) {
 }
 
 // In plain a URI is one; the service's is taken for no more than it was seen as.
-const uriOf = (manner, path) => `file:///${manner === "plain" ? path.split("/").map(encodeURIComponent).join("/") : path}`;
+const uriOf = (manner, path) =>
+  `file:///${manner === "plain" ? path.split("/").map(encodeURIComponent).join("/") : path}`;
 
 function need(args, ...names) {
   for (const name of names) if (args[name] === undefined) throw new ToolError(`${name} is required`);
@@ -31,7 +32,11 @@ function executed({ manner, printed, code }, done) {
   if (manner === "plain") {
     const images = done.images.map((image) => ({ type: "image", ...image }));
     const content = done.traceback ? [textBlock(done.traceback), ...images] : images;
-    return { content, structuredContent: { stdout: "", stderr: done.traceback, exitCode, executionTime }, isError: !done.ok };
+    return {
+      content,
+      structuredContent: { stdout: "", stderr: done.traceback, exitCode, executionTime },
+      isError: !done.ok,
+    };
   }
   const [stdout, stderr] = code
     ? [printed.stdout.replace(/\n$/, ""), printed.stderr + done.traceback]
@@ -53,7 +58,8 @@ async function executeCode(call) {
   need(call.args, "code");
   const { code, language = "python", clearContext = false } = call.args;
   const runtime = call.args.runtime ?? (language === "python" ? "python" : "deno");
-  if ((language === "python") !== (runtime === "python")) throw invalid("arguments.runtime", `${runtime} does not run ${language}`);
+  if ((language === "python") !== (runtime === "python"))
+    throw invalid("arguments.runtime", `${runtime} does not run ${language}`);
   if (runtime === "deno") throw invalid("arguments.runtime", "deno is not available here; nodejs is");
   const clear = clearContext && language === "python";
   return executed({ ...call, code: true }, await call.run("run_code", { code, language, clear }));
@@ -93,7 +99,8 @@ async function listFiles({ args, manner, ask }) {
   const content = entries.map(({ name, folder: isFolder, size, mimeType }) => {
     const path = folder === "." ? name : `${folder}/${name}`;
     const link = { type: "resource_link", uri: uriOf(manner, path), description: isFolder ? "Directory" : "File" };
-    if (manner === "plain") return { ...link, name, mimeType: isFolder ? "inode/directory" : mimeType, size: isFolder ? 0 : size };
+    if (manner === "plain")
+      return { ...link, name, mimeType: isFolder ? "inode/directory" : mimeType, size: isFolder ? 0 : size };
     return { ...link, name: path, ...(!isFolder && { mimeType }) };
   });
   return { content: manner === "plain" ? content : content.reverse(), isError: false };

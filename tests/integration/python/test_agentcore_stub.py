@@ -1,4 +1,4 @@
-"""The stub of AgentCore (tests/agentcorelab): what AWS's own clients make of it, and that it refuses, breaks and waits as told."""
+"""The stub of AgentCore (tests/agentcorelab): what AWS's own clients make of it, and that it refuses and misbehaves as told."""
 
 from __future__ import annotations
 
