@@ -1,5 +1,5 @@
 /* What is known of the content of files in the sandbox: what the preload put there, what a push saved. Paths are
- * relative to the sandbox root. Used under the session's lock. */
+ * relative to the sandbox root. Used under the session's lock. What is known of a file keeps its place until the end. */
 #ifndef CII_SESSION_KNOWN_H
 #define CII_SESSION_KNOWN_H
 

@@ -31,9 +31,7 @@ typedef struct push_file {
     int32_t status; /* CI_FILE_OK: not saved yet */
     bool is_hashed;
     char sha256[65];
-    bool is_hashed_ahead; /* while what the workspace has was looked up: */
-    uint8_t hash[32];
-    uint64_t hashed_bytes;
+    struct cii_hashed ahead; /* while what the workspace has was looked up */
 } push_file;
 
 typedef struct push_call {
@@ -58,7 +56,7 @@ typedef struct push_call {
     uint64_t bytes;     /* saved */
     uint64_t bytes_now; /* being saved, or found unchanged */
     cii_lookup lookup;
-    cii_save ahead; /* the file whose turn it is to be hashed meanwhile */
+    cii_ahead ahead; /* of the file whose turn it is to be hashed meanwhile */
     size_t ahead_at;
     cii_save saves[PARALLEL_SAVES];
     push_file *saved[PARALLEL_SAVES]; /* NULL: the place is free */
@@ -263,22 +261,15 @@ static int step_walk(push_call *self, cii_waits *waits, ci_error **ret_error) {
 
 /* What was pushed before has to be hashed in any case: the time that the storage takes is enough for much of it. */
 static int hash_ahead(push_call *self, cii_waits *waits, ci_error **ret_error) {
-    cii_save *save = &self->ahead;
     for (int i = 0; i < HASHES_A_STEP && self->ahead_at < self->file_count; i++) {
         push_file *file = &self->files[self->ahead_at];
-        int r = file->status != CI_FILE_OK ? 1 : 0;
-        if (r == 0 && !save->session) {
-            r = cii_save_start(save, self->call.session, file->path, ret_error);
-            save->stamp = file->stamp;
-        }
-        if (r == 0)
-            r = cii_save_hash_ahead(save, waits, ret_error);
+        int r = 1;
+        if (file->status == CI_FILE_OK)
+            r = cii_ahead_step(&self->ahead, self->call.session, file->path, &file->stamp, waits, ret_error);
         if (r <= 0)
             return r;
-        file->is_hashed_ahead = save->is_hashed;
-        memcpy(file->hash, save->sha256, sizeof file->hash);
-        file->hashed_bytes = save->size_bytes;
-        cii_save_free(save);
+        file->ahead = self->ahead.found;
+        cii_ahead_free(&self->ahead);
         self->ahead_at++;
     }
     waits->again |= self->ahead_at < self->file_count;
@@ -289,7 +280,7 @@ static int step_look_up(push_call *self, cii_waits *waits, ci_error **ret_error)
     int r = cii_lookup_step(&self->lookup, waits, ret_error);
     if (r == 0)
         return hash_ahead(self, waits, ret_error);
-    cii_save_free(&self->ahead);
+    cii_ahead_free(&self->ahead);
     self->stage = SAVE;
     return CII_MIN(r, 0);
 }
@@ -349,11 +340,7 @@ static bool fill_place(push_call *self, size_t place, ci_status *ret_status, ci_
     save->is_walked = true;
     save->stamp = file->stamp;
     save->listed = cii_lookup_find(&self->lookup, file->path);
-    if (file->is_hashed_ahead) {
-        memcpy(save->sha256, file->hash, sizeof save->sha256);
-        save->size_bytes = file->hashed_bytes;
-        save->is_hashed = true;
-    }
+    cii_save_take_ahead(save, &file->ahead);
     self->saved[place] = file;
     return true;
 }
@@ -524,7 +511,7 @@ static void push_drop(ci_call *call) {
     cii_walk_free(&self->walk);
     for (size_t i = 0; i < PARALLEL_SAVES; i++)
         cii_save_free(&self->saves[i]);
-    cii_save_free(&self->ahead);
+    cii_ahead_free(&self->ahead);
     cii_lookup_free(&self->lookup);
     cii_manifest_free(&self->manifest);
     free(self->manifest_name);

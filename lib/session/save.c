@@ -57,7 +57,9 @@ static ci_status look_up(cii_save *save) {
     ci_session *session = save->session;
     ci_status status = CI_OK;
     pthread_mutex_lock(&session->lock);
-    const cii_known_file *known = cii_known_find(&session->known, save->path);
+    if (!save->entry)
+        save->entry = cii_known_find(&session->known, save->path);
+    const cii_known_file *known = save->entry;
     if (known) {
         save->known = *known;
         save->known.path = NULL;
@@ -76,7 +78,7 @@ static ci_status remember(cii_save *save, bool pushed) {
     if (pushed && save->etag && !etag)
         return CI_ERR_NOMEM;
     pthread_mutex_lock(&session->lock);
-    cii_known_file *known = cii_known_add(&session->known, save->path);
+    cii_known_file *known = save->entry ? save->entry : cii_known_add(&session->known, save->path);
     if (known) {
         memcpy(known->hash, save->sha256, sizeof known->hash);
         known->stamp = save->stamp;
@@ -313,33 +315,58 @@ int cii_save_step(cii_save *save, cii_waits *waits, ci_error **ret_error) {
     }
 }
 
-static int hash_ahead(cii_save *save, cii_waits *waits) {
-    if (save->stage == CII_SAVE_KNOWN) {
-        if (save->status == CI_FILE_SKIPPED)
+/* --- ahead --------------------------------------------------------------------------------------------------------- */
+
+static bool is_needed(cii_ahead *ahead, ci_session *session, const char *path, const cii_stamp *stamp) {
+    pthread_mutex_lock(&session->lock);
+    const cii_known_file *known = ahead->found.entry = cii_known_find(&session->known, path);
+    bool is_needed = known && known->is_pushed && !same_stamp(&known->stamp, stamp);
+    pthread_mutex_unlock(&session->lock);
+    return is_needed;
+}
+
+static int step_ahead(cii_ahead *ahead, ci_session *session, const char *path, const cii_stamp *stamp, cii_waits *waits,
+                      ci_error **ret_error) {
+    cii_transfer *transfer = &ahead->transfer;
+    if (!ahead->is_begun) {
+        if (!is_needed(ahead, session, path, stamp))
             return 1;
-        if (look_up(save) < 0)
-            return CI_ERR_NOMEM;
-        bool is_needed = save->known.is_pushed && !same_stamp(&save->known.stamp, &save->stamp);
-        if (!is_needed)
-            return 1;
-        ci_status status = start_hash(save);
+        ahead->is_begun = true;
+        ci_status status = cii_transfer_init(transfer, false, ret_error);
+        if (status == CI_OK)
+            status = session->ops->file_get(session->backend, path, 0, UINT64_MAX, cii_transfer_write, transfer,
+                                            &transfer->source, ret_error);
         if (status < 0)
             return status;
     }
-    int r = cii_transfer_step(&save->transfer, waits, &save->error);
+    int r = cii_transfer_step(transfer, waits, ret_error);
     if (r <= 0)
         return r;
-    take_hash(save);
+    memcpy(ahead->found.sha256, transfer->sha256, sizeof ahead->found.sha256);
+    ahead->found.size_bytes = transfer->size;
+    ahead->found.is_hashed = true;
     return 1;
 }
 
-int cii_save_hash_ahead(cii_save *save, cii_waits *waits, ci_error **ret_error) {
-    int r = hash_ahead(save, waits);
-    if (r == CI_ERR_NOMEM)
-        return cii_error_nomem(ret_error);
+int cii_ahead_step(cii_ahead *ahead, ci_session *session, const char *path, const cii_stamp *stamp, cii_waits *waits,
+                   ci_error **ret_error) {
+    _cleanup_error_ ci_error *error = NULL;
+    int r = step_ahead(ahead, session, path, stamp, waits, &error);
     if (r >= 0 || !cii_is_fatal(r))
         return r == 0 ? 0 : 1;
     if (ret_error)
-        *ret_error = TAKE_PTR(save->error);
+        *ret_error = TAKE_PTR(error);
     return r;
+}
+
+void cii_ahead_free(cii_ahead *ahead) {
+    cii_transfer_free(&ahead->transfer);
+    *ahead = (cii_ahead){0};
+}
+
+void cii_save_take_ahead(cii_save *save, const struct cii_hashed *found) {
+    save->entry = found->entry;
+    save->is_hashed = found->is_hashed;
+    save->size_bytes = found->size_bytes;
+    memcpy(save->sha256, found->sha256, sizeof save->sha256);
 }
