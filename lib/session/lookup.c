@@ -92,6 +92,10 @@ static lookup_file *find_next(cii_lookup *lookup, const char *path) {
 
 static int32_t on_object(void *user, const ci_object *object) {
     cii_lookup *lookup = user;
+    if (!lookup->is_begun) {
+        lookup->is_told = true;
+        return -1;
+    }
     if (++lookup->listed == LIST_PAGE) {
         free(lookup->last_key);
         lookup->last_key = strdup(object->key);
@@ -105,15 +109,55 @@ static int32_t on_object(void *user, const ci_object *object) {
     return lookup->status < 0 ? -1 : 0;
 }
 
+static ci_status start_page(cii_lookup *lookup, ci_error **ret_error) {
+    ci_session *session = lookup->session;
+    return session->storage_ops->list(session->storage_impl, lookup->prefix, lookup->last_key, LIST_PAGE, on_object,
+                                      lookup, &lookup->op, ret_error);
+}
+
+void cii_lookup_guess(cii_lookup *lookup) {
+    ci_session *session = lookup->session;
+    lookup->is_whole_push = true;
+    if (session->storage_ops->capabilities & CI_STORAGE_CAP_BLOCKING)
+        return;
+    pthread_mutex_lock(&session->lock);
+    lookup->prefix = session->pushed_prefix ? strdup(session->pushed_prefix) : NULL;
+    pthread_mutex_unlock(&session->lock);
+    cii_waits waits = {.due_us = CII_NEVER};
+    if (lookup->prefix && start_page(lookup, NULL) == CI_OK && cii_op_step(&lookup->op, &waits, NULL) != 0)
+        lookup->is_told = true;
+}
+
+/* What the next push may guess. */
+static void remember(cii_lookup *lookup) {
+    ci_session *session = lookup->session;
+    if (!lookup->is_whole_push)
+        return;
+    char *prefix = strdup(lookup->prefix);
+    pthread_mutex_lock(&session->lock);
+    free(session->pushed_prefix);
+    session->pushed_prefix = prefix;
+    pthread_mutex_unlock(&session->lock);
+}
+
 static ci_status begin(cii_lookup *lookup) {
     sort(lookup);
     const char *first = lookup->files[0].path, *last = lookup->files[lookup->count - 1].path;
     int common = 0;
     while (first[common] && first[common] == last[common])
         common++;
-    lookup->prefix = cii_str_printf("%s%.*s", lookup->session->output_prefix, common, first);
+    _cleanup_free_ char *prefix = cii_str_printf("%s%.*s", lookup->session->output_prefix, common, first);
+    if (!prefix)
+        return CI_ERR_NOMEM;
+    if (lookup->is_told || !lookup->prefix || strcmp(lookup->prefix, prefix) != 0) {
+        cii_op_drop(&lookup->op);
+        free(lookup->prefix);
+        lookup->prefix = TAKE_PTR(prefix);
+        remember(lookup);
+    }
     lookup->pages_left = 1 + lookup->count / ASKED_FOR;
-    return lookup->prefix ? CI_OK : CI_ERR_NOMEM;
+    lookup->is_begun = true;
+    return CI_OK;
 }
 
 /* Whether the last page went beyond all that is looked for. */
@@ -137,12 +181,10 @@ int cii_lookup_step(cii_lookup *lookup, cii_waits *waits, ci_error **ret_error) 
     if (lookup->count <= ASKED_FOR)
         return 1;
     _cleanup_error_ ci_error *error = NULL;
-    ci_session *session = lookup->session;
-    int r = lookup->prefix ? 0 : begin(lookup);
+    int r = lookup->is_begun ? 0 : begin(lookup);
     while (r == 0) {
         if (!lookup->op)
-            r = session->storage_ops->list(session->storage_impl, lookup->prefix, lookup->last_key, LIST_PAGE,
-                                           on_object, lookup, &lookup->op, &error);
+            r = start_page(lookup, &error);
         if (r == 0)
             r = cii_op_step(&lookup->op, waits, &error);
         if (r == 0)

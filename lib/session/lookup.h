@@ -20,7 +20,10 @@ typedef struct cii_lookup {
     size_t count;
     size_t next; /* that a list is expected to tell of */
     size_t capacity;
-    char *prefix; /* of all keys that are looked for */
+    char *prefix; /* of all keys that are looked for; at first a guess */
+    bool is_whole_push;
+    bool is_begun; /* the files are known */
+    bool is_told;  /* by a list that came before them, and is of no use */
     uint64_t pages_left;
     uint32_t listed;
     char *last_key; /* of the last page */
@@ -30,6 +33,9 @@ typedef struct cii_lookup {
 } cii_lookup;
 
 void cii_lookup_init(cii_lookup *lookup, ci_session *session);
+/* Begins to list what the last whole push of the session looked for, before the files of this one are known: most often
+ * that is the same, and the storage works meanwhile. Waits for nothing; whatever goes wrong, the first step does without. */
+void cii_lookup_guess(cii_lookup *lookup);
 ci_status cii_lookup_add(cii_lookup *lookup, const char *path); /* borrowed */
 
 /* 1: what a list tells is known; a list that fails tells less. 0. Negative: the session or memory is gone. */

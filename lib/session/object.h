@@ -56,9 +56,10 @@ struct ci_session {
     ci_call *door; /* those that wait for their turn to begin, first come first */
     ci_call *door_last;
     cii_known known;
-    cii_report opened;  /* what became of uploads at opening */
-    cii_report pending; /* and what no result has told yet */
-    cii_left_run *left; /* runs that could not be stopped */
+    char *pushed_prefix; /* of what the last whole push looked for; NULL: nothing yet */
+    cii_report opened;   /* what became of uploads at opening */
+    cii_report pending;  /* and what no result has told yet */
+    cii_left_run *left;  /* runs that could not be stopped */
 
     cii_preload *preload; /* of whoever is first at the door, and nobody else */
 };

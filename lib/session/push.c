@@ -154,7 +154,6 @@ static ci_status refuse_file(push_file *file, const char *why) {
 static ci_status end_selection(push_call *self, ci_error **ret_error) {
     ci_status status = CI_OK;
     self->stage = LOOK_UP;
-    cii_lookup_init(&self->lookup, self->call.session);
     cii_progress_start(&self->progress, "push");
     for (size_t i = 0; i < self->file_count && status == CI_OK; i++) {
         push_file *file = &self->files[i];
@@ -174,6 +173,7 @@ static ci_status end_selection(push_call *self, ci_error **ret_error) {
 static ci_status select_next(push_call *self, ci_error **ret_error) {
     free(TAKE_PTR(self->path));
     if (!self->paths && self->path_at++ == 0) {
+        cii_lookup_guess(&self->lookup);
         self->path = strdup(".");
         self->stage = WALK;
         return self->path ? CI_OK : cii_error_nomem(ret_error);
@@ -581,6 +581,7 @@ ci_status ci_push_to_workspace_start(ci_session *session, const char *const *pat
     push_call *self = (push_call *)call;
     call->outcome_kind = CII_OUTCOME_RESULT;
     self->everything = (o.flags & CI_PUSH_EVERYTHING) || (session->options.flags & CI_SESSION_PUSH_EVERYTHING);
+    cii_lookup_init(&self->lookup, session);
     self->activity = session->ops->activity(session->backend);
     self->writes = atomic_load(&session->write_count);
     bool has_limit = (session->capabilities & CI_CAP_LIMIT_DISK) && !session->options.host_dir;

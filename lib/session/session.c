@@ -29,6 +29,7 @@ static void destroy(ci_session *session) {
     ci_sandbox_free(session->sandbox);
     ci_storage_free(session->storage);
     cii_known_free(&session->known);
+    free(session->pushed_prefix);
     cii_report_free(&session->opened);
     cii_report_free(&session->pending);
     cii_keys_free(session);
