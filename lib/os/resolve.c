@@ -23,7 +23,8 @@ int cii_resolve_open(int root_fd, const char *path, int flags, unsigned mode, in
     };
     for (int races = 0; races < 128;) {
         int fd = (int)syscall(SYS_openat2, root_fd, path, &request, sizeof(request));
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+        bool is_lease = errno == EAGAIN && how == CII_RESOLVE_NO_LINKS; /* nothing is resolved that could be a race */
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR) || is_lease)
             return fd;
         races += errno == EAGAIN; /* something was renamed meanwhile, and ".." could not be trusted */
     }

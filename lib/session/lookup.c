@@ -124,16 +124,17 @@ void cii_lookup_guess(cii_lookup *lookup) {
     lookup->prefix = session->pushed_prefix ? strdup(session->pushed_prefix) : NULL;
     pthread_mutex_unlock(&session->lock);
     cii_waits waits = {.due_us = CII_NEVER};
-    if (lookup->prefix && start_page(lookup, NULL) == CI_OK && cii_op_step(&lookup->op, &waits, NULL) != 0)
-        lookup->is_told = true;
+    if (lookup->prefix && start_page(lookup, NULL) == CI_OK)
+        lookup->is_told = cii_op_step(&lookup->op, &waits, NULL) != 0;
+    lookup->is_guess = lookup->op != NULL;
 }
 
-/* What the next push may guess. */
-static void remember(cii_lookup *lookup) {
+/* What the next push may guess; NULL: nothing. */
+static void remember(const cii_lookup *lookup, const char *looked_for) {
     ci_session *session = lookup->session;
     if (!lookup->is_whole_push)
         return;
-    char *prefix = strdup(lookup->prefix);
+    char *prefix = looked_for ? strdup(looked_for) : NULL;
     pthread_mutex_lock(&session->lock);
     free(session->pushed_prefix);
     session->pushed_prefix = prefix;
@@ -153,7 +154,8 @@ static ci_status begin(cii_lookup *lookup) {
         cii_op_drop(&lookup->op);
         free(lookup->prefix);
         lookup->prefix = TAKE_PTR(prefix);
-        remember(lookup);
+        lookup->is_guess = false;
+        remember(lookup, lookup->prefix);
     }
     lookup->pages_left = 1 + lookup->count / ASKED_FOR;
     lookup->is_begun = true;
@@ -178,8 +180,11 @@ static int end_page(cii_lookup *lookup, int r) {
 }
 
 int cii_lookup_step(cii_lookup *lookup, cii_waits *waits, ci_error **ret_error) {
-    if (lookup->count <= ASKED_FOR)
+    if (lookup->count <= ASKED_FOR) {
+        cii_op_drop(&lookup->op);
+        remember(lookup, NULL);
         return 1;
+    }
     _cleanup_error_ ci_error *error = NULL;
     int r = lookup->is_begun ? 0 : begin(lookup);
     while (r == 0) {
@@ -189,7 +194,12 @@ int cii_lookup_step(cii_lookup *lookup, cii_waits *waits, ci_error **ret_error) 
             r = cii_op_step(&lookup->op, waits, &error);
         if (r == 0)
             return 0;
-        r = end_page(lookup, r);
+        /* Nobody looked after it while the folders were walked: it may have failed for that. */
+        bool is_again = r < 0 && !cii_is_fatal(r) && lookup->is_guess && lookup->listed == 0;
+        lookup->is_guess = false;
+        if (is_again)
+            ci_error_free(TAKE_PTR(error));
+        r = is_again ? 0 : end_page(lookup, r);
     }
     if (r == CI_ERR_NOMEM)
         return cii_error_nomem(ret_error);

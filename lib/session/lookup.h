@@ -23,6 +23,7 @@ typedef struct cii_lookup {
     char *prefix; /* of all keys that are looked for; at first a guess */
     bool is_whole_push;
     bool is_begun; /* the files are known */
+    bool is_guess; /* the list on its way was begun before them */
     bool is_told;  /* by a list that came before them, and is of no use */
     uint64_t pages_left;
     uint32_t listed;

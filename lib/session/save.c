@@ -147,7 +147,9 @@ static int step_stat(cii_save *save, cii_waits *waits) {
         r = session->storage_ops->stat(session->storage_impl, save->key, on_object, save, &save->op, &save->error);
     if (r == 0)
         r = cii_op_step(&save->op, waits, &save->error);
-    if (r == 0 || (r < 0 && r != CI_ERR_NOTFOUND))
+    bool is_unknown =
+        r == CI_ERR_NOTFOUND || r == CI_ERR_PERMISSION; /* S3 tells what is not there to those alone who may list */
+    if (r == 0 || (r < 0 && !is_unknown))
         return r;
     if (r < 0) {
         ci_error_free(TAKE_PTR(save->error));
@@ -230,7 +232,7 @@ static int decide(cii_save *save) {
 static int hashed(cii_save *save) {
     if (!save->uploads_too && save->known.is_preloaded && has_hash(save, save->known.preloaded)) {
         save->object_is_there = false; /* whatever was saved there before: it is not told of */
-        return end(save, CI_FILE_UNCHANGED);
+        return remember(save, false) < 0 ? cii_error_nomem(&save->error) : end(save, CI_FILE_UNCHANGED);
     }
     save->stage = CII_SAVE_DECIDE;
     return 0;

@@ -284,7 +284,7 @@ static int32_t get_step(file_op *f, ci_error **ret_error) {
         if (size < 0)
             return errno == EINTR || errno == EAGAIN ? 0 : path_error(f->session, f->path, ret_error);
         f->chunk_size = (size_t)size;
-        bool is_end = (size_t)size < wanted && (uint64_t)size >= f->known; /* all that it had, and no more */
+        bool is_end = f->known > 0 && (size_t)size < wanted && (uint64_t)size >= f->known; /* all it had, and no more */
         f->known -= CII_MIN(f->known, (uint64_t)size);
         f->left = is_end ? 0 : f->left - (uint64_t)size;
     }
@@ -300,7 +300,8 @@ static int32_t get_step(file_op *f, ci_error **ret_error) {
 }
 
 /* Most are plain files of the workspace, with no link on the way: there is no other place that such a path could lead to,
- * and no device that could be opened on the way, so these are opened at once, and looked at then. -1: not so plain. */
+ * and no device that could be opened on the way, so these are opened at once, and looked at then (a pipe too, for a
+ * moment: its session alone can tell). -1: not so plain. */
 static int open_plain(const local_session *s, const char *path, struct statx *ret_stat) {
     _cleanup_free_ char *below = NULL;
     if (below_root(path, &below, NULL) != CI_OK || !cii_str_starts(below, "workspace/"))
@@ -332,7 +333,7 @@ static ci_status open_regular(file_op *f, uint64_t offset, ci_error **ret_error)
     f->known = st.stx_size - CII_MIN(offset, st.stx_size);
     if (f->fd < 0)
         f->fd = cii_resolve_reopen(target, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (f->fd < 0 || (offset > 0 && lseek(f->fd, (off_t)CII_MIN(offset, st.stx_size), SEEK_SET) < 0))
+    if (f->fd < 0 || (offset > 0 && lseek(f->fd, (off_t)CII_MIN(offset, (uint64_t)INT64_MAX), SEEK_SET) < 0))
         return path_error(f->session, f->path, ret_error);
     return CI_OK;
 }

@@ -24,7 +24,14 @@ typedef struct slow_op {
     slow *storage;
     ci_op *inner;
     int timer_fd;
+    bool fails; /* when it would have been done */
 } slow_op;
+
+static ci_status fail(ci_status status, const char *message, ci_error **ret_error) {
+    const ci_error_fields fields = {
+        .struct_size = sizeof fields, .domain = "slow", .message = message, .status = status};
+    return ci_error_make(&fields, ret_error);
+}
 
 static void wind(slow_op *op) {
     long ms = op->storage->step_ms;
@@ -42,6 +49,8 @@ static int32_t slow_process(ci_op *base, ci_error **ret_error) {
     if (read(op->timer_fd, &fired, sizeof fired) < 0)
         return 0;
     wind(op);
+    if (op->fails)
+        return fail(CI_ERR_IO, "out of reach", ret_error);
     int32_t r = op->inner->ops->process(op->inner, ret_error);
     for (int i = 1; r == 0 && i < op->storage->log->steps; i++)
         r = op->inner->ops->process(op->inner, ret_error);
@@ -71,12 +80,6 @@ static ci_status wrap(slow *storage, ci_status status, ci_op **op) {
         storage->log->most_ops = now;
     *op = &outer->op;
     return CI_OK;
-}
-
-static ci_status fail(ci_status status, const char *message, ci_error **ret_error) {
-    const ci_error_fields fields = {
-        .struct_size = sizeof fields, .domain = "slow", .message = message, .status = status};
-    return ci_error_make(&fields, ret_error);
 }
 
 static ci_status check(slow *s, _Atomic int *count, const char *key, ci_error **ret_error) {
@@ -129,13 +132,18 @@ static ci_status slow_list(void *impl, const char *prefix, const char *after, ui
         status = fail(CI_ERR_IO, "out of reach", ret_error);
     if (status == CI_OK)
         status = s->ops->list(s->impl, prefix, after, max, without_hash, s, ret_op, ret_error);
-    return wrap(s, status, ret_op);
+    status = wrap(s, status, ret_op);
+    if (status == CI_OK)
+        ((slow_op *)*ret_op)->fails = atomic_exchange(&s->log->fail_next_list, false);
+    return status;
 }
 
 static ci_status slow_stat(void *impl, const char *key, ci_object_cb object, void *user, ci_op **ret_op,
                            ci_error **ret_error) {
     slow *s = impl;
     ci_status status = check(s, &s->log->stats, "", ret_error);
+    if (status == CI_OK && s->log->forbids_stat)
+        status = fail(CI_ERR_PERMISSION, "forbidden", ret_error);
     if (status == CI_OK)
         status = s->ops->stat(s->impl, key, object, user, ret_op, ret_error);
     return wrap(s, status, ret_op);

@@ -5,14 +5,17 @@
 
 #include <ci/sys/storage.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 typedef struct slow_log {
     _Atomic int ops;      /* in flight */
     _Atomic int most_ops; /* at once */
     _Atomic int fail_list;
+    _Atomic bool fail_next_list;          /* after the time it takes */
     _Atomic int lists, gets, puts, stats; /* requests, of lists one a page */
     char last_put[64];                    /* key of the last put */
     char refused[32];                     /* no object whose key contains it can be read or written; "": each can */
+    bool forbids_stat;                    /* nothing can be asked for */
     int dies_after;                       /* the put that fails, and all after it; 0: none */
     int steps;                            /* of the storage behind it in one of its own; 0: one */
     void (*on_get)(const char *key);      /* before an object is read; NULL: nothing */

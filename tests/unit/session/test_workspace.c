@@ -378,6 +378,40 @@ static void few_files_are_asked_for_one_by_one(void **state) {
     assert_requests(0, 0, 2, 2);
 }
 
+/* S3 tells those alone who may list that an object is not there; to others it is forbidden. */
+static void what_cannot_be_asked_for_is_written(void **state) {
+    (void)state;
+    open_session();
+    run_quietly("for i in 1 2 3; do echo $i > f$i; done");
+    logged.forbids_stat = true;
+    assert_push(NULL, 3, 0);
+    logged.forbids_stat = false;
+}
+
+static void few_files_after_many_cost_one_list_in_vain(void **state) {
+    (void)state;
+    open_session();
+    run_quietly("for i in $(seq 20); do echo $i > f$i; done");
+    assert_push(NULL, 20, 0);
+    run_quietly("rm f?; rm f1[0-8]");
+    logged.lists = 0;
+    assert_push(NULL, 0, 2);
+    assert_requests(1, 0, 20, 2);
+    assert_push(NULL, 0, 2);
+    assert_requests(0, 0, 0, 2);
+}
+
+static void a_list_begun_early_that_fails_is_begun_anew(void **state) {
+    (void)state;
+    open_session();
+    run_quietly("for i in $(seq 20); do echo $i > f$i; done");
+    assert_push(NULL, 20, 0);
+    logged.lists = logged.puts = 0;
+    logged.fail_next_list = true;
+    assert_push(NULL, 0, 20);
+    assert_requests(2, 0, 0, 0);
+}
+
 static void a_list_is_read_no_further_than_it_pays(void **state) {
     (void)state;
     shell("mkdir -p code-interpreter/d && cd code-interpreter && for i in $(seq 2500); do : > m$i; done");
@@ -654,6 +688,9 @@ int main(void) {
         WITH_SLOWER(an_upload_without_room_beside_others_is_tried_again_alone),
         WITH(what_is_unchanged_costs_a_list_a_thousand),
         WITH(few_files_are_asked_for_one_by_one),
+        WITH(what_cannot_be_asked_for_is_written),
+        WITH(few_files_after_many_cost_one_list_in_vain),
+        WITH(a_list_begun_early_that_fails_is_begun_anew),
         WITH(a_list_is_read_no_further_than_it_pays),
         WITH(one_file_that_is_refused_does_not_stop_the_rest),
         WITH(a_push_that_failed_half_way_is_repeated_at_the_cost_of_what_is_missing),
