@@ -86,7 +86,7 @@ static ci_status sign(cii_s3_call *call, ci_error **ret_error) {
                                        .header_count = call->header_count,
                                        .payload_hash = call->body_hash};
     int64_t now_s = (int64_t)time(NULL) + atomic_load(&s3->clock_ahead_s);
-    return cii_sigv4_sign(call->place->signer, &request, cii_aws_identity_keys(call->task->identity), now_s,
+    return cii_sigv4_sign(call->place->signer, &request, cii_aws_identity_keys(call->task->login.identity), now_s,
                           &call->signed_request, ret_error);
 }
 
@@ -95,7 +95,7 @@ static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii
     (void)attempt;
     cii_s3_call *call = user;
     call->place = cii_s3_place_now(call->task->s3);
-    call->identity_number = call->task->identity_number;
+    call->identity_number = call->task->login.number;
     if (call->resume)
         call->resume(call->user, taken_bytes);
     ci_status status = sign(call, ret_error);
@@ -223,7 +223,8 @@ static void read_answer(const cii_http_response *response, answer *a) {
 static ci_status make_error(const cii_s3_call *call, int32_t http_status, const answer *a, const cii_aws_meaning *m,
                             ci_error **ret_error) {
     const cii_aws_refusal refusal = {a->code, a->message, a->request_id, http_status};
-    return cii_aws_refusal_error(&refusal, m, CII_S3_DOMAIN, cii_aws_identity_keys(call->task->identity), ret_error);
+    return cii_aws_refusal_error(&refusal, m, CII_S3_DOMAIN, cii_aws_identity_keys(call->task->login.identity),
+                                 ret_error);
 }
 
 ci_status cii_s3_call_part_error(cii_s3_call *call, const char *code, const char *words, ci_error **ret_error) {
@@ -331,18 +332,15 @@ bool cii_s3_call_is_pending(const cii_s3_call *call) {
 int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error) {
     cii_s3_task *task = call->task;
     if (!call->exchange) {
-        ci_status status = cii_s3_task_identity_good(task) ? start_exchange(call, ret_error) : CI_OK;
+        ci_status status = cii_aws_login_good(&task->login) ? start_exchange(call, ret_error) : CI_OK;
         return status < 0 ? status : 0;
     }
     _cleanup_error_ ci_error *error = NULL;
     int32_t result = cii_http_exchange_result(call->exchange, &error);
     if (result < 0 && call->correction) {
         cii_http_exchange_free(TAKE_PTR(call->exchange));
-        /* Of calls beside each other the first to be told rejects; the others have only to be signed anew. */
-        if (call->correction == CII_AWS_CORRECT_IDENTITY && call->identity_number == task->identity_number) {
-            cii_aws_credentials_reject(task->s3->credentials, task->identity);
-            task->identity_until_ms = 0;
-        }
+        if (call->correction == CII_AWS_CORRECT_IDENTITY)
+            cii_aws_login_reject(&task->login, call->identity_number);
         call->correction = 0;
         cii_s3_call_start(task, call);
         return 0;

@@ -15,9 +15,9 @@
 
 #include <ci/sys/storage.h>
 
-#include "aws/credentials.h"
 #include "aws/endpoint.h"
 #include "aws/http.h"
+#include "aws/login.h"
 #include "base/buf.h"
 
 #define CII_S3_DOMAIN "s3"
@@ -146,13 +146,10 @@ struct cii_s3_task {
     void (*release)(cii_s3_task *task);
 
     cii_http_lane *lane;
-    cii_aws_identity *identity;
-    int64_t identity_until_ms; /* then ask again: another may be kept by now. 0: at once */
-    unsigned identity_number;  /* how many there were */
-    bool sent;                 /* the lane has something to do */
-    bool busy;                 /* there is more to do at once */
-    int wait_fd;               /* of a turn that is waited for; -1: none */
-    ci_op *search;             /* for credentials: nothing else goes on */
+    cii_aws_login login; /* while it searches nothing else goes on */
+    bool sent;           /* the lane has something to do */
+    bool busy;           /* there is more to do at once */
+    int wait_fd;         /* of a turn that is waited for; -1: none */
 
     cii_s3_upload *leftover; /* being aborted */
     cii_s3_call abort;
@@ -167,7 +164,6 @@ ci_status cii_s3_task_start(cii_s3_task *task, cii_s3 *s3, const char *what, con
 /* Allocates what begins with a task, after a look at the key; NULL with the error. */
 void *cii_s3_task_alloc(const cii_s3 *s3, size_t size, const char *key, ci_status *ret_status, ci_error **ret_error);
 ci_status cii_s3_key_too_long(const char *key, ci_error **ret_error);
-bool cii_s3_task_identity_good(const cii_s3_task *task);
 /* CI_ERR_CANCELLED, with its words. */
 ci_status cii_s3_stopped(ci_error **ret_error);
 

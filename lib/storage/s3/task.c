@@ -2,53 +2,20 @@
  * own first step, and after a failed one, it aborts uploads that are left over. */
 #include "storage/s3/s3.h"
 
-#include "base/clock.h"
 #include "base/path.h"
 
-#define IDENTITY_MS 60000 /* less than any credentials have left when they are handed out */
-#define ROUNDS_MAX 16     /* in one process() */
+#define ROUNDS_MAX 16 /* in one process() */
 
 ci_status cii_s3_stopped(ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_CANCELLED, CII_S3_DOMAIN, "the other side asked to stop");
-}
-
-/* --- credentials -------------------------------------------------------------------------------------------------- */
-
-bool cii_s3_task_identity_good(const cii_s3_task *t) {
-    return t->identity && cii_clock_ms() < t->identity_until_ms;
-}
-
-/* 1: there is an identity, fit for the next call; 0: not yet. */
-static int32_t find_identity(cii_s3_task *t, ci_error **ret_error) {
-    while (t->search || !cii_s3_task_identity_good(t)) {
-        if (t->search) {
-            int32_t result = t->search->ops->process(t->search, ret_error);
-            if (result == 0)
-                return 0;
-            t->search->ops->free(TAKE_PTR(t->search));
-            if (result < 0)
-                return result;
-        }
-        cii_aws_identity *identity = NULL;
-        ci_status status = cii_aws_credentials_get(t->s3->credentials, &identity, &t->search, ret_error);
-        if (status < 0)
-            return status;
-        if (!identity)
-            continue;
-        cii_aws_identity_unref(t->identity);
-        t->identity = identity;
-        t->identity_number++;
-        t->identity_until_ms = cii_clock_ms() + IDENTITY_MS;
-    }
-    return 1;
 }
 
 /* --- the operation ------------------------------------------------------------------------------------------------ */
 
 static int32_t task_fd(ci_op *op) {
     const cii_s3_task *t = (const cii_s3_task *)op;
-    if (t->search)
-        return t->search->ops->fd(t->search);
+    if (t->login.search)
+        return t->login.search->ops->fd(t->login.search);
     if (t->busy)
         return -1;
     return t->wait_fd >= 0 ? t->wait_fd : cii_http_lane_fd(t->lane);
@@ -56,7 +23,7 @@ static int32_t task_fd(ci_op *op) {
 
 static int32_t round_of(cii_s3_task *t, ci_error **ret_error) {
     t->busy = false;
-    int32_t result = find_identity(t, ret_error);
+    int32_t result = cii_aws_login_find(&t->login, ret_error);
     if (result <= 0)
         return result;
     ci_status status = t->sent ? cii_http_lane_process(t->lane, ret_error) : CI_OK;
@@ -85,7 +52,7 @@ static int32_t task_process(ci_op *op, ci_error **ret_error) {
     int32_t result = 0;
     for (int i = 0; i < ROUNDS_MAX && result == 0; i++) {
         result = round_of(t, ret_error);
-        if (!t->busy || t->search)
+        if (!t->busy || t->login.search)
             break;
     }
     if (result < 0)
@@ -98,10 +65,7 @@ static void task_clear(cii_s3_task *t) {
         t->release(t);
     cii_s3_call_free(&t->abort);
     cii_s3_sweep_stop(t);
-    if (t->search)
-        t->search->ops->free(t->search);
-    if (t->identity)
-        cii_aws_identity_unref(t->identity);
+    cii_aws_login_clear(&t->login);
     cii_http_lane_give(t->lane);
     ci_error_free(t->error);
     free(t->key);
@@ -132,6 +96,7 @@ void *cii_s3_task_alloc(const cii_s3 *s3, size_t size, const char *key, ci_statu
 ci_status cii_s3_task_start(cii_s3_task *t, cii_s3 *s3, const char *what, const char *key, ci_error **ret_error) {
     t->op.ops = &ops;
     t->s3 = s3;
+    t->login.credentials = s3->credentials;
     t->what = what;
     t->wait_fd = -1;
     t->key = strdup(key);
