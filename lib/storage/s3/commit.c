@@ -51,7 +51,7 @@ static int32_t looked(cii_s3_put_op *p, bool *ret_there, cii_s3_meta *ret_meta, 
 
 static int32_t tell(cii_s3_put_op *p, cii_s3_meta *meta, ci_error **ret_error) {
     cii_s3_upload_end(p->task.s3, TAKE_PTR(p->upload));
-    cii_s3_turn_give(&p->task, &p->turn);
+    cii_turn_give(&p->task.s3->turns, &p->turn);
     if (!meta->has_own_key && cii_s3_multipart_differs(p, meta->etag))
         return cii_error_set(ret_error, CI_ERR_IO, CII_S3_DOMAIN, "it was damaged on its way: its parts differ");
     meta->size_bytes = p->read_bytes;
@@ -245,7 +245,7 @@ static int32_t send(cii_s3_put_op *p, ci_error **ret_error) {
 }
 
 static int32_t take_turn(cii_s3_put_op *p, ci_error **ret_error) {
-    int32_t result = cii_s3_turn_take(&p->task, &p->turn, ret_error);
+    int32_t result = cii_turn_take(&p->task.s3->turns, p->task.key, &p->turn, &p->task.wait_fd, ret_error);
     if (result <= 0)
         return result;
     look(p, looked_before);

@@ -136,7 +136,8 @@ static int32_t put_step(cii_s3_task *task, ci_error **ret_error) {
     cii_s3_put_op *p = (cii_s3_put_op *)task;
     int32_t result = p->go(p, ret_error);
     if (result < 0) {
-        cii_s3_turn_give(task, &p->turn);
+        cii_turn_give(&task->s3->turns, &p->turn);
+        task->wait_fd = -1;
         cii_s3_multipart_abandon(p);
     }
     return result;
@@ -144,7 +145,7 @@ static int32_t put_step(cii_s3_task *task, ci_error **ret_error) {
 
 static void put_release(cii_s3_task *task) {
     cii_s3_put_op *p = (cii_s3_put_op *)task;
-    cii_s3_turn_give(task, &p->turn);
+    cii_turn_give(&task->s3->turns, &p->turn);
     cii_s3_multipart_abandon(p);
     cii_s3_call_free(&p->call);
     for (size_t i = 0; i < p->part_count; i++) {

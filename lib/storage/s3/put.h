@@ -58,7 +58,7 @@ struct cii_s3_put_op {
 
     cii_s3_call call; /* Create, Complete, HEAD */
     char condition[CII_S3_ETAG_MAX + 3];
-    cii_s3_turn *turn;
+    cii_turn *turn;
     int64_t answered_ms; /* by the server's clock */
     bool sent_condition; /* with the last commit: not looked at before it */
     bool bare;           /* its etag without quotes */

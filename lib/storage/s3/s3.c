@@ -128,6 +128,7 @@ static void s3_free(void *impl) {
     free(s3->prefix);
     free(s3->name);
     free(s3->records);
+    cii_turns_destroy(&s3->turns);
     pthread_mutex_destroy(&s3->lock);
     free(s3);
 }
@@ -262,6 +263,7 @@ ci_status ci_storage_s3_new(const char *url, const ci_storage_s3_options *option
     if (!s3)
         return cii_error_nomem(ret_error);
     pthread_mutex_init(&s3->lock, NULL);
+    cii_turns_init(&s3->turns);
     s3->part_bytes = o.part_bytes ? o.part_bytes : PART_BYTES;
     s3->parallel = o.parallel ? o.parallel : PARALLEL;
     status = take_url(s3, url, ret_error);

@@ -10,7 +10,6 @@
 #ifndef CII_STORAGE_S3_S3_H
 #define CII_STORAGE_S3_S3_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include <ci/sys/storage.h>
@@ -19,6 +18,7 @@
 #include "aws/http.h"
 #include "aws/login.h"
 #include "base/buf.h"
+#include "os/turns.h"
 
 #define CII_S3_DOMAIN "s3"
 #define CII_S3_KEY_MAX 1024u
@@ -54,7 +54,6 @@ typedef struct cii_s3_upload {
     char key[];
 } cii_s3_upload;
 
-typedef struct cii_s3_turn cii_s3_turn;
 typedef struct cii_s3_lock cii_s3_lock;
 typedef struct cii_s3_page cii_s3_page;
 
@@ -83,10 +82,13 @@ typedef struct cii_s3 {
     atomic_bool wants_bare_etags; /* compares them without their quotes only */
     atomic_bool lacks_remove_many;
 
+    /* Who may look at a key and then write it, where the server cannot do both in one; among the operations of this
+     * storage. */
+    cii_turns turns;
+
     pthread_mutex_t lock; /* of what follows; held for some instructions at a time */
     cii_s3_place *places; /* the first is the one in use */
     cii_s3_upload *leftovers;
-    cii_s3_turn *turns;
     cii_s3_lock *locks;
     cii_s3_page *page; /* where the last full page of a list ended; list.c */
 } cii_s3;
@@ -268,12 +270,7 @@ void cii_s3_records_adopt(cii_s3 *s3);
 /* Whether an upload of that id may be another record's than this one's. */
 bool cii_s3_records_claim(cii_s3 *s3, const cii_s3_upload *not_this, const char *id);
 
-/* --- turns -------------------------------------------------------------------------------------------------------- */
-
-/* Who may look at a key and then write it, where the server cannot do both in one; among the operations of this storage.
- * Waits in line: 1 it is the caller's, 0 not yet (the task's wait_fd then), negative. */
-int32_t cii_s3_turn_take(cii_s3_task *task, cii_s3_turn **turn, ci_error **ret_error);
-void cii_s3_turn_give(cii_s3_task *task, cii_s3_turn **turn); /* also when it has not come yet */
+/* --- locks -------------------------------------------------------------------------------------------------------- */
 
 ci_status cii_s3_lock_take(void *impl, const char *name, void **ret_lock, ci_error **ret_error);
 void cii_s3_lock_give(void *impl, void *lock);
