@@ -130,6 +130,76 @@ CI_API ci_status ci_sandbox_prepare_start(ci_sandbox *sandbox, int64_t timeout_m
 CI_API ci_status ci_sandbox_local_check(const ci_sandbox_local_options *options, char **ret_report,
                                         ci_error **ret_error);
 
+/** Options of ci_sandbox_agentcore_new(). Zero is the default of every field. What is not given here is read as AWS's own
+ * clients do it: environment variables (`AWS_ENDPOINT_URL_BEDROCK_AGENTCORE`, `AWS_REGION`, `AWS_PROFILE`,
+ * `AWS_ACCESS_KEY_ID`, `AWS_CA_BUNDLE`, `https_proxy`, …), then the profile in `~/.aws/config` and `~/.aws/credentials`. */
+typedef struct ci_sandbox_agentcore_options {
+    size_t struct_size;            /**< sizeof(ci_sandbox_agentcore_options). */
+    const char *interpreter;       /**< Id or ARN of the interpreter; NULL: AWS's own, "aws.codeinterpreter.v1". */
+    const char *endpoint;          /**< "http(s)://HOST[:PORT][/PATH]"; NULL: as set, else AWS's own in the region. */
+    const char *region;            /**< NULL: the ARN's, else as set; there is no default (#CI_ERR_INVALID). */
+    const char *profile;           /**< Profile in the shared files; NULL: as set, else "default". */
+    const char *access_key_id;     /**< With secret_access_key: the keys to sign with. NULL: they are looked for. */
+    const char *secret_access_key; /**< Its secret; wiped when the sandbox is freed. */
+    const char *session_token;     /**< The token of temporary keys; NULL: none. */
+    const char *ca_file;           /**< PEM file of those who may sign certificates; NULL: as set, else the system's. */
+    const char *proxy;             /**< URL of an http, https or socks5h proxy; NULL: as set, else none. */
+    const char *name;              /**< What the service calls sessions, which need not differ: 1 to 100 of
+                                        [A-Za-z0-9_-]; NULL: the session's id. */
+    const char *runtime;           /**< What runs JavaScript and TypeScript, "nodejs" or "deno"; NULL: "nodejs". */
+    const char *trace_id;          /**< Header X-Amzn-Trace-Id of every request; NULL: none. */
+    const char *trace_parent;      /**< Header traceparent, likewise. */
+    uint64_t part_bytes;           /**< Of a file in one request, 64 MiB at most, and of what a command prints in one
+                                        answer; 0: 4 MiB. About six times that is needed while it is under way. */
+    uint64_t event_bytes;          /**< The largest event taken, which is kept in memory until it is whole; 0: 128 MiB,
+                                        more than the service sends. */
+    uint32_t session_timeout_s;    /**< Seconds after which the service ends a session, whatever it does, 28,800 at
+                                        most; 0: the service's own, 900. */
+    uint32_t attempts;             /**< How often a request is sent at most that may be repeated; 0: 3. */
+    uint32_t connect_timeout_ms;   /**< Until a connection stands; 0: 10 s. */
+    uint32_t idle_timeout_ms;      /**< Without a byte either way, a request has failed; a run is as long without one as
+                                        it prints nothing. 0: 16 minutes, since the service allows 15. */
+    int32_t network;        /**< What the interpreter's sessions reach, as it was made: #CI_NETWORK_NONE (SANDBOX,
+                                        AWS's own too), #CI_NETWORK_INTERNET (PUBLIC), #CI_NETWORK_HOST (VPC). Sessions
+                                        that ask for another are refused. */
+    int32_t keep_sessions;  /**< 1: closing leaves them, to be attached to (ci_session_options::attach_id), until
+                                        their time is up, which is paid for. 0: closing ends them. */
+    int32_t no_environment; /**< 1: read neither environment nor shared files. */
+    int32_t reserved;       /**< 0. */
+} ci_sandbox_agentcore_options;
+
+/** Initializer for ::ci_sandbox_agentcore_options. */
+#define CI_SANDBOX_AGENTCORE_OPTIONS_INIT                                                                             \
+    {                                                                                                                 \
+        sizeof(ci_sandbox_agentcore_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+            NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                                                        \
+    }
+
+/**
+ * @brief Sessions in AWS Bedrock AgentCore Code Interpreter, or a service that speaks its protocol. No request is sent before
+ * a session is opened; reads the shared files, else does not block.
+ *
+ * What the service lacks is refused by name, or done by libci. **Code** cannot be interrupted: at a deadline it is given up,
+ * and goes on in the service until it ends; Python's variables are cleared before the next code, JavaScript's are what the code
+ * leaves. There is one context a language, Python's alone can be cleared, and `env` and `cwd` of a call are for commands.
+ * TypeScript is not checked. Code's last newline is put back where the service takes it away. **Commands** keep stdout and
+ * stderr apart and end at their deadline; what they leave running ends with them: start it as a task.
+ * **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder.
+ *
+ * Code and commands are sent once, whatever becomes of the connection; what else may be repeated is, with growing waits. A session
+ * whose time is up is #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota #CI_ERR_LIMIT, both retryable. A session is ended when it
+ * is closed, without waiting for it; freeing the last share may take up to 5 s for those still to be ended. One that a host
+ * left behind when it died ends when its time is up.
+ * @param options copied; NULL: defaults.
+ * @param[out] ret_sandbox the sandbox, the caller's; untouched on failure.
+ * @param[out] ret_error why it failed, never with a secret in it; may be NULL.
+ * @return #CI_OK; #CI_ERR_INVALID (an option, or what the environment or the shared files say), #CI_ERR_LIMIT,
+ * #CI_ERR_PERMISSION, #CI_ERR_IO (a shared file cannot be read), #CI_ERR_NOMEM.
+ * @since 0.1
+ */
+CI_API ci_status ci_sandbox_agentcore_new(const ci_sandbox_agentcore_options *options, ci_sandbox **ret_sandbox,
+                                          ci_error **ret_error);
+
 /**
  * @brief Another share of the sandbox, to be given up with its own ci_sandbox_free().
  * @param sandbox the sandbox.

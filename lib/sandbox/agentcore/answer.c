@@ -1,0 +1,159 @@
+/* Results as the service tells them, and as it has been seen to tell them: fields may be missing, and none is believed to be
+ * of its type before it was looked at. */
+#include "sandbox/agentcore/agentcore.h"
+
+#include <ctype.h>
+
+#include "base/base64.h"
+#include "base/str.h"
+
+#define DEPTH_MAX 16
+
+static ci_status wrong(const char *what, ci_error **ret_error) {
+    return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the service's result: %s", what);
+}
+
+static bool take_text(const cii_json *object, const char *key, const char **ret_text, size_t *ret_size) {
+    const char *text = cii_json_text_of(cii_json_get(object, key), ret_size);
+    if (text)
+        *ret_text = text;
+    return text != NULL;
+}
+
+static void read_structured(const cii_json *structured, cii_agentcore_result *r) {
+    r->has_streams = take_text(structured, "stdout", &r->out, &r->out_size);
+    r->has_streams = take_text(structured, "stderr", &r->err, &r->err_size) || r->has_streams;
+    const cii_json *code = cii_json_get(structured, "exitCode"), *seconds = cii_json_get(structured, "executionTime");
+    r->has_exit_code = cii_json_type_of(code) == CII_JSON_INT;
+    r->exit_code = (int32_t)cii_json_int_of(code);
+    if (cii_json_type_of(seconds) == CII_JSON_INT || cii_json_type_of(seconds) == CII_JSON_DOUBLE)
+        r->seconds = cii_json_double_of(seconds);
+    r->task_id = cii_json_text_of(cii_json_get(structured, "taskId"), NULL);
+    r->task_status = cii_json_text_of(cii_json_get(structured, "taskStatus"), NULL);
+}
+
+ci_status cii_agentcore_result_read(const char *payload, size_t size, cii_agentcore_result *ret_result,
+                                    ci_error **ret_error) {
+    _cleanup_json_ cii_json *root = NULL;
+    ci_status status = cii_json_parse(payload, size, DEPTH_MAX, &root, ret_error);
+    if (status < 0)
+        return status == CI_ERR_NOMEM ? status : wrong("not JSON", ret_error);
+    cii_agentcore_result r = {.out = "", .err = "", .seconds = -1};
+    const cii_json *content = cii_json_get(root, "content");
+    if (cii_json_type_of(content) != CII_JSON_ARRAY)
+        return wrong("it has no content", ret_error);
+    r.is_error = cii_json_bool_of(cii_json_get(root, "isError"));
+    read_structured(cii_json_get(root, "structuredContent"), &r);
+    for (size_t i = 0; i < cii_json_count(content) && !r.message; i++) {
+        const char *type = cii_json_text_of(cii_json_get(cii_json_at(content, i), "type"), NULL);
+        if (type && strcmp(type, "text") == 0)
+            take_text(cii_json_at(content, i), "text", &r.message, &r.message_size);
+    }
+    r.root = TAKE_PTR(root);
+    *ret_result = r;
+    return CI_OK;
+}
+
+void cii_agentcore_result_free(cii_agentcore_result *r) {
+    cii_json_free(r->root);
+    *r = (cii_agentcore_result){0};
+}
+
+ci_status cii_agentcore_tool_check(const cii_agentcore_result *r, ci_error **ret_error) {
+    char words[300];
+    size_t size = r->message ? CII_MIN(r->message_size, sizeof words - 1) : 0;
+    if (!r->is_error && r->exit_code == 0)
+        return CI_OK;
+    for (size_t i = 0; i < size; i++)
+        words[i] = iscntrl((unsigned char)r->message[i]) ? ' ' : r->message[i];
+    words[size] = '\0';
+    return cii_error_set(ret_error, CI_ERR_INVALID, CII_AGENTCORE_DOMAIN, "the service did not do it: %s",
+                         size ? words : "no reason given");
+}
+
+/* --- items ---------------------------------------------------------------------------------------------------------- */
+
+typedef void item_cb(void *user, const char *mime_type, const void *data, size_t size);
+
+/* Bytes of base64, of an object that may name their kind. CI_ERR_INVALID: damaged. */
+static ci_status tell_item(const cii_json *object, const char *key, item_cb *item, void *user) {
+    size_t size = 0;
+    const char *text = cii_json_text_of(cii_json_get(object, key), &size);
+    const char *mime = cii_json_text_of(cii_json_get(object, "mimeType"), NULL);
+    _cleanup_buf_ cii_buf bytes = {0};
+    ci_status status = text ? cii_base64_decode(&bytes, text, size, NULL) : CI_ERR_INVALID;
+    if (status == CI_OK)
+        item(user, mime && *mime ? mime : "application/octet-stream", bytes.data ? bytes.data : "", bytes.size);
+    return status;
+}
+
+ci_status cii_agentcore_result_items(const cii_agentcore_result *result, item_cb *item, void *user,
+                                     uint32_t *dropped_count, ci_error **ret_error) {
+    const cii_json *content = cii_json_get(result->root, "content");
+    for (size_t i = 0; i < cii_json_count(content); i++) {
+        const cii_json *block = cii_json_at(content, i), *resource = cii_json_get(block, "resource");
+        const char *type = cii_json_text_of(cii_json_get(block, "type"), NULL);
+        ci_status status = CI_OK;
+        if (type && strcmp(type, "image") == 0)
+            status = tell_item(block, "data", item, user);
+        else if (cii_json_get(resource, "blob"))
+            status = tell_item(resource, "blob", item, user);
+        if (status == CI_ERR_NOMEM)
+            return cii_error_nomem(ret_error);
+        *dropped_count += status < 0;
+    }
+    return CI_OK;
+}
+
+/* --- exceptions ------------------------------------------------------------------------------------------------------ */
+
+/* Without the escapes that colour it. */
+static size_t plain(const char *from, size_t size, char *to) {
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (from[i] == '\033' && i + 1 < size && from[i + 1] == '[') {
+            for (i += 2; i < size && !isalpha((unsigned char)from[i]); i++)
+                continue;
+            continue;
+        }
+        if (from[i] != '\r')
+            to[count++] = from[i];
+    }
+    return count;
+}
+
+/* The size of "NameError" or "json.decoder.JSONDecodeError" in front of ": " or the end; 0: it is none. */
+static size_t name_size(const char *line) {
+    size_t size = 0;
+    while (isalnum((unsigned char)line[size]) || line[size] == '_' || line[size] == '.')
+        size++;
+    bool ends = size > 0 && (line[size] == '\0' || (line[size] == ':' && line[size + 1] == ' '));
+    const char *dot = ends ? memrchr(line, '.', size) : NULL;
+    return ends && isupper((unsigned char)*(dot ? dot + 1 : line)) ? size : 0;
+}
+
+ci_status cii_agentcore_exception(const char *traceback, size_t size, char **ret_name, char **ret_message) {
+    _cleanup_free_ char *text = malloc(size + 1);
+    if (!text)
+        return CI_ERR_NOMEM;
+    text[plain(traceback, size, text)] = '\0';
+    *ret_name = *ret_message = NULL;
+    for (char *line = text, *next; line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        size_t named = name_size(line);
+        if (named == 0)
+            continue;
+        free(*ret_name);
+        free(*ret_message);
+        *ret_name = strndup(line, named);
+        *ret_message = strdup(line[named] ? line + named + 2 : "");
+        if (!*ret_name || !*ret_message) {
+            free(TAKE_PTR(*ret_name));
+            free(TAKE_PTR(*ret_message));
+            return CI_ERR_NOMEM;
+        }
+    }
+    return CI_OK;
+}

@@ -1,0 +1,270 @@
+/* A signed request, and what its answer means.
+ *
+ *     start --> prepare, sign --> sent --> judge --> over
+ *                  ^                         |
+ *                  +-- again: lib/net's rule +-- corrected: another clock, identity; each once
+ *
+ * An Invoke is answered by a stream of events, each of which is read and handed on when it is whole; nothing of the stream is
+ * kept. What it was that an answer refused is told by aws/rest_json.h. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/str.h"
+#include "sandbox/agentcore/agentcore.h"
+
+#define CONTROL_TIMEOUT_MS 60000 /* of what runs no code, all attempts together */
+#define SESSION_HEADER "x-amzn-code-interpreter-session-id"
+
+static const struct operation {
+    const char *method;
+    const char *path;
+    const char *action;
+} operations[] = {
+    [CII_AGENTCORE_START] = {"PUT", "/sessions/start", "bedrock-agentcore:StartCodeInterpreterSession"},
+    [CII_AGENTCORE_INVOKE] = {"POST", "/tools/invoke", "bedrock-agentcore:InvokeCodeInterpreter"},
+    [CII_AGENTCORE_GET] = {"GET", "/sessions/get", "bedrock-agentcore:GetCodeInterpreterSession"},
+    [CII_AGENTCORE_STOP] = {"PUT", "/sessions/stop", "bedrock-agentcore:StopCodeInterpreterSession"},
+};
+
+/* --- before an attempt -------------------------------------------------------------------------------------------- */
+
+static size_t own_headers(const cii_agentcore_call *call, cii_aws_pair headers[4]) {
+    const cii_agentcore *core = call->op->core;
+    size_t count = 0;
+    if (call->body)
+        headers[count++] = (cii_aws_pair){"content-type", "application/json"};
+    if (call->operation == CII_AGENTCORE_INVOKE)
+        headers[count++] = (cii_aws_pair){SESSION_HEADER, call->session_id};
+    if (call->operation != CII_AGENTCORE_GET && core->trace_parent)
+        headers[count++] = (cii_aws_pair){"traceparent", core->trace_parent};
+    if (call->operation != CII_AGENTCORE_GET && core->trace_id)
+        headers[count++] = (cii_aws_pair){"X-Amzn-Trace-Id", core->trace_id};
+    return count;
+}
+
+static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
+                         ci_error **ret_error) {
+    (void)attempt;
+    (void)taken_bytes;
+    cii_agentcore_call *call = user;
+    const cii_agentcore *core = call->op->core;
+    const struct operation *operation = &operations[call->operation];
+    cii_aws_pair headers[4];
+    const cii_aws_pair session = {"sessionId", call->session_id};
+    call->identity_number = call->op->login.number;
+    cii_buf_clear(&call->path);
+    if (cii_buf_printf(&call->path, "%s%s", core->path, operation->path) < 0)
+        return cii_error_nomem(ret_error);
+    const cii_sigv4_request signed_request = {
+        .method = operation->method,
+        .host = core->endpoint.host,
+        .path = call->path.data,
+        .path_size = call->path.size,
+        .query = &session,
+        .query_count = call->operation == CII_AGENTCORE_GET || call->operation == CII_AGENTCORE_STOP,
+        .headers = headers,
+        .header_count = own_headers(call, headers),
+        .payload_hash = call->body ? call->body_hash : NULL,
+    };
+    int64_t now_s = (int64_t)time(NULL) + atomic_load(&core->clock_ahead_s);
+    ci_status status = cii_sigv4_sign(core->signer, &signed_request, cii_aws_identity_keys(call->op->login.identity),
+                                      now_s, &call->signed_request, ret_error);
+    if (status < 0)
+        return status;
+    cii_buf_clear(&call->url);
+    if (cii_buf_printf(&call->url, "%s://%s%s", core->endpoint.is_tls ? "https" : "http", core->endpoint.host,
+                       call->signed_request.target) < 0)
+        return cii_error_nomem(ret_error);
+    size_t count = 0;
+    for (size_t i = 0; i < signed_request.header_count; i++)
+        call->headers[count++] = (cii_http_header){headers[i].name, headers[i].value};
+    for (size_t i = 0; i < call->signed_request.header_count; i++)
+        call->headers[count++] =
+            (cii_http_header){call->signed_request.headers[i].name, call->signed_request.headers[i].value};
+    *request = (cii_http_request){.method = operation->method,
+                                  .url = call->url.data,
+                                  .headers = call->headers,
+                                  .header_count = count,
+                                  .body = call->body,
+                                  .body_bytes = call->body_bytes};
+    return CI_OK;
+}
+
+/* --- an answer ------------------------------------------------------------------------------------------------------ */
+
+static cii_rest_json_call asked(const cii_agentcore_call *call) {
+    return (cii_rest_json_call){.domain = CII_AGENTCORE_DOMAIN,
+                                .action = operations[call->operation].action,
+                                .is_of_session = call->operation != CII_AGENTCORE_START,
+                                .keys = cii_aws_identity_keys(call->op->login.identity)};
+}
+
+static ci_status on_message(void *user, const cii_event_message *message, ci_error **ret_error) {
+    cii_agentcore_call *call = user;
+    cii_event event;
+    ci_status status = cii_event_read(message, &event, ret_error);
+    if (status < 0)
+        return status;
+    if (event.kind != CII_EVENT_EVENT) {
+        const cii_rest_json_call about = asked(call);
+        const char *id = cii_http_header_value(cii_http_exchange_response(call->exchange), "x-amzn-requestid");
+        return cii_rest_json_event_error(&about, &event, id, NULL, ret_error);
+    }
+    if (strcmp(event.name, "result") != 0)
+        return CI_OK;
+    cii_agentcore_result result;
+    status = cii_agentcore_result_read(event.payload, event.payload_size, &result, ret_error);
+    if (status < 0)
+        return status;
+    call->result_count++;
+    status = call->result(call->user, &result, ret_error);
+    cii_agentcore_result_free(&result);
+    return status;
+}
+
+static ci_status on_head(void *user, const cii_http_response *response, ci_error **ret_error) {
+    cii_agentcore_call *call = user;
+    const char *type = cii_http_header_value(response, "content-type");
+    if (!type || strncasecmp(type, "application/vnd.amazon.eventstream", 34) != 0)
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN,
+                             "the answer is no stream of events; see whether the endpoint is right");
+    const cii_event_limits limits = {.message_size = call->op->core->event_bytes};
+    cii_event_stream_free(TAKE_PTR(call->stream));
+    call->result_count = 0;
+    return cii_event_stream_new(&limits, on_message, call, &call->stream, ret_error);
+}
+
+static int32_t on_bytes(void *user, const void *data, size_t size) {
+    cii_agentcore_call *call = user;
+    return cii_event_stream_feed(call->stream, data, size, &call->refused) < 0 ? -1 : 0;
+}
+
+static bool correct_clock(cii_agentcore_call *call, const cii_http_response *response) {
+    const char *date = cii_http_header_value(response, "date");
+    int64_t then_s = date ? cii_http_date_s(date) : -1;
+    if (then_s < 0)
+        return false;
+    atomic_store(&call->op->core->clock_ahead_s, then_s - (int64_t)time(NULL));
+    return true;
+}
+
+/* Whether another attempt may go better now. */
+static bool correct(cii_agentcore_call *call, const cii_http_response *response, unsigned what) {
+    if (what == 0 || (call->corrections & what))
+        return false;
+    call->corrections |= what;
+    return what == CII_AWS_CORRECT_IDENTITY || (what == CII_AWS_CORRECT_CLOCK && correct_clock(call, response));
+}
+
+static void put_refused(cii_agentcore_call *call, ci_error **error) {
+    ci_error_free(*error);
+    *error = TAKE_PTR(call->refused);
+}
+
+/* A whole answer that is no refusal. */
+static cii_http_verdict judge_good(cii_agentcore_call *call, ci_error **error) {
+    if (call->operation != CII_AGENTCORE_INVOKE)
+        return CII_HTTP_DONE;
+    if (cii_event_stream_end(call->stream, &call->refused) == CI_OK && call->result_count == 0)
+        cii_error_set(&call->refused, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the answer has no result");
+    if (!call->refused)
+        return CII_HTTP_DONE;
+    put_refused(call, error);
+    return CII_HTTP_FAIL;
+}
+
+static cii_http_verdict judge(void *user, const cii_http_response *response, ci_error **error) {
+    cii_agentcore_call *call = user;
+    unsigned correction = 0;
+    call->correction = 0;
+    if (call->refused) {
+        put_refused(call, error);
+        return CII_HTTP_FAIL;
+    }
+    if (*error)
+        return CII_HTTP_BY_RULE;
+    if (response->status >= 200 && response->status <= 299)
+        return judge_good(call, error);
+    const cii_rest_json_call about = asked(call);
+    (void)cii_rest_json_error(&about, response, &correction, error);
+    if (!correct(call, response, correction))
+        return CII_HTTP_BY_RULE;
+    call->correction = correction;
+    return CII_HTTP_FAIL;
+}
+
+/* --- life ----------------------------------------------------------------------------------------------------------- */
+
+static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) {
+    bool is_invoke = call->operation == CII_AGENTCORE_INVOKE;
+    const cii_http_plan plan = {.request = {.method = operations[call->operation].method},
+                                .user = call,
+                                .prepare = prepare,
+                                .head = is_invoke ? on_head : NULL,
+                                .write = is_invoke ? on_bytes : NULL,
+                                .judge = judge,
+                                .attempt_max = call->op->core->attempts,
+                                .timeout_ms = is_invoke ? 0 : CONTROL_TIMEOUT_MS,
+                                .once = call->once};
+    call->op->busy = true;
+    return cii_http_exchange_start(call->op->lane, &plan, &call->exchange, ret_error);
+}
+
+static void clear_call(cii_agentcore_call *call) {
+    cii_http_exchange_free(TAKE_PTR(call->exchange));
+    cii_event_stream_free(TAKE_PTR(call->stream));
+    ci_error_free(TAKE_PTR(call->refused));
+    free(TAKE_PTR(call->body));
+    call->corrections = call->correction = 0;
+    call->result_count = 0;
+    call->once = false;
+}
+
+void cii_agentcore_call_free(cii_agentcore_call *call) {
+    clear_call(call);
+    cii_sigv4_signed_free(&call->signed_request);
+    cii_buf_free(&call->path);
+    cii_buf_free(&call->url);
+}
+
+ci_status cii_agentcore_call_start(cii_agentcore_op *op, cii_agentcore_operation operation, const char *session_id,
+                                   char *body, size_t body_bytes, ci_error **ret_error) {
+    cii_agentcore_call *call = &op->call;
+    clear_call(call);
+    call->op = op;
+    call->operation = operation;
+    call->body = body;
+    call->body_bytes = body_bytes;
+    snprintf(call->session_id, sizeof call->session_id, "%s", session_id ? session_id : "");
+    if ((!body && operation != CII_AGENTCORE_GET) || (body && cii_sigv4_hash(body, body_bytes, call->body_hash) < 0))
+        return cii_error_nomem(ret_error);
+    op->busy = true;
+    return CI_OK;
+}
+
+int32_t cii_agentcore_call_result(cii_agentcore_op *op, ci_error **ret_error) {
+    cii_agentcore_call *call = &op->call;
+    if (!call->exchange) {
+        ci_status status = cii_aws_login_good(&op->login) ? start_exchange(call, ret_error) : CI_OK;
+        return status < 0 ? status : 0;
+    }
+    _cleanup_error_ ci_error *error = NULL;
+    int32_t result = cii_http_exchange_result(call->exchange, &error);
+    if (result < 0 && call->correction) {
+        cii_http_exchange_free(TAKE_PTR(call->exchange));
+        if (call->correction == CII_AWS_CORRECT_IDENTITY)
+            cii_aws_login_reject(&op->login, call->identity_number);
+        call->correction = 0;
+        op->busy = true;
+        return 0;
+    }
+    if (result < 0 && ret_error) {
+        ci_error_free(*ret_error);
+        *ret_error = TAKE_PTR(error);
+    }
+    return result;
+}
+
+const cii_http_response *cii_agentcore_call_response(const cii_agentcore_op *op) {
+    return cii_http_exchange_response(op->call.exchange);
+}

@@ -1,0 +1,334 @@
+"""Does in a session what the service has no tool for. It comes with each request, on the standard input of a bare python3:
+
+    NONCE LITTER ROOT OPERATION ARGUMENT...    or @FILE in place of the last ones, which is read and removed
+
+Arguments are base64. Answers are lines of ASCII, so that a terminal does them no harm: "ci:NONCE", then a letter and fields,
+then "."; an errno that ends the operation is a line "! ERRNO TEXT"."""
+import base64
+import os
+import signal
+import stat
+import sys
+import time
+
+CHUNK = 48 << 10
+SINGLE_ARGUMENT = 128 << 10  # Linux takes no longer one
+GRACE = 1.0
+
+
+def say(tag, *fields):
+    print(tag, *fields, flush=True)
+
+
+def text(data):
+    return base64.b64encode(data).decode() or "="
+
+
+def place(nonce):
+    return "/tmp/ci-" + nonce
+
+
+# Files.
+
+
+def tell(name, status):
+    kinds = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}
+    kind = kinds.get(stat.S_IFMT(status.st_mode), "o")
+    say("n", kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode & 0o7777, text(name))
+
+
+def tree(folder, deep, own):
+    """Folders before what they hold. One that cannot be read fails it when all else was told."""
+
+    def below(at, shown):
+        names = sorted(os.listdir(at), reverse=True)
+        return [(os.path.join(at, name), shown + name) for name in names if shown or name not in own]
+
+    left, failed = below(folder, b""), None
+    while left:
+        path, shown = left.pop()
+        try:
+            status = os.lstat(path)
+        except OSError:
+            continue  # gone meanwhile
+        yield shown, status
+        if deep and stat.S_ISDIR(status.st_mode):
+            try:
+                left += below(path, shown + b"/")
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                failed = failed or error
+    if failed:
+        raise failed
+
+
+def op_tree(folder, deep, first, most, *own):
+    first, most = int(first), int(most)
+    for at, (shown, status) in enumerate(tree(folder, int(deep), own)):
+        if at == first + most:
+            return say("m")
+        if at >= first:
+            tell(shown, status)
+
+
+def op_hello():
+    say("r", text(os.getcwdb()))
+    for name in os.listdir(b"."):
+        say("n", text(name))
+
+
+def op_stat(path):
+    tell(os.path.basename(path) or path, os.stat(path))
+
+
+def op_read(path, offset, most):
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(21 if stat.S_ISDIR(status.st_mode) else 22, "not a regular file")
+    say("s", status.st_size)
+    at, end = int(offset), int(offset) + int(most)
+    while at < end:
+        chunk = os.pread(fd, min(CHUNK, end - at), at)
+        if not chunk:
+            return
+        say("d", text(chunk))
+        at += len(chunk)
+    if at < status.st_size:
+        say("m")
+
+
+def op_join(path, *parts):
+    import shutil
+
+    folder = os.path.dirname(path)
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    whole = os.path.join(folder, os.path.basename(parts[0]))
+    with open(whole + b".whole", "wb") as to:
+        for part in parts:
+            with open(part, "rb") as source:
+                shutil.copyfileobj(source, to, 1 << 20)
+            os.unlink(part)
+    try:
+        os.replace(whole + b".whole", path)
+    except OSError:
+        os.unlink(whole + b".whole")
+        raise
+
+
+def op_drop(*paths):
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+def op_mkdir(path):
+    os.makedirs(path, exist_ok=True)
+
+
+def op_remove(path):
+    import shutil
+
+    if os.path.realpath(path) == os.getcwdb():
+        raise OSError(16, "the root of the session")
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+# Commands.
+
+
+def enter(folder):
+    """Whether there is such a working folder."""
+    try:
+        os.chdir(folder)
+        return True
+    except OSError as error:
+        say("c", text(folder + b": " + os.strerror(error.errno).encode()))
+        return False
+
+
+def start(where, command, env, **streams):
+    import subprocess
+
+    shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
+    words = [shell, b"-c", command]
+    if len(command) >= SINGLE_ARGUMENT:
+        words = [shell, where + "/c"]
+        with open(where + "/c", "wb") as file:
+            file.write(command)
+    whole = dict(os.environb)
+    whole.update(pair.split(b"=", 1) for pair in env)
+    process = subprocess.Popen(words, env=whole, stdin=subprocess.DEVNULL, start_new_session=True, **streams)
+    with open(where + "/p", "w") as file:
+        file.write(str(process.pid))
+    return process
+
+
+def kill(where, number):
+    """Whether there was somebody to signal."""
+    try:
+        with open(where + "/p") as file:
+            os.killpg(int(file.read()), number)
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def forget(where):
+    import shutil
+
+    shutil.rmtree(where, ignore_errors=True)
+
+
+class Output:
+    """What a command prints: told at once, and beyond a size kept in files, to be read later."""
+
+    def __init__(self, where, room):
+        self.where, self.room, self.kept = where, room, {"o": 0, "e": 0}
+
+    def take(self, tag, chunk):
+        now = b"" if self.kept[tag] else chunk[: self.room]
+        self.room -= len(now)
+        if now:
+            say(tag, text(now))
+        rest = chunk[len(now) :]
+        if rest:
+            with open(f"{self.where}/{tag}", "ab") as file:
+                file.write(rest)
+            self.kept[tag] += len(rest)
+
+
+def op_run(nonce, room, milliseconds, cwd, command, *env):
+    import select
+    import subprocess
+
+    where, began = place(nonce.decode()), time.monotonic()
+    if not enter(cwd):
+        return
+    os.mkdir(where, 0o700)
+    wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    process = start(where, command, env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, poller = Output(where, int(room)), select.poll()
+    pipes = {process.stdout.fileno(): "o", process.stderr.fileno(): "e"}
+    for fd in [wake, *pipes]:
+        poller.register(fd, select.POLLIN)
+
+    def read(seconds):
+        """Whether anything came."""
+        ready = poller.poll(None if seconds is None else max(seconds, 0) * 1000)
+        for fd, _ in ready:
+            chunk = os.read(fd, CHUNK)
+            if fd in pipes and chunk:
+                output.take(pipes[fd], chunk)
+            elif fd in pipes:
+                poller.unregister(fd)
+        return any(fd in pipes for fd, _ in ready)
+
+    due, late = (began + int(milliseconds) / 1000 if int(milliseconds) else None), 0
+    while process.poll() is None:
+        read(None if due is None else due - time.monotonic())
+        if due is not None and time.monotonic() >= due and process.poll() is None:
+            kill(where, signal.SIGKILL if late else signal.SIGINT)
+            late, due = late + 1, time.monotonic() + GRACE
+    for _ in range(64):  # what the shell left running may still print, and is not waited for
+        if not read(0):
+            break
+    if late:
+        kill(where, signal.SIGKILL)
+    ended(process.returncode, int((time.monotonic() - began) * 1e6), output.kept["o"], output.kept["e"], int(late > 0))
+    if not any(output.kept.values()):
+        forget(where)
+
+
+def ended(code, *more):
+    say("x", max(code, 0), max(-code, 0), *more)
+
+
+def op_task(nonce, cwd, command, *env):
+    """Runs as long as the task."""
+    where = place(nonce.decode())
+    if not enter(cwd):
+        return
+    os.mkdir(where, 0o700)
+    with open(where + "/o", "wb") as out, open(where + "/e", "wb") as err:
+        process = start(where, command, env, stdout=out, stderr=err)
+    code = process.wait()
+    with open(where + "/x.new", "w") as file:
+        file.write(f"{code}")
+    os.rename(where + "/x.new", where + "/x")
+
+
+def op_look(nonce, out_at, err_at, most, stop):
+    """What a task has printed, and how it stands: x ended, r running, g gone without a word."""
+    where = place(nonce.decode())
+    until = time.monotonic() + 1
+    if int(stop):
+        kill(where, signal.SIGKILL)
+    while int(stop) and not os.path.exists(where + "/x") and time.monotonic() < until:
+        time.sleep(0.005)
+    code = None
+    if os.path.exists(where + "/x"):
+        with open(where + "/x") as file:
+            code = int(file.read())
+    more = False
+    for tag, at in (("o", int(out_at)), ("e", int(err_at))):
+        try:
+            with open(f"{where}/{tag}", "rb") as file:
+                left = os.fstat(file.fileno()).st_size - at
+                file.seek(at)
+                chunk = b""
+                end = min(left, int(most))
+                while end > 0 and (chunk := file.read(min(CHUNK, end))):
+                    say(tag, text(chunk))
+                    end -= len(chunk)
+                more = more or left > int(most)
+        except FileNotFoundError:
+            pass
+    if more:
+        say("m")
+    elif code is not None:
+        ended(code)
+    else:
+        say("r" if kill(where, 0) else "g")
+
+
+def op_forget(nonce):
+    forget(place(nonce.decode()))
+
+
+def tidy(nonces):
+    for nonce in nonces:
+        kill(place(nonce), signal.SIGKILL)
+        forget(place(nonce))
+        for name in os.listdir("."):
+            if name.startswith(".ci-" + nonce):
+                os.unlink(name)
+
+
+def main():
+    _, nonce, litter, root, operation, *words = sys.argv
+    os.chdir(base64.b64decode(root) or b".")
+    if words and words[-1].startswith("@"):
+        path = base64.b64decode(words[-1][1:])
+        with open(path) as file:
+            words = words[:-1] + file.read().split()
+        os.unlink(path)
+    say("ci:" + nonce)
+    try:
+        tidy([each for each in litter.split(",") if each and each != "-"])
+        globals()["op_" + operation](*[base64.b64decode(word) for word in words])
+    except OSError as error:
+        say("!", error.errno or 5, text(os.strerror(error.errno or 5).encode()))
+    say(".")
+
+
+main()
