@@ -100,8 +100,24 @@ static int fail(struct program *program, ci_error *error) {
     return program->terminal.end_status;
 }
 
+static int make_agentcore(struct program *program) {
+    const struct options *options = program->options;
+    ci_sandbox_agentcore_options agentcore = CI_SANDBOX_AGENTCORE_OPTIONS_INIT;
+    agentcore.interpreter = options->interpreter;
+    agentcore.endpoint = options->service;
+    agentcore.region = options->server.region;
+    agentcore.profile = options->server.profile;
+    agentcore.session_timeout_s = (uint32_t)((options->session_time_ms + 999) / 1000);
+    agentcore.network = options->network;
+    agentcore.keep_sessions = options->keep;
+    ci_error *error = NULL;
+    return ci_sandbox_agentcore_new(&agentcore, &program->sandbox, &error) ? terminal_fail(error) : 0;
+}
+
 static int make_sandbox(struct program *program) {
     const struct options *options = program->options;
+    if (options->sandbox && strcmp(options->sandbox, "agentcore") == 0)
+        return make_agentcore(program);
     ci_sandbox_local_options local = CI_SANDBOX_LOCAL_OPTIONS_INIT;
     local.python = options->python;
     local.preload = options->preload ? options->preload : options->calls ? "data" : NULL;
@@ -134,6 +150,7 @@ static int open_session(struct program *program, const char *workspace, uint32_t
     session.workspace_dir = program->storage ? NULL : workspace;
     session.storage = program->storage;
     session.session_id = options->session_id;
+    session.attach_id = options->attach;
     session.user = options->user;
     session.uploads_prefix = options->uploads_prefix;
     session.output_prefix = options->output_prefix;
@@ -405,6 +422,18 @@ static int save(struct program *program) {
 
 /* ---- */
 
+/* The id by which --attach has the session again. */
+static void tell_kept(struct program *program) {
+    static const char key[] = "\"sessionId\":\"";
+    char *info = NULL;
+    if (ci_session_info(program->session, &info, NULL) < 0)
+        return;
+    const char *id = strstr(info, key);
+    if (id)
+        note("session: kept; go on with --attach %.*s", (int)strcspn(id + strlen(key), "\""), id + strlen(key));
+    ci_free(info);
+}
+
 static int answer_calls(struct program *program) {
     const char *path = program->options->calls;
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
@@ -423,6 +452,8 @@ static int work(struct program *program) {
         status = open_with_uploads(program);
     if (status)
         return status;
+    if (program->options->keep)
+        tell_kept(program);
     if (program->options->calls) {
         status = answer_calls(program);
     } else {

@@ -37,7 +37,7 @@ static const struct row rows[] = {
     {"workspace", "WORKSPACE", "a folder or s3://BUCKET/PREFIX; without it a temporary one, removed at the end",
      AT(workspace), TEXT, 0},
     {"endpoint", "URL", "a server of S3, as in https://s3.example.org:9000", AT(server.endpoint), TEXT, 0},
-    {"region", "NAME", "the bucket's region", AT(server.region), TEXT, 0},
+    {"region", "NAME", "the bucket's region, and that of --sandbox agentcore", AT(server.region), TEXT, 0},
     {"profile", "NAME", "a profile of ~/.aws/config and ~/.aws/credentials", AT(server.profile), TEXT, 0},
     {"session", "ID", "the session's part of the workspace: 1 to 64 of A-Z a-z 0-9 _ -", AT(session_id), TEXT, 0},
     {"user", "ID", "what {user} stands for in the prefixes of keys", AT(user), TEXT, 0},
@@ -45,6 +45,15 @@ static const struct row rows[] = {
     {"output-prefix", "KEY/", "where it is saved to, as in out/{user}/{session}/", AT(output_prefix), TEXT, 0},
     {"prefix", "NAME/=KEY/", "more of the workspace for its tools: documents/=office/{user}/ (several: repeat it)",
      AT(prefixes), LIST, 0},
+    {"sandbox", "NAME", "local (the default), or agentcore: AWS Bedrock AgentCore Code Interpreter", AT(sandbox), TEXT,
+     0},
+    {"interpreter", "ID", "with --sandbox agentcore: id or ARN of the interpreter (aws.codeinterpreter.v1)",
+     AT(interpreter), TEXT, 0},
+    {"service", "URL", "with --sandbox agentcore: where it is, when not at AWS", AT(service), TEXT, 0},
+    {"session-time", "SECONDS", "with --sandbox agentcore: when the service ends the session (900)",
+     AT(session_time_ms), SECONDS, 0},
+    {"keep", NULL, "with --sandbox agentcore: leave the session to --attach, and tell its id", AT(keep), FLAG, 0},
+    {"attach", "ID", "with --sandbox agentcore: go on in a session that was kept", AT(attach), TEXT, 0},
     {"timeout", "SECONDS", "deadline of each run, or of each call; fractions are fine", AT(timeout_ms), SECONDS, 0},
     {"memory", "SIZE", "memory of all processes, as in 512M or 4G (2G)", AT(memory_bytes), SIZE, 0},
     {"disk", "SIZE", "size of the sandbox's folder (4G)", AT(disk_bytes), SIZE, 0},
@@ -150,8 +159,37 @@ static int set(struct options *options, const struct row *row, const char *value
     return -1;
 }
 
+static int is_agentcore(const struct options *options) {
+    return options->sandbox && strcmp(options->sandbox, "agentcore") == 0;
+}
+
+/* Options that only one kind of sandbox has. */
+static const char *wrong_for_sandbox(const struct options *options) {
+    if (options->sandbox && !is_agentcore(options) && strcmp(options->sandbox, "local") != 0)
+        return "--sandbox is local or agentcore";
+    if (!is_agentcore(options))
+        return options->interpreter || options->service || options->attach || options->keep || options->session_time_ms
+                   ? "--interpreter, --service, --session-time, --keep and --attach are for --sandbox agentcore: add it"
+                   : NULL;
+    if (options->keep && options->uploads.count)
+        return "--keep keeps every session, and --upload takes one of its own: store uploads with ci-workspace first";
+    return options->python || options->preload || options->kernels || options->pip_config || options->npm_config ||
+                   options->ca_file || options->package_cache || options->host_packages
+               ? "--sandbox agentcore has interpreters and packages of its own: leave out what is for those of this machine"
+               : NULL;
+}
+
+/* --region and --profile are the sandbox's too, and then need no bucket. */
+static struct server server_of_bucket(const struct options *options) {
+    struct server server = options->server;
+    if (is_agentcore(options) && !(options->workspace && workspace_is_s3(options->workspace)))
+        server.region = server.profile = NULL;
+    return server;
+}
+
 /* What each option is right about alone can still be wrong together. */
 static int check_together(const struct options *options) {
+    const struct server server = server_of_bucket(options);
     const char *wrong = NULL;
     if ((options->outputs.count || options->push) && !options->workspace)
         wrong = "--output and --push save to a workspace that stays: add --workspace DIR or s3://BUCKET/PREFIX";
@@ -161,8 +199,8 @@ static int check_together(const struct options *options) {
         wrong = "--allow and --deny are rules for --network internet: add it";
     else if (options->allow_nothing && options->allow.count > 1)
         wrong = "--allow none is the empty list: leave out the other --allow";
-    else
-        wrong = workspace_wrong(options->workspace ? options->workspace : "", &options->server);
+    else if (!(wrong = wrong_for_sandbox(options)))
+        wrong = workspace_wrong(options->workspace ? options->workspace : "", &server);
     if (!wrong)
         return 0;
     fprintf(stderr, "ci-run: %s\n", wrong);
@@ -285,6 +323,7 @@ void options_help(void) {
         "  ci-run script.py -- --verbose input.txt\n"
         "  ci-run --upload data.zip --workspace out --output chart.png analyse.py\n"
         "  ci-run --workspace s3://bucket/team --output chart.png analyse.py\n"
+        "  ci-run --sandbox agentcore --region us-west-2 -c 'uname -m'\n"
         "  ci-run -e 'x = 6' -c 'echo hello > note.txt' -e 'x * 7, open(\"note.txt\").read()'\n"
         "  ci-run --network internet --allow '*.example.org:443' -c 'curl -sS https://www.example.org'\n"
         "  echo '{\"name\": \"execute_code\", \"input\": {\"code\": \"print(1)\"}}' | ci-run --calls -");

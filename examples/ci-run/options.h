@@ -33,6 +33,12 @@ struct options {
     const char *language;
     const char *workspace;
     struct server server; /* where the workspace is one of S3 */
+    const char *sandbox;  /* "agentcore", else the local one */
+    const char *interpreter;
+    const char *service;
+    const char *attach;
+    int64_t session_time_ms;
+    int keep;
     const char *user;
     const char *uploads_prefix;
     const char *output_prefix;

@@ -142,13 +142,17 @@ typedef struct ci_session_options {
                                       end of one that transferred something. With several calls at once, from several
                                       threads. */
     void *progress_user;                                       /**< Given to progress. */
+    const char *attach_id; /**< A session that the sandbox's backend still has, by its own id (`sessionId` of what
+                                ci_session_info() tells of the sandbox): its files and variables are there again. Where
+                                it is over: #CI_ERR_LOST or #CI_ERR_NOTFOUND; where the backend keeps none:
+                                #CI_ERR_NOTSUP. NULL: a new one. */
 } ci_session_options;
 
 /** Initializer for ::ci_session_options. */
 #define CI_SESSION_OPTIONS_INIT                                                                                      \
     {                                                                                                                \
         sizeof(ci_session_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, \
-            0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL                    \
+            0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL              \
     }
 
 /** What a run's callback gets. */

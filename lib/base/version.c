@@ -15,9 +15,11 @@ int32_t ci_version_number(void) {
 }
 
 const char *ci_version_string(void) {
-    return "libci " DOTTED(CI_VERSION_MAJOR, CI_VERSION_MINOR, CI_VERSION_PATCH) " (local, dir; yajl " DOTTED(
-        YAJL_MAJOR, YAJL_MINOR, YAJL_MICRO) ", libarchive " ARCHIVE_VERSION_ONLY_STRING ", libcurl " LIBCURL_VERSION
-                                            ")";
+    return "libci " DOTTED(
+        CI_VERSION_MAJOR, CI_VERSION_MINOR,
+        CI_VERSION_PATCH) " (local, agentcore, dir, s3; yajl " DOTTED(YAJL_MAJOR, YAJL_MINOR,
+                                                                      YAJL_MICRO) ", libarchive " ARCHIVE_VERSION_ONLY_STRING
+                                                                                  ", libcurl " LIBCURL_VERSION ")";
 }
 
 void ci_free(void *memory) {

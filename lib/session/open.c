@@ -138,9 +138,11 @@ static ci_status start_backend(open_call *self, ci_session *session, ci_error **
     ci_status status = check_network(session, ret_error);
     if (status == CI_OK)
         status = check_limits(session, ret_error);
-    if (status == CI_OK)
-        status = session->ops->open(impl, &self->request, &self->backend, &self->op, ret_error);
-    return status;
+    if (status < 0)
+        return status;
+    if (o->attach_id)
+        return session->ops->attach(impl, o->attach_id, &self->request, &self->backend, &self->op, ret_error);
+    return session->ops->open(impl, &self->request, &self->backend, &self->op, ret_error);
 }
 
 /* --- the call ------------------------------------------------------------------------------------------------------ */

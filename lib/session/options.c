@@ -11,7 +11,7 @@ static const size_t string_fields[] = {
     offsetof(ci_session_options, python),        offsetof(ci_session_options, host_dir),
     offsetof(ci_session_options, rootfs),        offsetof(ci_session_options, uploads_prefix),
     offsetof(ci_session_options, output_prefix), offsetof(ci_session_options, user),
-    offsetof(ci_session_options, manifest),
+    offsetof(ci_session_options, manifest),      offsetof(ci_session_options, attach_id),
 };
 
 static const size_t list_fields[] = {

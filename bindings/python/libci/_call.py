@@ -41,6 +41,22 @@ def c_strings(texts: Iterable[Path]) -> Any:
     return (c_char_p * (len(raw) + 1))(*raw, None)
 
 
+def secret(name: str, text: Optional[Union[str, bytes]]) -> Optional[bytes]:
+    """A string for C that no exception tells of."""
+    try:
+        return c_string(text)
+    except ValueError:  # what cannot be encoded among them
+        pass
+    raise ValueError(f"{name} has a NUL, or what is no text")
+
+
+def unsigned(name: str, value: int, most: int = _table.UINT64_MAX) -> int:
+    """A number for C, which would see another one where it is negative or too large."""
+    if not 0 <= value <= most:
+        raise ValueError(f"{name} is from 0 to {most}, not {value!r}")
+    return value
+
+
 def milliseconds(seconds: Optional[float]) -> int:
     """Seconds for C, where 0 is the default, for None; a time that is over is still one, and math.inf a long one."""
     return 0 if seconds is None else max(1, round(min(seconds, _LONG) * 1000))

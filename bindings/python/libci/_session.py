@@ -22,9 +22,11 @@ from ._call import (
     deadline,
     milliseconds,
     reader_of,
+    secret,
     start_call,
     take_result,
     take_status,
+    unsigned,
 )
 from ._errors import Failed, check
 from ._library import library
@@ -86,7 +88,7 @@ def _take_session(call: c_void_p) -> c_void_p:
 
 
 class Sandbox(Handle):
-    """A local sandbox, which many sessions may share. Code in a session can read whatever of pip_config, npm_config,
+    """A local sandbox, or agentcore()'s, which many sessions may share. Code in a session can read whatever of pip_config, npm_config,
     ca_file and host_packages is handed in."""
 
     _release = "ci_sandbox_free"
@@ -122,6 +124,67 @@ class Sandbox(Handle):
         sandbox, error = c_void_p(), c_void_p()
         check(library().ci_sandbox_local_new(byref(options), byref(sandbox), byref(error)), error)
         super().__init__(sandbox, [options.log])
+
+    @classmethod
+    def agentcore(
+        cls,
+        *,
+        interpreter: Optional[str] = None,
+        endpoint: Optional[str] = None,
+        region: Optional[str] = None,
+        profile: Optional[str] = None,
+        access_key_id: Optional[str] = None,
+        secret_access_key: Optional[str] = None,
+        session_token: Optional[str] = None,
+        ca_file: Optional[Path] = None,
+        proxy: Optional[str] = None,
+        name: Optional[str] = None,
+        runtime: Optional[str] = None,
+        trace_id: Optional[str] = None,
+        trace_parent: Optional[str] = None,
+        part_bytes: int = 0,
+        event_bytes: int = 0,
+        session_timeout: int = 0,
+        attempts: int = 0,
+        connect_timeout: Optional[float] = None,
+        idle_timeout: Optional[float] = None,
+        network: str = "none",
+        keep_sessions: bool = False,
+        environment: bool = True,
+    ) -> Sandbox:
+        """AWS Bedrock AgentCore Code Interpreter. What is not given is looked for as AWS's own clients do, in environment
+        variables and shared files, unless `environment` is false; `session_timeout` is in whole seconds."""
+        if network not in _NETWORKS:
+            raise ValueError(f"network is one of {', '.join(_NETWORKS)}, not {network!r}")
+        options = _table.SandboxAgentcoreOptions(
+            interpreter=c_string(interpreter),
+            endpoint=secret("endpoint", endpoint),
+            region=c_string(region),
+            profile=c_string(profile),
+            access_key_id=secret("access_key_id", access_key_id),
+            secret_access_key=secret("secret_access_key", secret_access_key),
+            session_token=secret("session_token", session_token),
+            ca_file=c_string(ca_file),
+            proxy=secret("proxy", proxy),
+            name=c_string(name),
+            runtime=c_string(runtime),
+            trace_id=c_string(trace_id),
+            trace_parent=c_string(trace_parent),
+            part_bytes=unsigned("part_bytes", part_bytes),
+            event_bytes=unsigned("event_bytes", event_bytes),
+            session_timeout_s=unsigned("session_timeout", session_timeout, _table.UINT32_MAX),
+            attempts=unsigned("attempts", attempts, _table.UINT32_MAX),
+            connect_timeout_ms=min(milliseconds(connect_timeout), _table.UINT32_MAX),
+            idle_timeout_ms=min(milliseconds(idle_timeout), _table.UINT32_MAX),
+            network=_NETWORKS[network],
+            keep_sessions=keep_sessions,
+            no_environment=not environment,
+        )
+        sandbox, error = c_void_p(), c_void_p()
+        check(library().ci_sandbox_agentcore_new(byref(options), byref(sandbox), byref(error)), error)
+        made = cls.__new__(cls)
+        Handle.__init__(made, sandbox)
+        return made
 
     def prepare(self, timeout: Optional[float] = None) -> None:
         """Waits until the preload list is ready, and a session with the kernels that are kept ready."""
@@ -175,6 +238,7 @@ class Session(Handle):
         trace: Optional[Callable[[str, float], object]] = None,
         prefixes: Optional[Mapping[str, str]] = None,
         manifest: Optional[str] = None,
+        attach_id: Optional[str] = None,
         progress: Optional[Callable[[Progress], object]] = None,
     ) -> None:
         if network not in _NETWORKS:
@@ -224,6 +288,7 @@ class Session(Handle):
             trace=_table.TRACE_CB(tell) if trace else _table.TRACE_CB(),
             prefixes=None if prefixes is None else c_strings(f"{name}={key}" for name, key in prefixes.items()),
             manifest=c_string(manifest),
+            attach_id=c_string(attach_id),
             progress=_table.PROGRESS_CB(tell_progress) if progress else _table.PROGRESS_CB(),
         )
         with storage._held() if storage else nullcontext() as held:

@@ -21,8 +21,10 @@ from ._call import (
     deadline,
     milliseconds,
     reader_of,
+    secret,
     start_call,
     take_status,
+    unsigned,
 )
 from ._errors import Error, NotSupported, check, error_of
 from ._library import library
@@ -55,22 +57,6 @@ class Incomplete(NotSupported):
     def __init__(self, why: NotSupported, objects: list[Object]) -> None:
         super().__init__(why.message, hint=why.hint, domain=why.domain, errno=why.errno, http_status=why.http_status)
         self.objects = objects
-
-
-def _secret(name: str, text: Optional[Union[str, bytes]]) -> Optional[bytes]:
-    """A string for C that no exception tells of."""
-    try:
-        return c_string(text)
-    except ValueError:  # what cannot be encoded among them
-        pass
-    raise ValueError(f"{name} has a NUL, or what is no text")
-
-
-def _unsigned(name: str, value: int, most: int = _table.UINT64_MAX) -> int:
-    """A number for C, which would see another one where it is negative or too large."""
-    if not 0 <= value <= most:
-        raise ValueError(f"{name} is from 0 to {most}, not {value!r}")
-    return value
 
 
 def _hash(sha256: Optional[str]) -> Any:
@@ -158,17 +144,17 @@ class Storage(Handle):
         if addressing not in _ADDRESSING:
             raise ValueError(f"addressing is one of {', '.join(_ADDRESSING)}, not {addressing!r}")
         options = _table.StorageS3Options(
-            endpoint=_secret("endpoint", endpoint),
+            endpoint=secret("endpoint", endpoint),
             region=c_string(region),
             profile=c_string(profile),
-            access_key_id=_secret("access_key_id", access_key_id),
-            secret_access_key=_secret("secret_access_key", secret_access_key),
-            session_token=_secret("session_token", session_token),
+            access_key_id=secret("access_key_id", access_key_id),
+            secret_access_key=secret("secret_access_key", secret_access_key),
+            session_token=secret("session_token", session_token),
             ca_file=c_string(ca_file),
-            proxy=_secret("proxy", proxy),
-            part_bytes=_unsigned("part_bytes", part_bytes),
-            parallel=_unsigned("parallel", parallel, _table.UINT32_MAX),
-            attempts=_unsigned("attempts", attempts, _table.UINT32_MAX),
+            proxy=secret("proxy", proxy),
+            part_bytes=unsigned("part_bytes", part_bytes),
+            parallel=unsigned("parallel", parallel, _table.UINT32_MAX),
+            attempts=unsigned("attempts", attempts, _table.UINT32_MAX),
             connect_timeout_ms=min(milliseconds(connect_timeout), _table.UINT32_MAX),
             idle_timeout_ms=min(milliseconds(idle_timeout), _table.UINT32_MAX),
             addressing=_ADDRESSING[addressing],
@@ -197,7 +183,7 @@ class Storage(Handle):
         there is more that can be no object."""
         callbacks = _ObjectCallbacks()
         options = _table.StorageListOptions(
-            timeout_ms=deadline(timeout), after=c_string(after), max_count=_unsigned("max_count", max_count)
+            timeout_ms=deadline(timeout), after=c_string(after), max_count=unsigned("max_count", max_count)
         )
         arguments = [c_string(prefix), byref(options), callbacks.object(), None]
         try:
@@ -277,8 +263,8 @@ class Storage(Handle):
         options = _table.StorageReadOptions(
             timeout_ms=deadline(timeout),
             # To C no length is all there is; beyond every end there is nothing.
-            offset_bytes=_table.UINT64_MAX if length == 0 else _unsigned("offset", offset),
-            length_bytes=_unsigned("length", length or 0),
+            offset_bytes=_table.UINT64_MAX if length == 0 else unsigned("offset", offset),
+            length_bytes=unsigned("length", length or 0),
             if_etag=c_string(if_etag),
         )
         arguments = [c_string(key), byref(options), callbacks.writer(write), callbacks.object(), None]
@@ -303,7 +289,7 @@ class Storage(Handle):
             if_etag=c_string(if_etag),
             mime_type=c_string(mime_type),
             sha256=_hash(sha256),
-            size_bytes=_unsigned("size", size),
+            size_bytes=unsigned("size", size),
             if_absent=if_absent,
         )
         arguments = [c_string(key), byref(options), callbacks.reader(read), callbacks.object(), None]

@@ -161,6 +161,35 @@ class SandboxLocalOptions(Sized):
     ]
 
 
+class SandboxAgentcoreOptions(Sized):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("interpreter", c_char_p),
+        ("endpoint", c_char_p),
+        ("region", c_char_p),
+        ("profile", c_char_p),
+        ("access_key_id", c_char_p),
+        ("secret_access_key", c_char_p),
+        ("session_token", c_char_p),
+        ("ca_file", c_char_p),
+        ("proxy", c_char_p),
+        ("name", c_char_p),
+        ("runtime", c_char_p),
+        ("trace_id", c_char_p),
+        ("trace_parent", c_char_p),
+        ("part_bytes", c_uint64),
+        ("event_bytes", c_uint64),
+        ("session_timeout_s", c_uint32),
+        ("attempts", c_uint32),
+        ("connect_timeout_ms", c_uint32),
+        ("idle_timeout_ms", c_uint32),
+        ("network", c_int32),
+        ("keep_sessions", c_int32),
+        ("no_environment", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
 class Progress(Sized):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -213,6 +242,7 @@ class SessionOptions(Sized):
         ("manifest", c_char_p),
         ("progress", PROGRESS_CB),
         ("progress_user", c_void_p),
+        ("attach_id", c_char_p),
     ]
 
 
@@ -345,6 +375,7 @@ STRUCTS = {
     "ci_file_content": FileContent,
     "ci_file_op_options": FileOpOptions,
     "ci_storage_dir_options": StorageDirOptions,
+    "ci_sandbox_agentcore_options": SandboxAgentcoreOptions,
     "ci_storage_s3_options": StorageS3Options,
     "ci_object": Object,
     "ci_storage_list_options": StorageListOptions,
@@ -433,6 +464,7 @@ FUNCTIONS: dict[str, tuple[object, list[object]]] = {
     "ci_result_json": (c_int32, [_HANDLE, _RET, _SIZE]),
     "ci_result_free": (None, [_HANDLE]),
     # sandbox.h
+    "ci_sandbox_agentcore_new": (c_int32, [POINTER(SandboxAgentcoreOptions), _RET, _RET]),
     "ci_sandbox_local_new": (c_int32, [POINTER(SandboxLocalOptions), _RET, _RET]),
     "ci_sandbox_prepare": (c_int32, [_HANDLE, c_int64, _RET]),
     "ci_sandbox_prepare_start": (c_int32, [_HANDLE, c_int64, _RET, _RET]),
