@@ -157,9 +157,18 @@ static cii_http_verdict rule(const cii_http_exchange *x, const ci_error *error) 
     return cii_retry_status(status) ? CII_HTTP_AGAIN : CII_HTTP_FAIL;
 }
 
+/* What was sent and not answered may have had its effect, so that whoever sends it again would do so twice. */
+static void doubt(const cii_http_exchange *x, ci_error **error) {
+    if (!x->plan.once || nothing_sent(x))
+        return;
+    cii_error_mark(error, false, false);
+    cii_error_hint(error, "it is not known whether it has had its effect: see, before it is repeated");
+}
+
 static void conclude(cii_http_exchange *x, ci_error *error) {
     cii_http_verdict verdict = CII_HTTP_BY_RULE;
     bool timed_out = ci_error_status(error) == CI_ERR_TIMEOUT;
+    bool broke = error != NULL;
     x->response.body = x->body.data ? x->body.data : "";
     x->response.body_bytes = x->body.size;
     if (x->plan.judge)
@@ -172,6 +181,8 @@ static void conclude(cii_http_exchange *x, ci_error *error) {
             finish(x, NULL);
         return;
     }
+    if (broke)
+        doubt(x, &error);
     finish(x, error ? error : cii_http_refused(x));
 }
 
@@ -239,8 +250,11 @@ static void look(cii_http_exchange *x, int64_t now_us) {
 
 void cii_exchange_step(cii_http_exchange *x, int64_t now_us) {
     if (now_us >= x->deadline_us) {
+        ci_error *error = cii_http_overdue(x);
+        if (x->state == CII_EXCHANGE_RUNNING)
+            doubt(x, &error);
         detach(x);
-        finish(x, cii_http_overdue(x));
+        finish(x, error);
     } else if (x->state == CII_EXCHANGE_WAITING) {
         begin(x, now_us);
     } else if (x->state == CII_EXCHANGE_RUNNING) {

@@ -359,6 +359,8 @@ static void what_may_be_sent_once_is_sent_once(void **state) {
             t.plan.request.read = has_source ? read_pattern : NULL;
             assert_true(talk_run(&t) < 0);
             assert_int_equal(log_count(id), 1);
+            bool is_answered = i == 0;
+            assert_int_equal(ci_error_retryable(t.error), has_source || is_answered);
         }
     }
 }

@@ -1,0 +1,361 @@
+"""The AgentCore sandbox against the stub of the service: what goes over the wire, and what becomes of each way to fail."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import agentcorelab
+import libci
+import pytest
+from libci import Outcome
+
+KEYS = {
+    "access_key_id": agentcorelab.ROLE_KEY[0],
+    "secret_access_key": agentcorelab.ROLE_KEY[1],
+    "session_token": agentcorelab.ROLE_KEY[2],
+}
+
+
+@pytest.fixture(scope="module", params=agentcorelab.MANNERS)
+def started(request: Any) -> Iterator[agentcorelab.Service]:
+    try:
+        with agentcorelab.start(request.param) as service:
+            yield service
+    except agentcorelab.Missing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def service(started: agentcorelab.Service) -> Iterator[agentcorelab.Service]:
+    started.control("POST", "reset")
+    yield started
+    started.control("POST", "reset")
+
+
+def sandbox_of(service: agentcorelab.Service, **options: Any) -> libci.Sandbox:
+    options = {"endpoint": service.endpoint, "region": agentcorelab.REGION, "environment": False, **KEYS, **options}
+    return libci.Sandbox.agentcore(**options)
+
+
+@pytest.fixture
+def remote(service: agentcorelab.Service) -> Iterator[libci.Sandbox]:
+    with sandbox_of(service) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def at(remote: libci.Sandbox) -> Iterator[libci.Session]:
+    """A session there."""
+    with libci.Session(sandbox=remote) as session:
+        yield session
+
+
+def rules(service: agentcorelab.Service, *rules: dict[str, Any]) -> None:
+    service.control("PUT", "rules", list(rules))
+
+
+def requests(service: agentcorelab.Service, operation: str = "") -> list[dict[str, Any]]:
+    return [one for one in service.control("GET", "log") if operation in ("", one["operation"])]
+
+
+def body(request: dict[str, Any]) -> Any:
+    return json.loads(base64.b64decode(request["body"]))
+
+
+def ended(service: agentcorelab.Service, count: int) -> list[dict[str, Any]]:
+    """The requests that end sessions, when they have come: closing does not wait for them."""
+    until = time.monotonic() + 30
+    while len(requests(service, "Stop")) < count and time.monotonic() < until:
+        pass
+    return requests(service, "Stop")
+
+
+# -- what goes over the wire
+
+
+def test_a_session_is_started_and_ended_once_over_one_connection(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, session_timeout=120, name="a-name") as sandbox:
+        with libci.Session(sandbox=sandbox) as session:
+            for number in range(5):
+                assert session.run_command(f"echo {number}").stdout == f"{number}\n"
+            session.run_code("x = 1")
+    start, *others, stop = requests(service)
+    assert start["operation"] == "Start" and stop["operation"] == "Stop"
+    asked = body(start)
+    assert asked.pop("clientToken") and asked == {"name": "a-name", "sessionTimeoutSeconds": 120}
+    assert {one["operation"] for one in others} == {"Invoke"}
+    assert {one["connection"] for one in (start, *others, stop)} == {start["connection"]}
+
+
+def test_code_is_asked_for_as_awss_clients_do(service: agentcorelab.Service, at: libci.Session) -> None:
+    service.control("DELETE", "log")
+    at.run_code("print(1)")
+    at.run_code("print(1)", clear_context=True)
+    at.run_code("console.log(1)", language="javascript")
+    at.run_code("console.log(1)", language="typescript")
+    asked = [body(one) for one in requests(service)]
+    assert asked == [
+        {"name": "executeCode", "arguments": {"code": "print(1)", "language": "python"}},
+        {"name": "executeCode", "arguments": {"code": "print(1)", "language": "python", "clearContext": True}},
+        {"name": "executeCode", "arguments": {"code": "console.log(1)", "language": "javascript", "runtime": "nodejs"}},
+        {"name": "executeCode", "arguments": {"code": "console.log(1)", "language": "typescript", "runtime": "nodejs"}},
+    ]
+    names = {name.lower() for name, _ in requests(service)[0]["headers"]}
+    assert names == {
+        "host",
+        "content-type",
+        "content-length",
+        "x-amz-date",
+        "x-amz-security-token",
+        "x-amzn-code-interpreter-session-id",
+        "authorization",
+    }
+
+
+def test_trace_headers_go_along(service: agentcorelab.Service) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with sandbox_of(service, trace_id="Root=1-2-3", trace_parent=parent) as sandbox, libci.Session(sandbox=sandbox):
+        pass
+    for request in requests(service):
+        headers = {name.lower(): value for name, value in request["headers"]}
+        assert headers["traceparent"] == parent and headers["x-amzn-trace-id"] == "Root=1-2-3"
+        signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        assert "traceparent" in signed and "x-amzn-trace-id" not in signed
+
+
+def test_an_arn_is_an_interpreter_and_says_the_region(service: agentcorelab.Service) -> None:
+    arn = f"arn:aws:bedrock-agentcore:{agentcorelab.REGION}:aws:code-interpreter/aws.codeinterpreter.v1"
+    with sandbox_of(service, interpreter=arn, region=None) as sandbox, libci.Session(sandbox=sandbox) as session:
+        assert session.run_command("echo 1").stdout == "1\n"
+    assert "%3Abedrock-agentcore%3A" in requests(service)[0]["target"]
+
+
+def test_over_tls(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, endpoint=service.tls_endpoint, ca_file=service.ca_file) as sandbox:
+        with libci.Session(sandbox=sandbox) as session:
+            assert session.run_command("echo 1").stdout == "1\n"
+    with sandbox_of(service, endpoint=service.tls_endpoint) as sandbox, pytest.raises(libci.Error, match="certificate"):
+        libci.Session(sandbox=sandbox)
+
+
+def test_files_go_in_parts_and_leave_nothing_behind(service: agentcorelab.Service) -> None:
+    data = bytes(range(256)) * 1000
+    with sandbox_of(service, part_bytes=100_000) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.write_file("d/large", data)
+        session.write_file("small", b"\0\r\n\xff")
+        written = [body(one)["arguments"] for one in requests(service) if one.get("tool") == "writeFiles"]
+        assert len(written) >= 4
+        assert session.read_file("d/large") == data
+        assert session.read_file("small") == b"\0\r\n\xff"
+        def litter() -> list[str]:
+            return session.run_command("ls -A; ls /tmp | grep ^ci-").stdout.split()
+
+        files = ["d", "small", *([".ipython", "log"] if service.manner == "captured" else [])]
+        assert sorted(name for name in litter() if name[:3] != "ci-") == sorted(files)
+        assert len(litter()) == len(files) + 1  # the command's own
+        many = session.run_command("seq 200000; seq 100000 >&2", stream_bytes=4_000_000)
+        assert many.stdout.split() == [str(n) for n in range(1, 200001)]
+        assert many.stderr.split() == [str(n) for n in range(1, 100001)]
+        assert len(litter()) == len(files) + 1
+
+
+# -- sessions
+
+
+def test_a_kept_session_is_attached_to(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, keep_sessions=True) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.run_code("x = 41")
+        session.run_command("echo kept > file")
+        kept = session.info()["sandbox"]["sessionId"]
+    with sandbox_of(service) as sandbox:
+        with libci.Session(sandbox=sandbox, attach_id=kept) as session:
+            assert session.run_code("print(x + 1)").stdout == "42\n"
+            assert session.run_command("cat file").stdout == "kept\n"
+        ended(service, 1)
+        with pytest.raises(libci.Lost, match="is over"):
+            libci.Session(sandbox=sandbox, attach_id=kept)
+        with pytest.raises(libci.NotFound, match="there is no session"):
+            libci.Session(sandbox=sandbox, attach_id="01ARZ3NDEKTSV4RRFFQ69G5FAV")
+        with pytest.raises(libci.Invalid, match="no session's id"):
+            libci.Session(sandbox=sandbox, attach_id="../x")
+
+
+def test_a_session_that_is_over_is_lost(service: agentcorelab.Service, at: libci.Session) -> None:
+    rules(service, {"operation": "Invoke", "expire": True})
+    lost = at.run_command("echo 1")
+    assert lost.outcome is Outcome.LOST and "is over" in lost.error_message
+    with pytest.raises(libci.Lost) as raised:
+        at.read_file("x")
+    assert "open another one" in raised.value.hint
+
+
+@pytest.mark.parametrize("error", [
+    {"error": "ConflictException", "message": "no"},
+    {"error": "ValidationException", "message": "the session is not active"},
+])
+def test_a_doubt_about_the_session_is_looked_into(
+    service: agentcorelab.Service, at: libci.Session, error: dict[str, Any]
+) -> None:
+    rules(service, {"operation": "Invoke", **error})
+    with pytest.raises(libci.Error, match=error["message"]) as raised:
+        at.run_command("echo 1")
+    assert not isinstance(raised.value, libci.Lost)
+    assert len(requests(service, "Get")) == 1
+    assert at.run_command("echo 2").stdout == "2\n"
+
+
+# -- failures
+
+
+@pytest.mark.parametrize(("name", "kind"), [
+    ("ThrottlingException", libci.Busy),
+    ("ServiceQuotaExceededException", libci.Limit),
+    ("AccessDeniedException", libci.Permission),
+    ("InternalServerException", libci.Error),
+    ("ValidationException", libci.Invalid),
+])
+def test_each_error_has_its_kind_and_code_is_sent_once(
+    service: agentcorelab.Service, at: libci.Session, name: str, kind: type[libci.Error]
+) -> None:
+    service.control("DELETE", "log")
+    rules(service, {"operation": "Invoke", "error": name, "times": 0, "message": "as was told"})
+    for call in (lambda: at.run_code("print(1)"), lambda: at.run_command("true")):
+        with pytest.raises(kind, match="as was told"):
+            call()
+    assert len(requests(service, "Invoke")) == 2
+
+
+def test_what_may_be_repeated_is(service: agentcorelab.Service, remote: libci.Sandbox) -> None:
+    rules(
+        service,
+        {"operation": "Start", "error": "ThrottlingException"},
+        {"operation": "Invoke", "html": 503},
+        {"operation": "Stop", "error": "InternalServerException"},
+    )
+    with libci.Session(sandbox=remote) as session:
+        session.run_command("echo kept > x")
+        rules(service, {"operation": "Invoke", "error": "ThrottlingException"}, {"operation": "Stop", "html": 500})
+        assert session.read_file("x") == b"kept\n"
+    started = [body(one)["clientToken"] for one in requests(service, "Start")]
+    assert len(started) == 2 and len(set(started)) == 1
+
+
+@pytest.mark.parametrize("cut", ["before-head", "after-head", "in-frame"])
+def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
+    service: agentcorelab.Service, at: libci.Session, cut: str
+) -> None:
+    service.control("DELETE", "log")
+    rules(service, {"operation": "Invoke", "done": True, "cut": cut})
+    try:
+        result = at.run_code("open('ran', 'a').write('x'); None")
+        assert result.outcome is Outcome.LOST
+    except libci.Error as error:
+        assert not error.retryable
+    assert len(requests(service, "Invoke")) == 1
+    assert at.run_command("cat ran").stdout == "x"
+
+
+@pytest.mark.parametrize("rule", [
+    {"corrupt": "message-crc"},
+    {"corrupt": "prelude-crc"},
+    {"corrupt": "length"},
+    {"corrupt": "short"},
+    {"extra": ["unknown-type"]},
+    {"extra": ["no-type"]},
+    {"empty": True},
+    {"result": {"nothing": 1}},
+])
+def test_what_no_answer_may_be_is_refused(
+    service: agentcorelab.Service, at: libci.Session, rule: dict[str, Any]
+) -> None:
+    rules(service, {"operation": "Invoke", **rule})
+    try:
+        result = at.run_code("pass")
+        assert result.outcome is Outcome.LOST
+    except libci.Error as error:
+        assert error.domain in ("agentcore", "aws", "http")
+    assert at.run_command("echo 1").stdout == "1\n"
+
+
+@pytest.mark.parametrize("rule", [
+    {"split": 1},
+    {"split": 7},
+    {"join": True},
+    {"extra": ["unknown-event", "all-headers"]},
+    {"first_ms": 100},
+    {"pace": [64, 1]},
+])
+def test_how_an_answer_is_cut_does_not_matter(
+    service: agentcorelab.Service, at: libci.Session, rule: dict[str, Any]
+) -> None:
+    rules(service, {"operation": "Invoke", "times": 2, **rule})
+    assert at.run_code("print('as ever')").stdout == "as ever\n"
+    assert at.run_command("echo out; echo err >&2; exit 3").exit_code == 3
+
+
+def test_what_came_before_an_exception_is_kept(service: agentcorelab.Service, at: libci.Session) -> None:
+    rules(service, {"operation": "Invoke", "exception": "internalServerException", "message": "oh", "at": "middle"})
+    result = at.run_code("pass")
+    assert result.outcome is Outcome.LOST and "oh" in result.error_message and "begun" in result.stdout
+    rules(service, {"operation": "Invoke", "exception": "throttlingException", "at": "start"})
+    with pytest.raises(libci.Busy):
+        at.run_code("pass")
+    rules(service, {"operation": "Invoke", "error_frame": ["InternalFailure", "boom"], "at": "start"})
+    with pytest.raises(libci.Error, match="boom"):
+        at.run_code("pass")
+
+
+def test_a_clock_that_is_wrong_is_put_right(service: agentcorelab.Service) -> None:
+    service.control("PUT", "settings", {"clock_ms": 3_600_000})
+    with sandbox_of(service) as sandbox, libci.Session(sandbox=sandbox) as session:
+        assert session.run_command("echo 1").stdout == "1\n"
+
+
+def test_secrets_are_in_no_error(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, secret_access_key="wrong-secret-of-somebody") as sandbox:
+        with pytest.raises(libci.Permission) as raised:
+            libci.Session(sandbox=sandbox)
+    told = f"{raised.value} {raised.value.hint}"
+    assert "wrong-secret" not in told and KEYS["session_token"] not in told
+
+
+# -- deadlines, and what is left behind
+
+
+def test_code_that_was_given_up_leaves_no_variables(service: agentcorelab.Service, at: libci.Session) -> None:
+    at.run_code("kept = 1")
+    late = at.run_code("import time; time.sleep(1)", timeout=0.2)
+    assert late.outcome is Outcome.TIMEOUT and late.state_lost
+    assert at.run_code("print('kept' in globals())").stdout == "False\n"
+
+
+def test_a_command_that_was_given_up_is_killed_by_the_next(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    call = at.start_command("echo $$ > pid; sleep 1000; echo late > late")
+    while not at.run_command("cat pid 2>/dev/null").stdout:
+        pass
+    call.cancel()
+    with pytest.raises(libci.Cancelled):
+        call.result()
+    at.run_command("true")
+    assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
+
+
+def test_code_of_one_language_runs_in_the_order_of_its_start(at: libci.Session) -> None:
+    calls = [at.start_code(f"order = globals().get('order', []) + [{n}]; print(order)") for n in range(4)]
+    assert [call.result().stdout for call in calls][-1] == "[0, 1, 2, 3]\n"
+
+
+def test_what_a_service_has_of_its_own_is_not_saved(
+    service: agentcorelab.Service, remote: libci.Sandbox, tmp_path: Path
+) -> None:
+    with libci.Session(sandbox=remote, workspace_dir=tmp_path) as session:
+        session.run_command("echo 1 > mine; mkdir -p log .ipython; echo 2 > log/x; echo 3 > .ipython/y")
+        saved = {file.path for file in session.push().files}
+    assert saved == ({"mine"} if service.manner == "captured" else {"mine", "log/x", ".ipython/y"})
