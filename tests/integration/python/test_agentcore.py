@@ -339,7 +339,7 @@ def test_a_command_that_was_given_up_is_killed_by_the_next(
 ) -> None:
     call = at.start_command("echo $$ > pid; sleep 1000; echo late > late")
     while not at.run_command("cat pid 2>/dev/null").stdout:
-        pass
+        call.process()
     call.cancel()
     with pytest.raises(libci.Cancelled):
         call.result()
