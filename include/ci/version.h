@@ -46,7 +46,7 @@ CI_API int32_t ci_version_number(void);
 /**
  * @brief The running library's version and the features it was built with, in one line for people.
  *
- * For example "libci 0.1.0 (local, dir; yajl 2.1.0, libarchive 3.6.2, libcurl 7.88.1)".
+ * For example "libci 0.1.0 (local, agentcore, dir, s3; yajl 2.1.0, libarchive 3.6.2, libcurl 7.88.1)".
  * They are the ones it was built with; libcurl is loaded when it is needed, and may be another.
  *
  * @return a string that lives as long as the library; never NULL.
