@@ -181,7 +181,7 @@ typedef struct ci_sandbox_agentcore_options {
  *
  * What the service lacks is refused by name, or done by libci. **Code** cannot be interrupted: at a deadline it is given up,
  * and goes on in the service until it ends; Python's variables are cleared before the next code, JavaScript's are what the code
- * leaves. There is one context a language, Python's alone can be cleared, and `env` and `cwd` of a call are for commands.
+ * leaves. There is one context a language, Python's alone can be cleared, and `env`, the session's too, and `cwd` are for commands alone.
  * TypeScript is not checked. Code's last newline is put back where the service takes it away. **Commands** keep stdout and
  * stderr apart and end at their deadline; what they leave running ends with them: start it as a task.
  * **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder.

@@ -116,7 +116,9 @@ static ci_status ask(task_op *t, const char *tool, ci_error **ret_error) {
 static ci_status begin_forget(task_op *t, ci_error **ret_error) {
     t->stage = FORGET;
     t->op.busy = true;
+    pthread_mutex_lock(&t->op.session->lock);
     t->task->ended = true;
+    pthread_mutex_unlock(&t->op.session->lock);
     ci_status status = cii_agentcore_probe_begin(&t->probe, "forget", NULL, t, ret_error);
     cii_agentcore_probe_text(&t->probe, t->task->nonce);
     return status;
