@@ -28,10 +28,10 @@ CI_BEGIN_DECLS
 typedef struct ci_object {
     size_t struct_size;    /**< sizeof(ci_object) of the storage. */
     const char *key;       /**< Its key. */
-    const char *etag;      /**< Differs whenever the content does, opaque; NULL: not known. */
-    const uint8_t *sha256; /**< 32 bytes; NULL: not known. */
+    const char *etag;      /**< Differs whenever the content does, opaque; may be given as if_etag. NULL: not known. */
+    const uint8_t *sha256; /**< 32 bytes; NULL: not known, as in lists of S3: ci_storage_stat() tells it. */
     uint64_t size_bytes;   /**< Size. */
-    int64_t modified_ms;   /**< Milliseconds since 1970-01-01 UTC. */
+    int64_t modified_ms;   /**< Milliseconds since 1970-01-01 UTC, of S3 in whole seconds; 0: not known. */
 } ci_object;
 
 /** Gets an object. @return 0; negative: stop, with #CI_ERR_CANCELLED. */
@@ -59,7 +59,9 @@ typedef struct ci_storage_list_options {
  * @param[out] ret_error why it failed; may be NULL.
  * @return #CI_OK; #CI_ERR_NOTSUP when all was listed but what can be no object (links, names that are no keys, folders
  * that cannot be read), of which the message names the first; #CI_ERR_INVALID, #CI_ERR_CANCELLED, #CI_ERR_TIMEOUT,
- * #CI_ERR_NOTFOUND (the bucket), #CI_ERR_PERMISSION, #CI_ERR_FORKED, #CI_ERR_IO, #CI_ERR_NOMEM.
+ * #CI_ERR_NOTFOUND (the bucket), #CI_ERR_PERMISSION, #CI_ERR_FORKED, #CI_ERR_IO, #CI_ERR_NOMEM. Of S3 all these functions
+ * may also return #CI_ERR_BUSY (asked too often, after all attempts), #CI_ERR_LIMIT (a quota, too large), #CI_ERR_PROTOCOL
+ * and #CI_ERR_NOTSUP (an object in an archive).
  * @since 0.1
  */
 CI_API ci_status ci_storage_list(ci_storage *storage, const char *prefix, const ci_storage_list_options *options,
@@ -146,10 +148,10 @@ CI_API ci_status ci_storage_read_start(ci_storage *storage, const char *key, con
 typedef struct ci_storage_write_options {
     size_t struct_size;    /**< sizeof(ci_storage_write_options). */
     int64_t timeout_ms;    /**< Deadline; 0 or less: none. */
-    const char *if_etag;   /**< Only if the object has this etag; NULL: no such condition. */
+    const char *if_etag;   /**< Only if the object has this etag; NULL: no such condition. Not with if_absent. */
     const char *mime_type; /**< MIME type; NULL: by the key's suffix. */
     const uint8_t *sha256; /**< Hash the content must have, 32 bytes; NULL: not known. */
-    uint64_t size_bytes;   /**< Size the content must have; 0: not known. */
+    uint64_t size_bytes;   /**< Size the content must have; 0: not known (that of an empty object cannot be told). */
     int32_t if_absent;     /**< 1: only if there is no such object. */
     int32_t reserved;      /**< 0. */
 } ci_storage_write_options;

@@ -27,7 +27,8 @@ typedef struct ci_storage_dir_options {
 
 /**
  * @brief A workspace in a folder. Objects are files below it; writes are atomic (temporary file, fsync, rename), and no
- * name and no link leads out of it. Blocks for some system calls.
+ * name and no link leads out of it. Blocks for some system calls. Keys that cannot be files there are #CI_ERR_INVALID: `.ci`
+ * and what is below it, parts that begin with `.ci-tmp-` or are longer than 255 bytes; nor can `a` and `a/b` be side by side.
  * @param path the folder; resolved now, so that a later chdir(2) changes nothing.
  * @param options copied; NULL: defaults.
  * @param[out] ret_storage the storage, the caller's; untouched on failure.
@@ -54,12 +55,12 @@ typedef struct ci_storage_s3_options {
     const char *endpoint;          /**< "http(s)://HOST[:PORT][/PATH]" of a server; NULL: as set, else AWS's own. */
     const char *region;            /**< Region of the bucket; NULL: as set, else us-east-1, and what its server says. */
     const char *profile;           /**< Profile in the shared files; NULL: as set, else "default". */
-    const char *access_key_id;     /**< With secret_access_key: the keys to sign with. NULL: they are looked for. */
+    const char *access_key_id;     /**< The keys to sign with, both or neither. NULL: they are looked for. */
     const char *secret_access_key; /**< Its secret; wiped when the storage is freed. */
-    const char *session_token;     /**< The token of temporary keys; NULL: none. */
+    const char *session_token;     /**< The token of temporary keys, only with them; NULL: none. */
     const char *ca_file;           /**< PEM file of those who may sign certificates; NULL: as set, else the system's. */
     const char *proxy;             /**< URL of an http, https or socks5h proxy; NULL: as set, else none. */
-    uint64_t part_bytes;           /**< Size of the parts of a large upload, 5 MiB at least; 0: 8 MiB. */
+    uint64_t part_bytes;           /**< Size of the parts of a large upload, 5 MiB to 5 GiB; 0: 8 MiB. */
     uint32_t parallel;             /**< Parts of one upload in memory and on their way at once, 64 at most; 0: 3. */
     uint32_t attempts;             /**< How often a request is sent at most; 0: as set, else 3. */
     uint32_t connect_timeout_ms;   /**< Until a connection stands; 0: 10 s. */
@@ -77,11 +78,11 @@ typedef struct ci_storage_s3_options {
  * reads the shared files, else does not block.
  *
  * Objects are written whole or not at all, large ones in parts, and what is written and read is checked by SHA-256 and
- * MD5. A large upload takes `parallel` parts of memory, two at least; above 10,000 parts of `part_bytes` (80 GB) they are as
+ * MD5. A large upload takes `parallel` parts of memory, two at least (by default 3 × 8 MiB); above 10,000 parts of `part_bytes` (80 GB) they are as
  * much larger as it takes, where the size was announced, else it is #CI_ERR_LIMIT. A server that says nothing for
  * `idle_timeout_ms` is asked again, `attempts` times in all, unless a call's own deadline comes first.
  *
- * Conditions are left to the server; where it has none (OpenStack Swift) the object is looked at just before it is written,
+ * Conditions (`if_etag`, `if_absent` of ci/objects.h) are left to the server; where it has none (OpenStack Swift) the object is looked at just before it is written,
  * which keeps out other puts by this storage object, but not those of other programs. The lock of a session holds among the
  * sessions of this storage object alone.
  * Keys that can be no file name are left out of lists, and told of. Freeing the last share may take up to 5 s when

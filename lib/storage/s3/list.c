@@ -256,7 +256,12 @@ static int32_t list_step(cii_s3_task *task, ci_error **ret_error) {
     bool more = false;
     if (l->left == 0)
         return 1;
-    int32_t result = cii_s3_call_result(&l->call, ret_error);
+    _cleanup_error_ ci_error *error = NULL;
+    int32_t result = cii_s3_call_result(&l->call, &error);
+    if (result == CI_ERR_NOTSUP) /* which would mean a list that is whole */
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_S3_DOMAIN, "the server does not list");
+    if (result < 0 && ret_error)
+        *ret_error = TAKE_PTR(error);
     if (result <= 0)
         return result;
     ci_status status = read_page(l, &more, ret_error);

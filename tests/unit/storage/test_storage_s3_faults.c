@@ -510,6 +510,7 @@ static void a_list_is_read_as_it_is_or_not_at_all(void **state) {
          CI_ERR_PROTOCOL, 0},
         {"entity", "<!DOCTYPE x [<!ENTITY e \"a\">]><ListBucketResult><%2FListBucketResult>", CI_ERR_PROTOCOL, 0},
         {"within", "<Error><Code>InternalError<%2FCode><%2FError>", CI_ERR_IO, 0},
+        {"nolist", "<Error><Code>NotImplemented<%2FCode><%2FError>", CI_ERR_PROTOCOL, 0}, /* else it would be whole */
     };
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++) {
         char rules[512];
