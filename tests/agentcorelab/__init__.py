@@ -19,11 +19,11 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from labs import Missing, Processes, answers, free_ports, make_certificate, need
 
-__all__ = ["EXPIRED_KEY", "MANNERS", "Missing", "PERMANENT_KEY", "Service", "node", "packages", "start"]
+__all__ = ["EXPIRED_KEY", "MANNERS", "Missing", "PERMANENT_KEY", "ROLE_KEY", "Service", "node", "packages", "start"]
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[1]
@@ -45,8 +45,8 @@ class Service:
     ca_file: str
     manner: str
 
-    def environment(self) -> dict[str, str]:
-        key_id, secret, token = ROLE_KEY
+    def environment(self, key: tuple[str, str, Optional[str]] = ROLE_KEY) -> dict[str, str]:
+        key_id, secret, token = key
         return {
             "CI_TEST_AGENTCORE_ENDPOINT": self.endpoint,
             "CI_TEST_AGENTCORE_TLS": self.tls_endpoint,
@@ -56,7 +56,7 @@ class Service:
             "AWS_REGION": REGION,
             "AWS_ACCESS_KEY_ID": key_id,
             "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_SESSION_TOKEN": token,
+            **({"AWS_SESSION_TOKEN": token} if token else {}),
         }
 
     def control(self, method: str, what: str, value: Any = None) -> Any:
