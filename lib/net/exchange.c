@@ -40,11 +40,6 @@ static void detach(cii_http_exchange *x) {
     x->paused = false;
 }
 
-static void wipe(cii_buf *buf) {
-    if (buf->data)
-        explicit_bzero(buf->data, buf->capacity);
-}
-
 void cii_http_exchange_free(cii_http_exchange *x) {
     if (!x)
         return;
@@ -53,8 +48,8 @@ void cii_http_exchange_free(cii_http_exchange *x) {
     ci_error_free(TAKE_PTR(x->error));
     ci_error_free(TAKE_PTR(x->stop_error));
     x->stopped = CI_OK;
-    wipe(&x->lines); /* a signature or token was in it */
-    wipe(&x->body);  /* and keys perhaps in the answer */
+    cii_lane_wipe(&x->lines); /* a signature or token was in it */
+    cii_lane_wipe(&x->body);  /* and keys perhaps in the answer */
     cii_buf_free(&x->body);
     cii_lane_give_exchange(x->lane, x);
 }

@@ -107,6 +107,12 @@ struct cii_http_exchange {
     char curl_text[CURL_ERROR_SIZE];
 };
 
+/* All that it ever held since it grew last. */
+static inline void cii_lane_wipe(cii_buf *buf) {
+    if (buf->data)
+        explicit_bzero(buf->data, buf->capacity);
+}
+
 /* exchange.c: what a lane does with its exchanges. */
 void cii_exchange_step(cii_http_exchange *exchange, int64_t now_us); /* begins what is due, ends what is overdue */
 void cii_exchange_resume(cii_http_exchange *exchange);

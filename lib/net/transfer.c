@@ -242,6 +242,20 @@ static ci_status add_line(cii_buf *lines, const char *name, const char *value) {
     return status == CI_OK ? cii_buf_append(lines, "", 1) : status;
 }
 
+static const char *const curls_own[] = {"Accept", "Content-Type", "Expect"};
+
+/* All at once: a buffer that grows leaves its bytes behind, and a token may be among them. */
+static ci_status make_room(cii_buf *lines, const cii_http_request *request) {
+    size_t size = 0;
+    for (size_t i = 0; i < CII_ELEMENTS(curls_own); i++)
+        size += strlen(curls_own[i]) + strlen(":") + 1;
+    for (size_t i = 0; i < request->header_count; i++)
+        size += strlen(request->headers[i].name) + strlen(": ") + strlen(request->headers[i].value) + 1;
+    cii_lane_wipe(lines);
+    cii_buf_clear(lines);
+    return cii_buf_reserve(lines, size, NULL);
+}
+
 static bool has_header(const cii_http_request *request, const char *name) {
     for (size_t i = 0; i < request->header_count; i++)
         if (strcasecmp(request->headers[i].name, name) == 0)
@@ -251,7 +265,6 @@ static bool has_header(const cii_http_request *request, const char *name) {
 
 /* The list that curl reads is made of our own nodes, used again and again, and points into one buffer. */
 static ci_status make_list(cii_http_exchange *x) {
-    static const char *const curls_own[] = {"Accept", "Content-Type", "Expect"};
     const cii_http_request *request = &x->plan.request;
     size_t count = 0, most = request->header_count + CII_ELEMENTS(curls_own);
     if (most > x->node_capacity) {
@@ -261,8 +274,7 @@ static ci_status make_list(cii_http_exchange *x) {
         x->nodes = nodes;
         x->node_capacity = most;
     }
-    ci_status status = CI_OK;
-    cii_buf_clear(&x->lines);
+    ci_status status = make_room(&x->lines, request);
     for (size_t i = 0; i < request->header_count && status == CI_OK; i++, count++)
         status = add_line(&x->lines, request->headers[i].name, request->headers[i].value);
     for (size_t i = 0; i < CII_ELEMENTS(curls_own) && status == CI_OK; i++) {
