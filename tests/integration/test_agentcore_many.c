@@ -1,14 +1,7 @@
 /* Many sessions of AgentCore's stub at once, in one thread, which waits on the descriptors of all their calls together. */
-// clang-format off
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-// clang-format on
+#include "public.h"
 
 #include <arpa/inet.h>
-#include <ci/ci.h>
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -85,39 +78,31 @@ static void free_calls(void) {
     }
 }
 
-static void must(ci_status status, ci_error *error) {
-    if (status < 0)
-        fail_msg("%s", ci_error_message(error));
-}
-
 static int open_all(void) {
-    ci_error *error = NULL;
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
     options.sandbox = sandbox;
     for (size_t i = 0; i < SESSIONS; i++)
-        must(ci_session_open_start(&options, &calls[i], &error), error);
+        MUST(ci_session_open_start(&options, &calls[i], &error));
     int threads = drive();
     for (size_t i = 0; i < SESSIONS; i++)
-        must(ci_call_take_session(calls[i], &sessions[i], &error), error);
+        MUST(ci_call_take_session(calls[i], &sessions[i], &error));
     free_calls();
     return threads;
 }
 
 /* Each session prints its own number, by code or by a command. */
 static int run_all(bool is_code) {
-    ci_error *error = NULL;
     for (size_t i = 0; i < SESSIONS; i++) {
         char text[64];
         int size = snprintf(text, sizeof text, is_code ? "n = %zu\nprint(n)" : "echo %zu", i);
-        ci_status status = is_code ? ci_execute_code_start(sessions[i], text, (size_t)size, NULL, &calls[i], &error)
-                                   : ci_execute_command_start(sessions[i], text, NULL, &calls[i], &error);
-        must(status, error);
+        MUST(is_code ? ci_execute_code_start(sessions[i], text, (size_t)size, NULL, &calls[i], &error)
+                     : ci_execute_command_start(sessions[i], text, NULL, &calls[i], &error));
     }
     int threads = drive();
     for (size_t i = 0; i < SESSIONS; i++) {
         char wanted[32];
         ci_result *result = NULL;
-        must(ci_call_take_result(calls[i], &result, &error), error);
+        MUST(ci_call_take_result(calls[i], &result, &error));
         snprintf(wanted, sizeof wanted, "%zu\n", i);
         assert_string_equal(ci_result_stdout(result, NULL), wanted);
         ci_result_free(result);
@@ -128,10 +113,9 @@ static int run_all(bool is_code) {
 
 static void one_thread_drives_a_hundred_sessions_over_a_connection_each(void **state) {
     (void)state;
-    ci_error *error = NULL;
     int fds = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
     int opened = connections("opened");
-    must(ci_sandbox_agentcore_new(NULL, &sandbox, &error), error);
+    MUST(ci_sandbox_agentcore_new(NULL, &sandbox, &error));
     assert_int_equal(open_all(), threads);
     assert_int_equal(connections("open"), SESSIONS);
     assert_int_equal(run_all(true), threads);
