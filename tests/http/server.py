@@ -13,6 +13,7 @@ A request's path says what is done, step by step, once its head has been read: /
     head                send status and headers          garbage         send what is no HTTP
     half-head           send a part of the head          headers-N       N headers of 100 bytes
     text-TEXT           send it                          bytes-N         send N bytes of a pattern: i % 251
+    hex-DIGITS          send these bytes
     drip-N-MS           N bytes, each after MS ms        from-N          where the pattern begins (0)
     endless             bytes until the other side has enough
     stall               nothing, until the other side is gone
@@ -277,6 +278,8 @@ class Request:
             self.send(b"what is this?\r\n\r\n")
         elif name == "text":
             self.send_body(value.encode())
+        elif name == "hex":
+            self.send_body(bytes.fromhex(value))
         elif name == "bytes":
             self.send_pattern(int(value))
         elif name == "drip":

@@ -99,6 +99,8 @@ static ci_status take_options(cii_agentcore *c, const ci_sandbox_agentcore_optio
 
 static ci_status find_region(cii_agentcore *c, const char *option, ci_error **ret_error) {
     _cleanup_free_ char *of_arn = is_arn(c->interpreter) ? arn_region(c->interpreter) : NULL;
+    if (is_arn(c->interpreter) && !of_arn)
+        return cii_error_nomem(ret_error);
     const char *region = cii_aws_region(c->settings, option ? option : of_arn && *of_arn ? of_arn : NULL);
     if (!region) {
         ci_status status = cii_error_set(ret_error, CI_ERR_INVALID, CII_AGENTCORE_DOMAIN, "region: nobody says which");

@@ -260,8 +260,8 @@ extern const ci_op_ops cii_agentcore_op_ops;
 int32_t cii_agentcore_op_fd(ci_op *op);
 int32_t cii_agentcore_op_process(ci_op *op, ci_error **ret_error);
 void cii_agentcore_op_free(ci_op *op);
-/* Whether the answer to a GET says that the session can be used. */
-bool cii_agentcore_op_is_ready(const cii_agentcore_op *op);
+/* Whether the answer to a GET says that the session can be used: 1, 0, or CI_ERR_NOMEM. */
+int32_t cii_agentcore_op_is_ready(const cii_agentcore_op *op, ci_error **ret_error);
 
 /* --- probes (probe.c) ----------------------------------------------------------------------------------------------------- */
 

@@ -198,11 +198,14 @@ ci_status cii_agentcore_run_code(cii_agentcore_session *session, const ci_run_re
         .runtime = is_python ? NULL : session->core->runtime,
         .clear_context = clears,
     };
+    int32_t turn = 0;
     c->body = cii_agentcore_body_code(&code, &c->body_bytes);
     if (!c->body)
         status = cii_error_nomem(ret_error);
-    else if (cii_turn_take(&session->turns, is_python ? "python" : "node", &c->turn, &c->op.wait_fd, ret_error) < 0)
-        status = CI_ERR_IO; /* in line from now on: so calls run in the order of their start */
+    else /* in line from now on: so calls run in the order of their start */
+        turn = cii_turn_take(&session->turns, is_python ? "python" : "node", &c->turn, &c->op.wait_fd, ret_error);
+    if (status == CI_OK && turn < 0)
+        status = turn;
     if (status < 0)
         cii_agentcore_op_free(&c->op.op);
     else

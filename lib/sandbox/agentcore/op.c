@@ -24,21 +24,13 @@ static bool is_doubtful(const cii_agentcore_op *op, int32_t status, const ci_err
             (status == CI_ERR_INVALID && (http == 400 || http == 0) && strstr(ci_error_message(error), "ession")));
 }
 
-/* "TERMINATED", or whatever it says; "" when it says nothing. */
-static void read_status(const cii_agentcore_op *op, char status[32]) {
+int32_t cii_agentcore_op_is_ready(const cii_agentcore_op *op, ci_error **ret_error) {
     const cii_http_response *response = cii_agentcore_call_response(op);
     _cleanup_json_ cii_json *root = NULL;
-    *status = '\0';
-    if (cii_json_parse(response->body, response->body_bytes, 0, &root, NULL) < 0)
-        return;
+    if (cii_json_parse(response->body, response->body_bytes, 0, &root, NULL) == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
     const char *text = cii_json_text_of(cii_json_get(root, "status"), NULL);
-    snprintf(status, 32, "%s", text ? text : "");
-}
-
-bool cii_agentcore_op_is_ready(const cii_agentcore_op *op) {
-    char status[32];
-    read_status(op, status);
-    return strcmp(status, "READY") == 0;
+    return text && strcmp(text, "READY") == 0;
 }
 
 static ci_status is_over(cii_agentcore_op *op, ci_error **ret_error) {
@@ -57,7 +49,8 @@ static int32_t confirm(cii_agentcore_op *op, ci_error **ret_error) {
     int32_t result = cii_agentcore_call_result(op, NULL);
     if (result == 0)
         return 0;
-    bool gone = result == CI_ERR_LOST || result == CI_ERR_NOTFOUND || (result > 0 && !cii_agentcore_op_is_ready(op));
+    bool gone =
+        result == CI_ERR_LOST || result == CI_ERR_NOTFOUND || (result > 0 && cii_agentcore_op_is_ready(op, NULL) == 0);
     if (gone)
         return is_over(op, ret_error);
     int32_t status = ci_error_status(op->doubt);

@@ -239,10 +239,13 @@ static ci_status not_there(const open_op *o, bool is_known, ci_error **ret_error
 
 static int32_t step_attach(open_op *o, ci_error **ret_error) {
     int32_t result = cii_agentcore_call_result(&o->op, ret_error);
-    if (result == CI_ERR_LOST || (result > 0 && !cii_agentcore_op_is_ready(&o->op)))
-        return not_there(o, result > 0, ret_error);
-    if (result <= 0)
-        return result;
+    if (result == CI_ERR_LOST)
+        return not_there(o, false, ret_error);
+    int32_t ready = result > 0 ? cii_agentcore_op_is_ready(&o->op, ret_error) : result;
+    if (result > 0 && ready == 0)
+        return not_there(o, true, ret_error);
+    if (ready <= 0)
+        return ready;
     ci_status status = look_inside(o, ret_error);
     return status < 0 ? status : step_inside(o, ret_error);
 }
