@@ -39,7 +39,7 @@ static const cii_aws_meaning meanings[] = {
     {"InvalidClientTokenId", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_IDENTITY, "the credentials are not known",
      KEYS_HINT},
     {"InvalidSignatureException", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_CLOCK, "the signature is not right",
-     "see whether the secret access key is right, and " CLOCK_HINT},
+     "see whether the secret access key and the region are right, and " CLOCK_HINT},
     {"RequestTimeTooSkewed", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_CLOCK,
      "this machine's clock differs from the server's", CLOCK_HINT},
     {"RequestExpired", 0, CI_ERR_PERMISSION, false, CII_AWS_CORRECT_CLOCK,

@@ -57,7 +57,7 @@ static void each_refusal_has_its_status_and_says_what_to_do(void **state) {
         {403, "ExpiredTokenException", CI_ERR_PERMISSION, false, IDENTITY, "get new ones"},
         {403, "UnrecognizedClientException", CI_ERR_PERMISSION, false, IDENTITY, "the access key id"},
         {403, "InvalidSignatureException", CI_ERR_PERMISSION, false, CLOCK,
-         "secret access key is right, and set this machine's clock"},
+         "secret access key and the region are right, and set this machine's clock"},
         {403, "RequestTimeTooSkewed", CI_ERR_PERMISSION, false, CLOCK, "set this machine's clock"},
         {403, "MissingAuthenticationTokenException", CI_ERR_PERMISSION, false, 0, "a proxy"},
         {403, "IncompleteSignatureException", CI_ERR_PERMISSION, false, 0, "a proxy"},
