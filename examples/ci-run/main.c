@@ -4,6 +4,7 @@
  */
 #include "calls.h"
 #include "check.h"
+#include "nowhere.h"
 #include "options.h"
 #include "terminal.h"
 #include "uploads.h"
@@ -142,32 +143,27 @@ static int make_sandbox(struct program *program) {
     return error ? fail(program, error) : 0;
 }
 
-static int open_session(struct program *program, const char *workspace, uint32_t flags) {
-    static const char *const nothing[] = {NULL};
+/* Which part of which workspace, and who is told of it. */
+static ci_session_options options_of_workspace(const struct program *program, const char *workspace) {
     const struct options *options = program->options;
     ci_session_options session = CI_SESSION_OPTIONS_INIT;
-    session.sandbox = program->sandbox;
     session.workspace_dir = program->storage ? NULL : workspace;
     session.storage = program->storage;
     session.session_id = options->session_id;
-    session.attach_id = options->attach;
     session.user = options->user;
     session.uploads_prefix = options->uploads_prefix;
     session.output_prefix = options->output_prefix;
     session.prefixes = options->prefixes.count ? options->prefixes.items : NULL;
     session.progress = terminal_progress;
-    session.memory_bytes = options->memory_bytes;
-    session.workspace_bytes = options->disk_bytes;
-    session.process_count = (uint32_t)options->process_count;
-    session.network = options->network;
-    session.network_allow = options->allow_nothing ? nothing : options->allow.count ? options->allow.items : NULL;
-    session.network_deny = options->deny.count ? options->deny.items : NULL;
     session.timeout_ms = options->timeout_ms;
-    session.flags = flags;
     session.log = terminal_log;
+    return session;
+}
+
+static int open_session(struct program *program, const ci_session_options *session) {
     ci_error *error = NULL;
     ci_call *call = NULL;
-    if (ci_session_open_start(&session, &call, &error) == CI_OK) {
+    if (ci_session_open_start(session, &call, &error) == CI_OK) {
         terminal_wait(&program->terminal, call, 0);
         ci_call_take_session(call, &program->session, &error);
         ci_call_free(call);
@@ -175,9 +171,40 @@ static int open_session(struct program *program, const char *workspace, uint32_t
     return error ? fail(program, error) : 0;
 }
 
+static int open_to_run(struct program *program, const char *workspace) {
+    static const char *const nothing[] = {NULL};
+    const struct options *options = program->options;
+    ci_session_options session = options_of_workspace(program, workspace);
+    session.sandbox = program->sandbox;
+    session.attach_id = options->attach;
+    session.memory_bytes = options->memory_bytes;
+    session.workspace_bytes = options->disk_bytes;
+    session.process_count = (uint32_t)options->process_count;
+    session.network = options->network;
+    session.network_allow = options->allow_nothing ? nothing : options->allow.count ? options->allow.items : NULL;
+    session.network_deny = options->deny.count ? options->deny.items : NULL;
+    return open_session(program, &session);
+}
+
+/* By a session of its own, which runs nothing: that in which something runs finds all of them when it is opened. */
+static int store_uploads(struct program *program, const char *workspace) {
+    ci_session_options session = options_of_workspace(program, workspace);
+    ci_error *error = NULL;
+    if (nowhere_new(&session.sandbox, &error))
+        return terminal_fail(error);
+    session.flags = CI_SESSION_NO_PRELOAD;
+    int status = open_session(program, &session);
+    if (status == 0)
+        status = uploads_store(&program->terminal, program->session, &program->options->uploads);
+    ci_session_close(program->session);
+    program->session = NULL;
+    ci_sandbox_free(session.sandbox);
+    return program->terminal.end_status ? program->terminal.end_status : status;
+}
+
 /*
- * Opens the session, uploads already in its workspace: a first one only stores them. Uploads need a workspace, and so do
- * most of the tools: where none is named it is a temporary one.
+ * Opens the session, uploads already in its workspace. Uploads need a workspace, and so do most of the tools: where none is
+ * named it is a temporary one.
  */
 static int open_with_uploads(struct program *program) {
     const struct options *options = program->options;
@@ -197,16 +224,8 @@ static int open_with_uploads(struct program *program) {
         if (!program->storage)
             return terminal_fail(error);
     }
-    if (options->uploads.count) {
-        int status = open_session(program, workspace, CI_SESSION_NO_PRELOAD);
-        if (status == 0)
-            status = uploads_store(&program->terminal, program->session, &options->uploads);
-        ci_session_close(program->session);
-        program->session = NULL;
-        if (status)
-            return program->terminal.end_status ? program->terminal.end_status : status;
-    }
-    return open_session(program, workspace, 0);
+    int status = options->uploads.count ? store_uploads(program, workspace) : 0;
+    return status ? status : open_to_run(program, workspace);
 }
 
 static void tell_preload(struct program *program) {

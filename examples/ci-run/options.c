@@ -171,8 +171,6 @@ static const char *wrong_for_sandbox(const struct options *options) {
         return options->interpreter || options->service || options->attach || options->keep || options->session_time_ms
                    ? "--interpreter, --service, --session-time, --keep and --attach are for --sandbox agentcore: add it"
                    : NULL;
-    if (options->keep && options->uploads.count)
-        return "--keep keeps every session, and --upload takes one of its own: store uploads with ci-workspace first";
     return options->python || options->preload || options->kernels || options->pip_config || options->npm_config ||
                    options->ca_file || options->package_cache || options->host_packages
                ? "--sandbox agentcore has interpreters and packages of its own: leave out what is for those of this machine"

@@ -25,6 +25,7 @@ S3 = os.environ.get("CI_TEST_S3", "")
 sys.path[:0] = [str(SOURCE / "bindings/python"), str(SOURCE / "tests")]
 sys.dont_write_bytecode = True
 
+import agentcorelab  # noqa: E402
 import libci  # noqa: E402
 from s3lab.client import Client  # noqa: E402
 
@@ -164,6 +165,24 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Folder | Bucket:
         return Bucket(request.getfixturevalue("server"))
     (tmp_path / "place").mkdir()
     return Folder(tmp_path / "place")
+
+
+@pytest.fixture(scope="module")
+def started(request: pytest.FixtureRequest) -> Iterator[agentcorelab.Service]:
+    """The stub of AgentCore, one a file and manner: plain, or what the file says by a mark."""
+    try:
+        with agentcorelab.start(getattr(request, "param", "plain")) as service:
+            yield service
+    except agentcorelab.Missing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def service(started: agentcorelab.Service) -> Iterator[agentcorelab.Service]:
+    """It, as it was when it began."""
+    started.control("POST", "reset")
+    yield started
+    started.control("POST", "reset")
 
 
 @pytest.fixture

@@ -21,20 +21,7 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="module", params=agentcorelab.MANNERS)
-def started(request: Any) -> Iterator[agentcorelab.Service]:
-    try:
-        with agentcorelab.start(request.param) as service:
-            yield service
-    except agentcorelab.Missing as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def service(started: agentcorelab.Service) -> Iterator[agentcorelab.Service]:
-    started.control("POST", "reset")
-    yield started
-    started.control("POST", "reset")
+pytestmark = pytest.mark.parametrize("started", agentcorelab.MANNERS, indirect=True, scope="module")
 
 
 def sandbox_of(service: agentcorelab.Service, **options: Any) -> libci.Sandbox:

@@ -23,23 +23,6 @@ ARN = f"arn:aws:bedrock-agentcore:us-west-2:aws:code-interpreter/{ID}"
 TOKEN = "0123456789abcdef0123456789abcdef-token"
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[agentcorelab.Service]:
-    try:
-        with agentcorelab.start() as service:
-            yield service
-    except agentcorelab.Missing as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def service(started: agentcorelab.Service) -> Iterator[agentcorelab.Service]:
-    """As it was when it began."""
-    started.control("POST", "reset")
-    yield started
-    started.control("POST", "reset")
-
-
 @pytest.fixture
 def client(service: agentcorelab.Service) -> Iterator[Client]:
     client = Client(service)
