@@ -98,7 +98,8 @@ def start(manner: str = "plain") -> Iterator[Service]:
     """Raises Missing where something that it is made of is not there."""
     program, modules = node(), packages() / "node_modules"
     need("test", "openssl")
-    library = Path(os.environ.get("CI_TEST_BUILD") or SOURCE / "build") / "lib/libci.so"
+    build = os.environ.get("CI_TEST_AGENTCORE_BUILD") or os.environ.get("CI_TEST_BUILD") or SOURCE / "build"
+    library = Path(build) / "lib/libci.so"
     with tempfile.TemporaryDirectory(prefix="ci-agentcore-") as folder:
         processes = Processes(Path(folder))
         try:

@@ -3,10 +3,13 @@
     NONCE LITTER ROOT OPERATION ARGUMENT...    or @FILE in place of the last ones, which is read and removed
 
 Arguments are base64. Answers are lines of ASCII, so that a terminal does them no harm: "ci:NONCE", then a letter and fields,
-then "."; an errno that ends the operation is a line "! ERRNO TEXT"."""
-import base64
+then "."; an errno that ends the operation is a line "! ERRNO TEXT".
+
+Each request starts it anew, so it imports no more than it needs: subprocess, signal, base64 and shutil take longer than all
+the rest of it."""
+import _signal as signal
+import binascii
 import os
-import signal
 import stat
 import sys
 import time
@@ -21,7 +24,11 @@ def say(tag, *fields):
 
 
 def text(data):
-    return base64.b64encode(data).decode() or "="
+    return binascii.b2a_base64(data, newline=False).decode() or "="
+
+
+def data(text):
+    return binascii.a2b_base64(text)
 
 
 def place(nonce):
@@ -154,9 +161,8 @@ def enter(folder):
         return False
 
 
-def start(where, command, env, **streams):
-    import subprocess
-
+def start(where, command, env, out, err):
+    """The process, a session of its own."""
     shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
     words = [shell, b"-c", command]
     if len(command) >= SINGLE_ARGUMENT:
@@ -165,10 +171,22 @@ def start(where, command, env, **streams):
             file.write(command)
     whole = dict(os.environb)
     whole.update(pair.split(b"=", 1) for pair in env)
-    process = subprocess.Popen(words, env=whole, stdin=subprocess.DEVNULL, start_new_session=True, **streams)
+    streams = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+    streams += [(os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, err, 2)]
+    rest = {"file_actions": streams, "setsigdef": [signal.SIGPIPE, signal.SIGXFSZ]}  # Python ignores these
+    try:
+        pid = os.posix_spawn(shell, words, whole, setsid=True, **rest)
+    except NotImplementedError:  # a Python that was built with an older libc: a process group must do
+        pid = os.posix_spawn(shell, words, whole, setpgroup=0, **rest)
     with open(where + "/p", "w") as file:
-        file.write(str(process.pid))
-    return process
+        file.write(str(pid))
+    return pid
+
+
+def exit_code(pid, flags):
+    """Negative: a signal's number. None: it runs."""
+    gone, status = os.waitpid(pid, flags)
+    return None if not gone else os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
 
 
 def kill(where, number):
@@ -182,9 +200,12 @@ def kill(where, number):
 
 
 def forget(where):
-    import shutil
-
-    shutil.rmtree(where, ignore_errors=True)
+    try:
+        for name in os.listdir(where):
+            os.unlink(where + "/" + name)
+        os.rmdir(where)
+    except OSError:
+        pass  # it is not there, or not ours
 
 
 class Output:
@@ -207,7 +228,6 @@ class Output:
 
 def op_run(nonce, room, milliseconds, cwd, command, *env):
     import select
-    import subprocess
 
     where, began = place(nonce.decode()), time.monotonic()
     if not enter(cwd):
@@ -216,9 +236,12 @@ def op_run(nonce, room, milliseconds, cwd, command, *env):
     wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    process = start(where, command, env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    (out, out_end), (err, err_end) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+    pid, code = start(where, command, env, out_end, err_end), None
+    os.close(out_end)
+    os.close(err_end)
     output, poller = Output(where, int(room)), select.poll()
-    pipes = {process.stdout.fileno(): "o", process.stderr.fileno(): "e"}
+    pipes = {out: "o", err: "e"}
     for fd in [wake, *pipes]:
         poller.register(fd, select.POLLIN)
 
@@ -234,9 +257,9 @@ def op_run(nonce, room, milliseconds, cwd, command, *env):
         return any(fd in pipes for fd, _ in ready)
 
     due, late = (began + int(milliseconds) / 1000 if int(milliseconds) else None), 0
-    while process.poll() is None:
+    while code is None and (code := exit_code(pid, os.WNOHANG)) is None:
         read(None if due is None else due - time.monotonic())
-        if due is not None and time.monotonic() >= due and process.poll() is None:
+        if due is not None and time.monotonic() >= due and (code := exit_code(pid, os.WNOHANG)) is None:
             kill(where, signal.SIGKILL if late else signal.SIGINT)
             late, due = late + 1, time.monotonic() + GRACE
     for _ in range(64):  # what the shell left running may still print, and is not waited for
@@ -244,7 +267,7 @@ def op_run(nonce, room, milliseconds, cwd, command, *env):
             break
     if late:
         kill(where, signal.SIGKILL)
-    ended(process.returncode, int((time.monotonic() - began) * 1e6), output.kept["o"], output.kept["e"], int(late > 0))
+    ended(code, int((time.monotonic() - began) * 1e6), output.kept["o"], output.kept["e"], int(late > 0))
     if not any(output.kept.values()):
         forget(where)
 
@@ -260,8 +283,8 @@ def op_task(nonce, cwd, command, *env):
         return
     os.mkdir(where, 0o700)
     with open(where + "/o", "wb") as out, open(where + "/e", "wb") as err:
-        process = start(where, command, env, stdout=out, stderr=err)
-    code = process.wait()
+        pid = start(where, command, env, out.fileno(), err.fileno())
+    code = exit_code(pid, 0)
     with open(where + "/x.new", "w") as file:
         file.write(f"{code}")
     os.rename(where + "/x.new", where + "/x")
@@ -316,16 +339,16 @@ def tidy(nonces):
 
 def main():
     _, nonce, litter, root, operation, *words = sys.argv
-    os.chdir(base64.b64decode(root) or b".")
+    os.chdir(data(root) or b".")
     if words and words[-1].startswith("@"):
-        path = base64.b64decode(words[-1][1:])
+        path = data(words[-1][1:])
         with open(path) as file:
             words = words[:-1] + file.read().split()
         os.unlink(path)
     say("ci:" + nonce)
     try:
         tidy([each for each in litter.split(",") if each and each != "-"])
-        globals()["op_" + operation](*[base64.b64decode(word) for word in words])
+        globals()["op_" + operation](*[data(word) for word in words])
     except OSError as error:
         say("!", error.errno or 5, text(os.strerror(error.errno or 5).encode()))
     say(".")
