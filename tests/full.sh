@@ -33,7 +33,7 @@ as_valgrind() {
 }
 build valgrind -DCMAKE_BUILD_TYPE=Debug -DCI_TEST_TIMEOUT_FACTOR=20 \
   "-DCMAKE_CROSSCOMPILING_EMULATOR=valgrind;-q;--leak-check=full;--error-exitcode=99;--child-silent-after-fork=yes" &&
-  run valgrind valgrind "valgrind" -R '^test_(aws_(endpoint|event_stream|ini|rest_json|sigv4|sources|xml)|base|wire|result|tools|sandbox$|storage$|storage_template$)' ||
+  run valgrind valgrind "valgrind" -R '^test_(aws_(endpoint|event_stream|ini|rest_json|sigv4|sources|xml)|base|wire|result|tools|sandbox$|sandbox_agentcore$|storage$|storage_template$)' ||
   count_failure "$(failures)"
 
 part "Fuzzing" "$source/tests/fuzz/run.sh" "$cache/fuzz"

@@ -65,11 +65,11 @@ as_user() {
   setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all --bounding-set=-all -- \
     env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home/user" TMPDIR="$home/user" USER=ci-test \
     LOGNAME=ci-test CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" CI_TEST_AGENTCORE_PACKAGES="$agentcore" \
-    UBSAN_OPTIONS=print_stacktrace=1 "$@"
+    CI_TEST_AGENTCORE_BUILD="$cache/plain" UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 as_self() {
   env HOME="$home/self" TMPDIR="$home/self" CI_TEST_FULL="$full" CI_TEST_ENVIRONMENT="$environment" \
-    CI_TEST_AGENTCORE_PACKAGES="$agentcore" UBSAN_OPTIONS=print_stacktrace=1 "$@"
+    CI_TEST_AGENTCORE_PACKAGES="$agentcore" CI_TEST_AGENTCORE_BUILD="$cache/plain" UBSAN_OPTIONS=print_stacktrace=1 "$@"
 }
 mkdir "$home/self" "$home/user"
 source=$top
@@ -133,10 +133,10 @@ status=0
 
 if [ "$(id -u)" = 0 ]; then
   # Kernels alone run once, and not as root: no session's is.
-  run self plain "as root" -LE "$without|kernel|ordinary"
-  run user plain "as an ordinary user" -LE "$without|self"
+  run self plain "as root" -LE "$without|kernel|ordinary|sanitized"
+  run user plain "as an ordinary user" -LE "$without|self|sanitized"
 else
-  run self plain "as $(id -un)" -LE "$without|root"
+  run self plain "as $(id -un)" -LE "$without|root|sanitized"
 fi
 build sanitize -DCI_SANITIZE=address,undefined
 run self sanitize "sanitizers, as $(id -un)" -LE "$without_c_less"
