@@ -4,8 +4,8 @@
  * What went wrong is named by the header x-amzn-errortype, or the body's `code`, or its `__type`; of a message by its own
  * headers. Statuses: CI_ERR_BUSY throttled, or a conflict; CI_ERR_LIMIT a quota; CI_ERR_PERMISSION not allowed, or not
  * these credentials; CI_ERR_NOTFOUND, CI_ERR_LOST what it was for is not there; CI_ERR_INVALID, with the fields that are
- * wrong; CI_ERR_IO the service failed. What may be repeated unchanged is retryable, whether that be wise or not: of code
- * that may have run the caller knows. Credentials are never told. */
+ * wrong; CI_ERR_IO the service failed. What may be repeated unchanged is retryable, whether that be wise or not: of what
+ * may have run already lib/net takes that back (`once`). Credentials are never told. */
 #ifndef CII_AWS_REST_JSON_H
 #define CII_AWS_REST_JSON_H
 

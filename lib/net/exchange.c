@@ -152,7 +152,12 @@ static cii_http_verdict rule(const cii_http_exchange *x, const ci_error *error) 
     return cii_retry_status(status) ? CII_HTTP_AGAIN : CII_HTTP_FAIL;
 }
 
-/* What was sent and not answered may have had its effect, so that whoever sends it again would do so twice. */
+/* The server says that it has done nothing. */
+static bool is_refusal(int32_t status) {
+    return (status >= 400 && status <= 499) || status == 503;
+}
+
+/* What was sent and not refused may have had its effect, so that whoever sends it again would do so twice. */
 static void doubt(const cii_http_exchange *x, ci_error **error) {
     if (!x->plan.once || nothing_sent(x))
         return;
@@ -176,9 +181,11 @@ static void conclude(cii_http_exchange *x, ci_error *error) {
             finish(x, NULL);
         return;
     }
-    if (broke)
+    if (!error)
+        error = cii_http_refused(x);
+    if (broke || !is_refusal(x->response.status))
         doubt(x, &error);
-    finish(x, error ? error : cii_http_refused(x));
+    finish(x, error);
 }
 
 void cii_exchange_ended(cii_http_exchange *x, CURLcode code) {

@@ -117,7 +117,8 @@ typedef struct cii_http_plan {
     uint32_t attempt_max; /* 0: 3 */
     int64_t timeout_ms;   /* for all attempts and the waits between; 0: none */
     size_t body_max;      /* 0: 64 KiB. A 2xx body above it fails with CI_ERR_LIMIT, another is cut */
-    bool once;    /* never sent whole twice, whatever became of it; what was sent and not answered is not retryable */
+    /* Never sent whole twice, whatever became of it; what was sent and not refused (4xx, 503) is not retryable. */
+    bool once;
     bool resumes; /* prepare() knows how to go on after bytes were taken; else nothing is repeated then */
 } cii_http_plan;
 

@@ -247,6 +247,22 @@ def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
     assert at.run_command("cat ran").stdout == "x"
 
 
+@pytest.mark.parametrize(("error", "retryable"), [
+    ({"error": "InternalServerException"}, False),
+    ({"html": 504}, False),
+    ({"html": 503}, True),
+    ({"error": "ThrottlingException"}, True),
+])
+def test_code_that_may_have_run_is_not_called_repeatable(
+    service: agentcorelab.Service, at: libci.Session, error: dict[str, Any], retryable: bool
+) -> None:
+    rules(service, {"operation": "Invoke", "done": True, **error})
+    with pytest.raises(libci.Error) as raised:
+        at.run_code("pass")
+    assert raised.value.retryable == retryable
+    assert ("had its effect" in raised.value.hint) != retryable
+
+
 @pytest.mark.parametrize("rule", [
     {"corrupt": "message-crc"},
     {"corrupt": "prelude-crc"},

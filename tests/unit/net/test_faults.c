@@ -345,7 +345,8 @@ static void what_may_be_sent_once_is_sent_once(void **state) {
     assert_int_equal(run_on_a_dying_connection("again", "only3", &stream, &error), CI_ERR_IO);
     ci_error_free(error);
     assert_int_equal(log_count("only3"), 2);
-    static const char *const steps[] = {"status-503", "body/reset", "body/close"};
+    static const char *const steps[] = {"status-503", "status-429", "status-500",
+                                        "status-504", "body/reset", "body/close"};
     for (size_t i = 0; i < CII_ELEMENTS(steps); i++) {
         char id[16];
         for (int has_source = 0; has_source <= 1; has_source++) {
@@ -359,8 +360,9 @@ static void what_may_be_sent_once_is_sent_once(void **state) {
             t.plan.request.read = has_source ? read_pattern : NULL;
             assert_true(talk_run(&t) < 0);
             assert_int_equal(log_count(id), 1);
-            bool is_answered = i == 0;
-            assert_int_equal(ci_error_retryable(t.error), has_source || is_answered);
+            bool is_refused = i < 2;
+            assert_int_equal(ci_error_retryable(t.error), has_source || is_refused);
+            assert_int_equal(strstr(ci_error_hint(t.error), "had its effect") != NULL, !has_source && !is_refused);
         }
     }
 }
