@@ -14,6 +14,8 @@ typedef struct code_op {
     char *body;
     size_t body_bytes;
     bool is_python;
+    bool clears;       /* as was asked */
+    bool clears_first; /* what was given up before it */
     cii_buf traceback;
     uint64_t out_bytes;
     unsigned result_count;
@@ -84,14 +86,14 @@ static ci_status done(code_op *c, ci_error **ret_error) {
     return CI_OK;
 }
 
-/* What was printed is not lost with what came after it. */
-static int32_t broken(code_op *c, int32_t status, ci_error **error) {
-    if (c->result_count == 0 || status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST)
+int32_t cii_agentcore_run_lost(const ci_sink *sink, ci_run_outcome *outcome, int32_t status, const ci_error *error) {
+    if (status == CI_ERR_NOMEM || status == CI_ERR_CLOSED || status == CI_ERR_LOST)
         return status;
-    c->outcome.outcome = CI_OUTCOME_LOST;
-    c->outcome.error_name = "Lost";
-    c->outcome.error_message = ci_error_message(*error);
-    c->sink->done(c->sink->user, &c->outcome);
+    outcome->outcome = CI_OUTCOME_LOST;
+    outcome->exit_code = outcome->signal_number = 0;
+    outcome->error_name = "Lost";
+    outcome->error_message = ci_error_message(error);
+    sink->done(sink->user, outcome);
     return 1;
 }
 
@@ -111,9 +113,20 @@ static void set_lost(code_op *c) {
     pthread_mutex_unlock(&s->lock);
 }
 
-/* The body was written without it. */
+/* Lets the next one have its turn. It clears the context if this one was given up, or did not come to do so itself. */
+static void leave(code_op *c, bool has_ended) {
+    if (c->turn && ((c->stage == SENT && !has_ended) || (c->clears_first && c->result_count == 0)))
+        set_lost(c);
+    cii_turn_give(&c->op.session->turns, &c->turn);
+}
+
+/* The body was written without it, unless it was asked for: then nobody needs to be told that variables are gone. */
 static ci_status clear_first(code_op *c, ci_error **ret_error) {
     static const char end[] = "}}", with[] = ",\"clearContext\":true}}";
+    c->clears_first = true;
+    if (c->clears)
+        return CI_OK;
+    c->outcome.state_lost = 1;
     size_t kept = c->body_bytes - (sizeof end - 1);
     char *body = realloc(c->body, kept + sizeof with);
     if (!body)
@@ -144,10 +157,10 @@ static int32_t code_step(cii_agentcore_op *op, ci_error **ret_error) {
     int32_t result = cii_agentcore_call_result(op, &error);
     if (result == 0)
         return 0;
-    cii_turn_give(&op->session->turns, &c->turn);
-    if (result < 0)
-        result = broken(c, result, &error);
-    else
+    leave(c, true);
+    if (result < 0 && c->result_count > 0) /* what was printed is not lost with what came after it */
+        result = cii_agentcore_run_lost(c->sink, &c->outcome, result, error);
+    else if (result > 0)
         result = done(c, &error) < 0 ? CI_ERR_NOMEM : 1;
     if (result < 0 && ret_error)
         *ret_error = TAKE_PTR(error);
@@ -156,9 +169,7 @@ static int32_t code_step(cii_agentcore_op *op, ci_error **ret_error) {
 
 static void code_release(cii_agentcore_op *op) {
     code_op *c = (code_op *)op;
-    if (c->stage == SENT && c->turn) /* it has not ended */
-        set_lost(c);
-    cii_turn_give(&op->session->turns, &c->turn);
+    leave(c, false);
     cii_buf_free(&c->traceback);
     free(c->body);
 }
@@ -190,6 +201,7 @@ ci_status cii_agentcore_run_code(cii_agentcore_session *session, const ci_run_re
     c->op.release = code_release;
     c->sink = sink;
     c->is_python = is_python;
+    c->clears = clears;
     c->outcome.struct_size = sizeof c->outcome;
     const cii_agentcore_code code = {
         .text = r->kind == CI_RUN_KIND_CLEAR ? "pass" : r->text,

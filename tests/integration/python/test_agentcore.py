@@ -337,6 +337,43 @@ def test_code_that_was_given_up_leaves_no_variables(service: agentcorelab.Servic
     assert at.run_code("print('kept' in globals())").stdout == "False\n"
 
 
+def given_up(service: agentcorelab.Service, at: libci.Session) -> None:
+    """Code that has come there and is not waited for."""
+    at.run_code("kept = 1")
+    service.control("DELETE", "log")
+    call = at.start_code("import time; time.sleep(0.5)")
+    while not requests(service, "Invoke"):
+        call.process()
+    call.cancel()
+    with pytest.raises(libci.Cancelled):
+        call.result()
+
+
+def test_the_run_that_clears_what_was_given_up_says_so(service: agentcorelab.Service, at: libci.Session) -> None:
+    given_up(service, at)
+    first = at.run_code("print('kept' in globals())")
+    assert first.stdout == "False\n" and first.state_lost
+    assert not at.run_code("pass").state_lost
+
+
+def test_a_context_that_is_to_be_cleared_stays_so_when_that_is_refused(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    given_up(service, at)
+    rules(service, {"operation": "Invoke", "error": "ThrottlingException"})
+    with pytest.raises(libci.Busy):
+        at.run_code("pass")
+    result = at.run_code("print('kept' in globals())")
+    assert result.stdout == "False\n" and result.state_lost
+
+
+def test_a_context_is_asked_to_be_cleared_once(service: agentcorelab.Service, at: libci.Session) -> None:
+    given_up(service, at)
+    service.control("DELETE", "log")
+    assert not at.run_code("print('kept' in globals())", clear_context=True).state_lost
+    assert base64.b64decode(requests(service, "Invoke")[0]["body"]).count(b"clearContext") == 1
+
+
 def test_a_command_that_was_given_up_is_killed_by_the_next(
     service: agentcorelab.Service, at: libci.Session
 ) -> None:
