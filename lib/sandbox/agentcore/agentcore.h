@@ -27,6 +27,7 @@
 #define CII_AGENTCORE_ID_MAX 40
 #define CII_AGENTCORE_TASK_ID_MAX 64
 #define CII_AGENTCORE_NONCE_MAX 27
+#define CII_AGENTCORE_LITTER_MAX 4096 /* bytes of nonces that are known */
 
 /* --- the sandbox object -------------------------------------------------------------------------------------------- */
 
@@ -173,6 +174,9 @@ typedef struct cii_agentcore_session {
 void cii_agentcore_session_free(cii_agentcore_session *session);
 /* An operation with that nonce was given up: what it runs or has written is ended with the next probe. */
 void cii_agentcore_litter(cii_agentcore_session *session, const char *nonce);
+/* What there is, for a probe to take along; and what it did not come to. */
+void cii_agentcore_litter_take(cii_agentcore_session *session, cii_buf *ret_litter);
+void cii_agentcore_litter_put_back(cii_agentcore_session *session, cii_buf *litter);
 /* The request's own path as the file tools and the probe take it: relative to the root, or absolute. malloc'd. */
 ci_status cii_agentcore_path(const cii_agentcore_session *session, const char *path, char **ret_path,
                              ci_error **ret_error);
@@ -279,7 +283,9 @@ typedef struct cii_agentcore_probe {
 
     /* Inside probe.c. */
     enum { CII_AGENTCORE_PROBE_NEW, CII_AGENTCORE_PROBE_ARGS, CII_AGENTCORE_PROBE_RUN } stage;
-    cii_buf args; /* " ARG ARG", each in base64 */
+    cii_agentcore_session *session; /* whose litter it takes along */
+    cii_buf litter;                 /* until it is known to be gone */
+    cii_buf args;                   /* " ARG ARG", each in base64 */
     cii_agentcore_lines lines;
     cii_buf words; /* what came instead of lines, its beginning */
     ci_status status;

@@ -12,7 +12,7 @@ typedef struct command_op {
     cii_agentcore_probe probe;
     char nonce[CII_AGENTCORE_NONCE_MAX]; /* of the run */
     enum { RUN, REST, FORGET } stage;
-    bool has_ended;
+    bool has_output, has_ended;
     bool has_deadline;
     uint64_t rest[2]; /* of stdout and stderr, still to be read; all of it that there was */
     uint64_t rest_total[2];
@@ -27,6 +27,7 @@ static ci_status take_output(command_op *c, int32_t stream, const cii_agentcore_
     ci_status status = cii_agentcore_field_bytes(line, 0, &bytes, ret_error);
     if (status == CI_OK && bytes.size > 0)
         c->sink->output(c->sink->user, stream, bytes.data, bytes.size);
+    c->has_output |= bytes.size > 0;
     return status;
 }
 
@@ -120,16 +121,34 @@ static int32_t go_on(command_op *c, ci_error **ret_error) {
     return c->stage == REST ? start_rest(c, ret_error) : start_forget(c, ret_error);
 }
 
+static int32_t finish(command_op *c) {
+    c->sink->done(c->sink->user, &c->outcome);
+    return 1;
+}
+
+/* What was printed is not lost with what came after it; nor is a command whose files alone could not be removed: the name that it
+ * keeps is for that. */
+static int32_t broken(command_op *c, int32_t status, const ci_error *error) {
+    if (c->stage == FORGET)
+        return finish(c);
+    bool has_begun = c->has_output || (c->probe.lines.begun && c->probe.status == CI_OK);
+    return has_begun ? cii_agentcore_run_lost(c->sink, &c->outcome, status, error) : status;
+}
+
 static int32_t command_step(cii_agentcore_op *op, ci_error **ret_error) {
     command_op *c = (command_op *)op;
-    int32_t result = cii_agentcore_probe_step(op, &c->probe, ret_error);
+    _cleanup_error_ ci_error *error = NULL;
+    int32_t result = cii_agentcore_probe_step(op, &c->probe, &error);
     if (result > 0)
-        result = go_on(c, ret_error);
+        result = go_on(c, &error);
     if (result > 0) {
-        c->sink->done(c->sink->user, &c->outcome);
-        c->stage = FORGET;
         c->nonce[0] = '\0'; /* nothing is left of it */
+        return finish(c);
     }
+    if (result < 0)
+        result = broken(c, result, error);
+    if (result < 0 && ret_error)
+        *ret_error = TAKE_PTR(error);
     return result;
 }
 

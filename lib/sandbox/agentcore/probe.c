@@ -23,6 +23,9 @@ ci_status cii_agentcore_probe_begin(cii_agentcore_probe *p, const char *operatio
 }
 
 void cii_agentcore_probe_free(cii_agentcore_probe *p) {
+    if (p->litter.size > 0)
+        cii_agentcore_litter_put_back(p->session, &p->litter);
+    cii_buf_free(&p->litter);
     cii_buf_free(&p->args);
     cii_buf_free(&p->words);
     cii_agentcore_lines_free(&p->lines);
@@ -103,19 +106,15 @@ static ci_status write_args(cii_agentcore_op *op, cii_agentcore_probe *p, ci_err
 }
 
 static ci_status make_line(cii_agentcore_op *op, cii_agentcore_probe *p, cii_buf *line) {
-    cii_agentcore_session *s = op->session;
-    _cleanup_buf_ cii_buf litter = {0};
-    pthread_mutex_lock(&s->lock);
-    litter = s->litter;
-    s->litter = (cii_buf){0};
-    pthread_mutex_unlock(&s->lock);
-    const char *root = s->root ? s->root : "";
+    p->session = op->session;
+    cii_agentcore_litter_take(p->session, &p->litter);
+    const char *root = p->session->root ? p->session->root : "";
     ci_status status = cii_buf_append_str(line, "echo ");
     if (status == CI_OK)
         status = cii_base64_encode(line, cii_agentcore_probe_py, cii_agentcore_probe_py_size);
     if (status == CI_OK)
-        status =
-            cii_buf_printf(line, " | base64 -d | python3 -I -S - %s %s ", p->nonce, litter.size ? litter.data : "-");
+        status = cii_buf_printf(line, " | base64 -d | python3 -I -S - %s %s ", p->nonce,
+                                p->litter.size ? p->litter.data : "-");
     if (status == CI_OK)
         status = add_base64(line, root, strlen(root));
     if (status == CI_OK)
@@ -137,6 +136,8 @@ static ci_status run(cii_agentcore_op *op, cii_agentcore_probe *p, ci_error **re
 
 /* The answer is whole: what it came to. */
 static int32_t end(cii_agentcore_probe *p, ci_error **ret_error) {
+    if (p->lines.ended)
+        cii_buf_free(&p->litter);
     if (p->status < 0) {
         if (ret_error) {
             ci_error_free(*ret_error);

@@ -12,7 +12,6 @@
 #include "sandbox/agentcore/agentcore.h"
 
 #define OWN_NAMES_MAX 64
-#define LITTER_BYTES_MAX 4096
 
 typedef struct open_op {
     cii_agentcore_op op;
@@ -42,7 +41,7 @@ static ci_status session_new(cii_agentcore *core, const ci_sandbox_request *requ
     s->core = core;
     pthread_mutex_init(&s->lock, NULL);
     cii_turns_init(&s->turns);
-    cii_buf_init(&s->litter, LITTER_BYTES_MAX);
+    cii_buf_init(&s->litter, CII_AGENTCORE_LITTER_MAX);
     s->env = cii_strv_copy(request->env);
     s->own = calloc(OWN_NAMES_MAX + 1, sizeof *s->own);
     if (!s->env || !s->own) {
@@ -73,6 +72,20 @@ void cii_agentcore_litter(cii_agentcore_session *s, const char *nonce) {
     pthread_mutex_lock(&s->lock);
     (void)cii_buf_printf(&s->litter, ",%s", nonce); /* more than fits stays until the session ends */
     pthread_mutex_unlock(&s->lock);
+}
+
+void cii_agentcore_litter_take(cii_agentcore_session *s, cii_buf *ret_litter) {
+    pthread_mutex_lock(&s->lock);
+    *ret_litter = s->litter;
+    cii_buf_init(&s->litter, CII_AGENTCORE_LITTER_MAX);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void cii_agentcore_litter_put_back(cii_agentcore_session *s, cii_buf *litter) {
+    pthread_mutex_lock(&s->lock);
+    (void)cii_buf_append(&s->litter, litter->data, litter->size);
+    pthread_mutex_unlock(&s->lock);
+    cii_buf_free(litter);
 }
 
 ci_status cii_agentcore_path(const cii_agentcore_session *s, const char *path, char **ret_path, ci_error **ret_error) {

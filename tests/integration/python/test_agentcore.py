@@ -247,6 +247,36 @@ def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
     assert at.run_command("cat ran").stdout == "x"
 
 
+@pytest.mark.parametrize("rule", [
+    {"exception": "internalServerException", "message": "oh"},
+    {"cut": "in-frame", "done": True},
+    {"corrupt": "message-crc"},
+])
+def test_what_a_command_printed_before_its_answer_broke_off_is_kept(
+    service: agentcorelab.Service, at: libci.Session, rule: dict[str, Any]
+) -> None:
+    service.control("PUT", "settings", {"manner": "plain"})  # which tells more than one event
+    rules(service, {"operation": "Invoke", **rule})
+    result = at.run_command("echo begun")
+    assert result.outcome is Outcome.LOST and result.stdout == "begun\n" and result.error_message
+
+
+def test_a_command_that_kills_what_runs_it_is_lost(at: libci.Session) -> None:
+    result = at.run_command("echo begun; sleep 0.1; kill -9 $PPID")
+    assert result.outcome is Outcome.LOST and result.stdout == "begun\n"
+    assert at.run_command("echo 1").stdout == "1\n"
+
+
+def test_a_command_is_over_when_its_output_is_there(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, part_bytes=4096) as sandbox, libci.Session(sandbox=sandbox) as session:
+        rules(
+            service,
+            *[{"operation": "Invoke"}] * 2,
+            *[{"operation": "Invoke", "error": "AccessDeniedException", "times": 1}],
+        )
+        assert session.run_command("seq 1000").stdout.split()[-1] == "1000"
+
+
 @pytest.mark.parametrize(("error", "retryable"), [
     ({"error": "InternalServerException"}, False),
     ({"html": 504}, False),
@@ -383,6 +413,22 @@ def test_a_command_that_was_given_up_is_killed_by_the_next(
     call.cancel()
     with pytest.raises(libci.Cancelled):
         call.result()
+    at.run_command("true")
+    assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
+
+
+def test_what_a_refused_request_was_to_kill_is_killed_by_the_next(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    call = at.start_command("echo $$ > pid; sleep 1000")
+    while not at.run_command("cat pid 2>/dev/null").stdout:
+        call.process()
+    call.cancel()
+    with pytest.raises(libci.Cancelled):
+        call.result()
+    rules(service, {"operation": "Invoke", "error": "ThrottlingException"})
+    with pytest.raises(libci.Busy):
+        at.run_command("true")
     at.run_command("true")
     assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
 
