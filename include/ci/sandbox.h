@@ -159,13 +159,13 @@ typedef struct ci_sandbox_agentcore_options {
     uint32_t connect_timeout_ms;   /**< Until a connection stands; 0: 10 s. */
     uint32_t idle_timeout_ms;      /**< Without a byte either way, a request has failed; a run is as long without one as
                                         it prints nothing. 0: 16 minutes, since the service allows 15. */
-    int32_t network;        /**< What the interpreter's sessions reach, as it was made: #CI_NETWORK_NONE (SANDBOX,
+    int32_t network;            /**< What the interpreter's sessions reach, as it was made: #CI_NETWORK_NONE (SANDBOX,
                                         AWS's own too), #CI_NETWORK_INTERNET (PUBLIC), #CI_NETWORK_HOST (VPC). Sessions
                                         that ask for another are refused. */
-    int32_t keep_sessions;  /**< 1: closing leaves them, to be attached to (ci_session_options::attach_id), until
+    int32_t keep_sessions;      /**< 1: closing leaves them, to be attached to (ci_session_options::attach_id), until
                                         their time is up, which is paid for. 0: closing ends them. */
-    int32_t no_environment; /**< 1: read neither environment nor shared files. */
-    int32_t reserved;       /**< 0. */
+    int32_t no_environment;     /**< 1: read neither environment nor shared files. */
+    uint32_t answer_timeout_ms; /**< idle_timeout_ms where nothing runs: sessions, files, tasks. 0: 60 s. */
 } ci_sandbox_agentcore_options;
 
 /** Initializer for ::ci_sandbox_agentcore_options. */

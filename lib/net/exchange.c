@@ -207,8 +207,12 @@ void cii_exchange_ended(cii_http_exchange *x, CURLcode code) {
 
 /* --- in a lane's step --------------------------------------------------------------------------------------------- */
 
+uint32_t cii_exchange_idle_ms(const cii_http_exchange *x) {
+    return x->plan.idle_ms ? x->plan.idle_ms : x->lane->pool->settings.idle_ms;
+}
+
 static int64_t look_interval_us(const cii_http_exchange *x) {
-    return (int64_t)x->lane->pool->settings.idle_ms * 1000 / LOOKS;
+    return (int64_t)cii_exchange_idle_ms(x) * 1000 / LOOKS;
 }
 
 static void begin(cii_http_exchange *x, int64_t now_us) {

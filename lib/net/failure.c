@@ -164,7 +164,7 @@ static ci_error *timeout(const cii_http_exchange *x, const char *what, unsigned 
 }
 
 ci_error *cii_http_stalled(const cii_http_exchange *x) {
-    return timeout(x, "no byte", x->lane->pool->settings.idle_ms);
+    return timeout(x, "no byte", cii_exchange_idle_ms(x));
 }
 
 ci_error *cii_http_overdue(const cii_http_exchange *x) {

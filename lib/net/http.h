@@ -116,6 +116,7 @@ typedef struct cii_http_plan {
     cii_http_verdict (*judge)(void *user, const cii_http_response *response, ci_error **error);
     uint32_t attempt_max; /* 0: 3 */
     int64_t timeout_ms;   /* for all attempts and the waits between; 0: none */
+    uint32_t idle_ms;     /* without a byte either way; 0: the pool's */
     size_t body_max;      /* 0: 64 KiB. A 2xx body above it fails with CI_ERR_LIMIT, another is cut */
     /* Never sent whole twice, whatever became of it; what was sent and not refused (4xx, 503) is not retryable. */
     bool once;

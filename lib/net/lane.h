@@ -117,6 +117,7 @@ static inline void cii_lane_wipe(cii_buf *buf) {
 void cii_exchange_step(cii_http_exchange *exchange, int64_t now_us); /* begins what is due, ends what is overdue */
 void cii_exchange_resume(cii_http_exchange *exchange);
 void cii_exchange_ended(cii_http_exchange *exchange, CURLcode code);
+uint32_t cii_exchange_idle_ms(const cii_http_exchange *exchange);
 int64_t cii_exchange_due(const cii_http_exchange *exchange);
 void cii_exchange_destroy(cii_http_exchange *exchange);
 

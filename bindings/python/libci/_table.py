@@ -186,7 +186,7 @@ class SandboxAgentcoreOptions(Sized):
         ("network", c_int32),
         ("keep_sessions", c_int32),
         ("no_environment", c_int32),
-        ("reserved", c_int32),
+        ("answer_timeout_ms", c_uint32),
     ]
 
 

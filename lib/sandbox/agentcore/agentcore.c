@@ -11,6 +11,7 @@
 #define PART_BYTES ((uint64_t)4 << 20)
 #define PART_BYTES_MAX ((uint64_t)64 << 20)
 #define IDLE_MS (16u * 60 * 1000) /* a run may be silent as long as the service lets it run: 15 minutes */
+#define ANSWER_MS 60000u
 #define KEPT_CONNECTIONS 128u
 #define SESSION_TIMEOUT_MAX_S 28800u
 #define TRACE_BYTES_MAX 1024
@@ -70,7 +71,7 @@ static ci_status check_options(const ci_sandbox_agentcore_options *o, ci_error *
         wrong = "network: not one of CI_NETWORK_…";
     if (wrong)
         return cii_error_set(ret_error, CI_ERR_INVALID, CII_AGENTCORE_DOMAIN, "%s", wrong);
-    return cii_reserved_check(o->reserved, "ci_sandbox_agentcore_options", ret_error);
+    return CI_OK;
 }
 
 static ci_status copy(const char *from, char **to, ci_error **ret_error) {
@@ -83,6 +84,9 @@ static ci_status take_options(cii_agentcore *c, const ci_sandbox_agentcore_optio
     c->event_bytes = o->event_bytes;
     c->session_timeout_s = o->session_timeout_s;
     c->attempts = o->attempts;
+    c->answer_ms = o->answer_timeout_ms ? o->answer_timeout_ms : ANSWER_MS;
+    if (o->idle_timeout_ms)
+        c->answer_ms = CII_MIN(c->answer_ms, o->idle_timeout_ms);
     c->network = o->network;
     c->keeps_sessions = o->keep_sessions != 0;
     ci_status status = copy(o->interpreter ? o->interpreter : INTERPRETER, &c->interpreter, ret_error);

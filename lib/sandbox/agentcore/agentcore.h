@@ -51,6 +51,7 @@ typedef struct cii_agentcore {
     size_t event_bytes;
     uint32_t session_timeout_s; /* 0: the service's own */
     uint32_t attempts;
+    uint32_t answer_ms; /* how long what runs no code may be without a byte */
     int32_t network;
     bool keeps_sessions;
     _Atomic int64_t clock_ahead_s; /* the service's before ours */
@@ -211,6 +212,7 @@ typedef struct cii_agentcore_call {
     char *body; /* the call's */
     size_t body_bytes;
     bool once;
+    bool is_run;                    /* of a user's code or command, which may print nothing for long */
     cii_agentcore_result_cb result; /* of an Invoke: gets each */
     void *user;
 
@@ -272,7 +274,7 @@ int32_t cii_agentcore_op_is_ready(const cii_agentcore_op *op, ci_error **ret_err
 typedef struct cii_agentcore_probe {
     const char *tool; /* "executeCommand", or that which starts a task */
     const char *operation;
-    bool once;
+    bool once, is_run;          /* as of the call */
     cii_agentcore_line_cb line; /* NULL: none is expected */
     void *user;
     char nonce[CII_AGENTCORE_NONCE_MAX];

@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "sandbox/agentcore/agentcore.h"
 
-#define CONTROL_TIMEOUT_MS 60000 /* of what runs no code, all attempts together */
+#define CONTROL_TIMEOUT_MS 60000 /* of what no session answers, all attempts together */
 #define SESSION_HEADER "x-amzn-code-interpreter-session-id"
 
 static const struct operation {
@@ -205,6 +205,7 @@ static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) 
                                 .judge = judge,
                                 .attempt_max = call->op->core->attempts,
                                 .timeout_ms = is_invoke ? 0 : CONTROL_TIMEOUT_MS,
+                                .idle_ms = call->is_run ? 0 : call->op->core->answer_ms,
                                 .once = call->once};
     call->op->busy = true;
     return cii_http_exchange_start(call->op->lane, &plan, &call->exchange, ret_error);
@@ -217,7 +218,7 @@ static void clear_call(cii_agentcore_call *call) {
     free(TAKE_PTR(call->body));
     call->corrections = call->correction = 0;
     call->result_count = 0;
-    call->once = false;
+    call->once = call->is_run = false;
 }
 
 void cii_agentcore_call_free(cii_agentcore_call *call) {

@@ -148,7 +148,7 @@ static int32_t code_step(cii_agentcore_op *op, ci_error **ret_error) {
         c->stage = SENT;
         status = cii_agentcore_call_start(op, CII_AGENTCORE_INVOKE, op->session->id, TAKE_PTR(c->body), c->body_bytes,
                                           ret_error);
-        op->call.once = true;
+        op->call.once = op->call.is_run = true;
         op->call.result = on_result;
         op->call.user = c;
         return status;

@@ -197,7 +197,7 @@ ci_status cii_agentcore_run_command(cii_agentcore_session *session, const ci_run
         cii_agentcore_op_free(&c->op.op);
         return status;
     }
-    c->probe.once = true;
+    c->probe.once = c->probe.is_run = true;
     memcpy(c->nonce, c->probe.nonce, sizeof c->nonce);
     cii_agentcore_probe_text(&c->probe, c->nonce);
     cii_agentcore_probe_int(&c->probe, (int64_t)session->core->part_bytes);

@@ -129,6 +129,7 @@ static ci_status run(cii_agentcore_op *op, cii_agentcore_probe *p, ci_error **re
     cii_agentcore_lines_init(&p->lines, p->nonce);
     ci_status status = cii_agentcore_call_start(op, CII_AGENTCORE_INVOKE, op->session->id, body, size, ret_error);
     op->call.once = p->once;
+    op->call.is_run = p->is_run;
     op->call.result = on_result;
     op->call.user = p;
     return status;

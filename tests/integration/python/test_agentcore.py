@@ -331,6 +331,20 @@ def test_how_an_answer_is_cut_does_not_matter(
     assert at.run_command("echo out; echo err >&2; exit 3").exit_code == 3
 
 
+def test_what_runs_nothing_is_not_silent_for_long(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, answer_timeout=0.5, attempts=1) as sandbox, libci.Session(sandbox=sandbox) as session:
+        rules(service, {"operation": "Invoke", "head_ms": 1500, "times": 2})
+        assert session.run_command("echo 1").stdout == "1\n"
+        assert session.run_code("print(1)").stdout == "1\n"
+        rules(service, {"operation": "Invoke", "head_ms": 60_000, "times": 3})
+        for call in (lambda: session.read_file("x"), lambda: session.list_files(), lambda: session.write_file("x", b"")):
+            with pytest.raises(libci.Timeout, match="no byte in 500 ms"):
+                call()
+        rules(service, {"operation": "Invoke", "head_ms": 60_000})
+        with pytest.raises(libci.Timeout, match="no byte in 500 ms"):
+            libci.Session(sandbox=sandbox)
+
+
 def test_what_came_before_an_exception_is_kept(service: agentcorelab.Service, at: libci.Session) -> None:
     rules(service, {"operation": "Invoke", "exception": "internalServerException", "message": "oh", "at": "middle"})
     result = at.run_code("pass")

@@ -446,12 +446,14 @@ static void a_stall_at_any_stage_ends(void **state) {
     for (size_t i = 0; i < CII_ELEMENTS(steps); i++) {
         pipe_end up = {0};
         int64_t start_ms = cii_clock_ms();
-        _cleanup_talk_ talk t = {.settings = {.idle_ms = 200},
+        bool own = i % 2; /* the plan's own time */
+        _cleanup_talk_ talk t = {.settings = {.idle_ms = own ? 60000 : 200},
                                  .plan = {.request = {.method = "PUT",
                                                       .url = URL("/do/%s", steps[i]),
                                                       .body_bytes = 20000000,
                                                       .read = read_pattern},
                                           .user = &up,
+                                          .idle_ms = own ? 200 : 0,
                                           .attempt_max = 1}};
         assert_int_equal(talk_run(&t), CI_ERR_TIMEOUT);
         assert_non_null(strstr(ci_error_message(t.error), "no byte in 200 ms"));
