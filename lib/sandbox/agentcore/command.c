@@ -6,12 +6,15 @@
 
 #include "base/str.h"
 
+#define KEPT_MAX ((int64_t)1 << 40) /* bytes of output: more than a session's disk has */
+
 typedef struct command_op {
     cii_agentcore_op op;
     const ci_sink *sink;
     cii_agentcore_probe probe;
     char nonce[CII_AGENTCORE_NONCE_MAX]; /* of the run */
     enum { RUN, REST, FORGET } stage;
+    uint64_t got; /* of the part that is being read */
     bool has_output, has_ended;
     bool has_deadline;
     uint64_t rest[2]; /* of stdout and stderr, still to be read; all of it that there was */
@@ -28,6 +31,7 @@ static ci_status take_output(command_op *c, int32_t stream, const cii_agentcore_
     if (status == CI_OK && bytes.size > 0)
         c->sink->output(c->sink->user, stream, bytes.data, bytes.size);
     c->has_output |= bytes.size > 0;
+    c->got += bytes.size;
     return status;
 }
 
@@ -41,7 +45,7 @@ static ci_status take_end(command_op *c, const cii_agentcore_line *line, ci_erro
     for (size_t i = 0; i < CII_ELEMENTS(n); i++)
         if (!cii_agentcore_field_int(line, i, &n[i]) || n[i] < 0)
             return wrong(ret_error);
-    if (n[0] > 255 || n[1] > 64)
+    if (n[0] > 255 || n[1] > 64 || n[3] > KEPT_MAX || n[4] > KEPT_MAX || c->has_ended)
         return wrong(ret_error);
     c->has_ended = true;
     c->outcome.exit_code = (int32_t)n[0];
@@ -92,6 +96,7 @@ static ci_status on_rest(void *user, const cii_agentcore_line *line, ci_error **
 static ci_status start_rest(command_op *c, ci_error **ret_error) {
     size_t which = c->rest[0] > 0 ? 0 : 1;
     char path[64];
+    c->got = 0;
     snprintf(path, sizeof path, "/tmp/ci-%s/%c", c->nonce, "oe"[which]);
     ci_status status = cii_agentcore_probe_begin(&c->probe, "read", on_rest, c, ret_error);
     cii_agentcore_probe_text(&c->probe, path);
@@ -112,7 +117,9 @@ static int32_t go_on(command_op *c, ci_error **ret_error) {
         return wrong(ret_error);
     if (c->stage == REST) {
         size_t which = c->rest[0] > 0 ? 0 : 1;
-        c->rest[which] -= CII_MIN(c->rest[which], c->op.core->part_bytes);
+        if (c->got != CII_MIN(c->rest[which], c->op.core->part_bytes))
+            return wrong(ret_error);
+        c->rest[which] -= c->got;
     }
     if (c->stage == FORGET || (c->stage == RUN && c->rest[0] + c->rest[1] == 0))
         return 1;

@@ -6,6 +6,7 @@
 #include "base/str.h"
 
 #define PAGE_ENTRIES 20000
+#define ENTRIES_MAX 5000000u /* far more than a session's disk is worth walking */
 
 typedef struct entries_op {
     cii_agentcore_op op;
@@ -15,6 +16,7 @@ typedef struct entries_op {
     char *path;
     bool is_tree, is_deep;
     uint64_t count; /* that were told */
+    uint64_t first; /* of them, in this page */
     bool has_more;
     bool was_stopped;
     cii_buf skipped; /* the folder that is not to be gone into, with a "/"; "": none */
@@ -71,8 +73,10 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
     ci_status status = cii_agentcore_field_bytes(line, 5, &name, ret_error);
     if (status < 0)
         return status;
-    if (n[0] < 0 || !is_name(e, &name))
+    if (n[0] < 0 || !is_name(e, &name) || e->count - e->first == PAGE_ENTRIES)
         return wrong(ret_error);
+    if (e->count == ENTRIES_MAX)
+        return cii_error_set(ret_error, CI_ERR_LIMIT, CII_AGENTCORE_DOMAIN, "more than %u entries", ENTRIES_MAX);
     e->count++;
     const ci_entry entry = {
         .struct_size = sizeof entry,
@@ -92,6 +96,7 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
 static ci_status begin_page(entries_op *e, ci_error **ret_error) {
     const cii_agentcore_session *s = e->op.session;
     ci_status status = cii_agentcore_probe_begin(&e->probe, "tree", on_line, e, ret_error);
+    e->first = e->count;
     cii_agentcore_probe_text(&e->probe, e->path);
     cii_agentcore_probe_int(&e->probe, e->is_deep);
     cii_agentcore_probe_int(&e->probe, (int64_t)e->count);
@@ -109,6 +114,8 @@ static int32_t entries_step(cii_agentcore_op *op, ci_error **ret_error) {
         return cii_error_set(ret_error, CI_ERR_CANCELLED, CII_AGENTCORE_DOMAIN, "the other side asked to stop");
     if (result <= 0 || !e->has_more)
         return result;
+    if (e->count - e->first < PAGE_ENTRIES) /* there is more, but it was not told */
+        return wrong(ret_error);
     op->busy = true;
     return begin_page(e, ret_error);
 }

@@ -24,12 +24,31 @@ typedef struct get_op {
     uint64_t offset, left;
     cii_buf part; /* that has come, as far as it is not handed on */
     size_t part_at;
-    bool has_part, has_more;
+    bool has_part, has_more, has_size;
 } get_op;
+
+static ci_status wrong(ci_error **ret_error) {
+    return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the file is not told as it must be");
+}
+
+/* No more is read than the file had at first, so that one that grows comes to an end. A size of 0 says nothing, where the kernel
+ * makes a file as it is read: such a one ends with its part. */
+static ci_status take_size(get_op *g, const cii_agentcore_line *line, ci_error **ret_error) {
+    int64_t size;
+    if (!cii_agentcore_field_int(line, 0, &size) || size < 0)
+        return wrong(ret_error);
+    uint64_t after = (uint64_t)size > g->offset ? (uint64_t)size - g->offset : 0;
+    if (!g->has_size)
+        g->left = CII_MIN(g->left, CII_MAX(after, g->op.core->part_bytes));
+    g->has_size = true;
+    return CI_OK;
+}
 
 static ci_status on_read(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
     get_op *g = user;
     g->has_more = line->tag == 'm';
+    if (line->tag == 's')
+        return take_size(g, line, ret_error);
     if (line->tag != 'd')
         return CI_OK;
     ci_status status = cii_agentcore_field_bytes(line, 0, &g->part, ret_error);
@@ -75,8 +94,10 @@ static int32_t get_step(cii_agentcore_op *op, ci_error **ret_error) {
         return result;
     g->offset += g->part.size;
     g->left -= g->part.size;
-    if (!g->has_more || g->left == 0 || g->part.size == 0)
+    if (!g->has_more || g->left == 0)
         return 1;
+    if (!g->has_size || g->part.size == 0)
+        return wrong(ret_error);
     return begin_read(g, ret_error);
 }
 

@@ -249,7 +249,7 @@ def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
 
 @pytest.mark.parametrize("rule", [
     {"exception": "internalServerException", "message": "oh"},
-    {"cut": "in-frame", "done": True},
+    {"cut": "in-frame"},
     {"corrupt": "message-crc"},
 ])
 def test_what_a_command_printed_before_its_answer_broke_off_is_kept(
