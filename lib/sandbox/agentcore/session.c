@@ -12,6 +12,8 @@
 #include "sandbox/agentcore/agentcore.h"
 
 #define OWN_NAMES_MAX 64
+#define STOPS_POLLED 256
+#define STOPS_TURN_MS 20
 
 typedef struct open_op {
     cii_agentcore_op op;
@@ -155,16 +157,30 @@ void cii_agentcore_stops_step(cii_agentcore *core) {
     }
 }
 
-void cii_agentcore_stops_wait(cii_agentcore *core, int64_t timeout_ms) {
-    int64_t until_ms = cii_clock_ms() + timeout_ms;
-    for (cii_agentcore_op *op = take_stops(core), *next; op; op = next) {
-        next = op->next;
-        int64_t left_ms;
-        while (cii_agentcore_op_process(&op->op, NULL) == 0 && (left_ms = until_ms - cii_clock_ms()) > 0) {
-            struct pollfd wait = {.fd = cii_agentcore_op_fd(&op->op), .events = POLLIN};
-            if (wait.fd >= 0)
-                poll(&wait, 1, (int)left_ms);
+/* Until one of them can go on. Nobody else has the object any more. */
+static void wait_for_any(const cii_agentcore *core, int64_t timeout_ms) {
+    struct pollfd wait[STOPS_POLLED];
+    nfds_t count = 0;
+    for (const cii_agentcore_op *op = core->stops; op; op = op->next) {
+        int fd = cii_agentcore_op_fd((ci_op *)&op->op);
+        if (fd < 0)
+            return;
+        if (count == STOPS_POLLED) { /* the next round may come upon the others: the list turns with each */
+            timeout_ms = CII_MIN(timeout_ms, STOPS_TURN_MS);
+            break;
         }
+        wait[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+    poll(wait, count, (int)timeout_ms);
+}
+
+void cii_agentcore_stops_wait(cii_agentcore *core, int64_t timeout_ms) {
+    int64_t until_ms = cii_clock_ms() + timeout_ms, left_ms;
+    for (cii_agentcore_stops_step(core); core->stops && (left_ms = until_ms - cii_clock_ms()) > 0;
+         cii_agentcore_stops_step(core))
+        wait_for_any(core, left_ms);
+    for (cii_agentcore_op *op; (op = core->stops);) {
+        core->stops = op->next;
         cii_agentcore_op_free(&op->op);
     }
 }

@@ -196,6 +196,16 @@ def test_a_doubt_about_the_session_is_looked_into(
     assert at.run_command("echo 2").stdout == "2\n"
 
 
+def test_many_sessions_end_together_though_the_service_is_busy(service: agentcorelab.Service) -> None:
+    sandbox = sandbox_of(service)
+    sessions = [libci.Session(sandbox=sandbox) for _ in range(20)]
+    rules(service, {"operation": "Stop", "error": "ThrottlingException", "times": 20})
+    for session in sessions:
+        session.close()
+    sandbox.close()
+    assert [one["status"] for one in requests(service, "Stop")].count(200) == 20
+
+
 # -- failures
 
 
