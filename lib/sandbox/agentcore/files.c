@@ -181,6 +181,7 @@ static ci_status simple(void *session, const char *operation, const char *path, 
     if (!e)
         return status;
     status = cii_agentcore_probe_begin(&e->probe, operation, entry ? on_line : NULL, e, ret_error);
+    e->probe.once = strcmp(operation, "remove") == 0; /* a second one would find nothing there */
     cii_agentcore_probe_text(&e->probe, e->path);
     return finish(e, status, ret_op);
 }

@@ -140,7 +140,7 @@ def op_mkdir(path):
 def op_remove(path):
     import shutil
 
-    if os.path.realpath(path) == os.getcwdb():
+    if os.path.realpath(path) == os.getcwdb() and not os.path.islink(path):
         raise OSError(16, "the root of the session")
     if stat.S_ISDIR(os.lstat(path).st_mode):
         shutil.rmtree(path)

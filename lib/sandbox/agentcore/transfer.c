@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "base/utf8.h"
 
 #define HAND_BYTES (64u << 10) /* handed to a reader at a time */
 
@@ -147,8 +148,9 @@ typedef struct put_op {
     bool is_last, has_folder;
 } put_op;
 
+/* Whether `writeFiles` can put it where it belongs: the names that it takes are JSON's texts. */
 static bool is_whole(const put_op *p) {
-    return p->is_last && p->part_count == 0 && p->path[0] != '/';
+    return p->is_last && p->part_count == 0 && p->path[0] != '/' && cii_utf8_valid(p->path, strlen(p->path));
 }
 
 static ci_status part_name(const put_op *p, unsigned number, char ret_name[64]) {

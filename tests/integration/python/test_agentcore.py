@@ -151,6 +151,18 @@ def test_files_go_in_parts_and_leave_nothing_behind(service: agentcorelab.Servic
         assert len(litter()) == len(files) + 1
 
 
+def test_a_name_that_is_not_utf8_is_kept(at: libci.Session) -> None:
+    at.write_file(b"d/\xffq", b"1")
+    assert at.read_file(b"d/\xffq") == b"1"
+    assert at.run_command("ls d | od -An -tx1").stdout.split() == ["ff", "71", "0a"]
+
+
+def test_a_link_to_the_root_can_be_removed(at: libci.Session) -> None:
+    at.run_command("ln -s . self")
+    at.remove_files("self")
+    assert at.run_command("ls").stdout.split().count("self") == 0
+
+
 # -- sessions
 
 
@@ -255,6 +267,15 @@ def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
         assert not error.retryable
     assert len(requests(service, "Invoke")) == 1
     assert at.run_command("cat ran").stdout == "x"
+
+
+def test_a_removal_is_sent_once(service: agentcorelab.Service, at: libci.Session) -> None:
+    at.write_file("x", b"")
+    service.control("DELETE", "log")
+    rules(service, {"operation": "Invoke", "done": True, "error": "InternalServerException"})
+    with pytest.raises(libci.Failed, match="the service failed"):
+        at.remove_files("x")
+    assert len(requests(service, "Invoke")) == 1
 
 
 @pytest.mark.parametrize("rule", [
