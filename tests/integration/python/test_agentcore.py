@@ -369,10 +369,10 @@ def test_what_runs_nothing_is_not_silent_for_long(service: agentcorelab.Service)
         assert session.run_code("print(1)").stdout == "1\n"
         rules(service, {"operation": "Invoke", "head_ms": 60_000, "times": 3})
         for call in (lambda: session.read_file("x"), lambda: session.list_files(), lambda: session.write_file("x", b"")):
-            with pytest.raises(libci.Timeout, match="no byte in 500 ms"):
+            with pytest.raises((libci.Error, libci.Failed), match="no byte in 500 ms"):
                 call()
         rules(service, {"operation": "Invoke", "head_ms": 60_000})
-        with pytest.raises(libci.Timeout, match="no byte in 500 ms"):
+        with pytest.raises((libci.Error, libci.Failed), match="no byte in 500 ms"):
             libci.Session(sandbox=sandbox)
 
 
