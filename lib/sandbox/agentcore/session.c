@@ -218,7 +218,7 @@ static ci_status take_id(open_op *o, ci_error **ret_error) {
     return CI_OK;
 }
 
-/* What is there in a fresh session is the service's own. */
+/* What was there when the session was a fresh one is the service's own. */
 static ci_status on_look(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
     cii_agentcore_session *s = user;
     _cleanup_buf_ cii_buf name = {0};
@@ -227,7 +227,7 @@ static ci_status on_look(void *user, const cii_agentcore_line *line, ci_error **
         return status;
     if (line->tag == 'r' && !s->root && name.size > 0 && !memchr(name.data, 0, name.size))
         s->root = cii_buf_take(&name, NULL);
-    else if (line->tag == 'n' && !s->is_attached && s->own_count < OWN_NAMES_MAX && name.size > 0)
+    else if (line->tag == 'n' && s->own_count < OWN_NAMES_MAX && name.size > 0)
         s->own[s->own_count++] = cii_buf_take(&name, NULL);
     return CI_OK;
 }
@@ -235,7 +235,9 @@ static ci_status on_look(void *user, const cii_agentcore_line *line, ci_error **
 static ci_status look_inside(open_op *o, ci_error **ret_error) {
     o->stage = LOOK_INSIDE;
     o->op.session = o->session;
-    return cii_agentcore_probe_begin(&o->probe, "hello", on_look, o->session, ret_error);
+    ci_status status = cii_agentcore_probe_begin(&o->probe, "hello", on_look, o->session, ret_error);
+    cii_agentcore_probe_int(&o->probe, !o->session->is_attached);
+    return status;
 }
 
 static int32_t step_inside(open_op *o, ci_error **ret_error) {

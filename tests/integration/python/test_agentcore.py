@@ -490,3 +490,15 @@ def test_what_a_service_has_of_its_own_is_not_saved(
         session.run_command("echo 1 > mine; mkdir -p log .ipython; echo 2 > log/x; echo 3 > .ipython/y")
         saved = {file.path for file in session.push().files}
     assert saved == ({"mine"} if service.manner == "captured" else {"mine", "log/x", ".ipython/y"})
+
+
+def test_what_a_service_has_of_its_own_is_not_saved_by_who_attaches(
+    service: agentcorelab.Service, tmp_path: Path
+) -> None:
+    with sandbox_of(service, keep_sessions=True) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.run_command("echo 1 > mine; mkdir -p log .ipython; echo 2 > log/x; echo 3 > .ipython/y")
+        kept = session.info()["sandbox"]["sessionId"]
+    with sandbox_of(service) as sandbox:
+        with libci.Session(sandbox=sandbox, attach_id=kept, workspace_dir=tmp_path) as session:
+            saved = {file.path for file in session.push().files}
+    assert saved == ({"mine"} if service.manner == "captured" else {"mine", "log/x", ".ipython/y"})
