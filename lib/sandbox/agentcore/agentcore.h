@@ -110,7 +110,7 @@ ci_status cii_agentcore_tool_check(const cii_agentcore_result *result, ci_error 
 ci_status cii_agentcore_result_items(const cii_agentcore_result *result,
                                      void (*item)(void *user, const char *mime_type, const void *data, size_t size),
                                      void *user, uint32_t *dropped_count, ci_error **ret_error);
-/* What an exception's traceback says last: "NameError" and "name 'x' is not defined"; both malloc'd, NULL when it does not
+/* What an exception's traceback comes to: "NameError" and "name 'x' is not defined"; both malloc'd, NULL when it does not
  * look like one. Colours are left out. */
 ci_status cii_agentcore_exception(const char *traceback, size_t size, char **ret_name, char **ret_message);
 

@@ -20,16 +20,25 @@ static bool take_text(const cii_json *object, const char *key, const char **ret_
     return text != NULL;
 }
 
-static void read_structured(const cii_json *structured, cii_agentcore_result *r) {
+/* False where it is there and none. */
+static bool read_exit_code(const cii_json *code, cii_agentcore_result *r) {
+    int64_t number = cii_json_int_of(code);
+    if (!code || cii_json_type_of(code) == CII_JSON_NULL)
+        return true;
+    r->has_exit_code = true;
+    r->exit_code = (int32_t)number;
+    return cii_json_type_of(code) == CII_JSON_INT && number >= INT32_MIN && number <= INT32_MAX;
+}
+
+static bool read_structured(const cii_json *structured, cii_agentcore_result *r) {
     r->has_streams = take_text(structured, "stdout", &r->out, &r->out_size);
     r->has_streams = take_text(structured, "stderr", &r->err, &r->err_size) || r->has_streams;
-    const cii_json *code = cii_json_get(structured, "exitCode"), *seconds = cii_json_get(structured, "executionTime");
-    r->has_exit_code = cii_json_type_of(code) == CII_JSON_INT;
-    r->exit_code = (int32_t)cii_json_int_of(code);
+    const cii_json *seconds = cii_json_get(structured, "executionTime");
     if (cii_json_type_of(seconds) == CII_JSON_INT || cii_json_type_of(seconds) == CII_JSON_DOUBLE)
         r->seconds = cii_json_double_of(seconds);
     r->task_id = cii_json_text_of(cii_json_get(structured, "taskId"), NULL);
     r->task_status = cii_json_text_of(cii_json_get(structured, "taskStatus"), NULL);
+    return read_exit_code(cii_json_get(structured, "exitCode"), r);
 }
 
 ci_status cii_agentcore_result_read(const char *payload, size_t size, cii_agentcore_result *ret_result,
@@ -43,7 +52,8 @@ ci_status cii_agentcore_result_read(const char *payload, size_t size, cii_agentc
     if (cii_json_type_of(content) != CII_JSON_ARRAY)
         return wrong("it has no content", ret_error);
     r.is_error = cii_json_bool_of(cii_json_get(root, "isError"));
-    read_structured(cii_json_get(root, "structuredContent"), &r);
+    if (!read_structured(cii_json_get(root, "structuredContent"), &r))
+        return wrong("its exit code is none", ret_error);
     for (size_t i = 0; i < cii_json_count(content) && !r.message; i++) {
         const char *type = cii_json_text_of(cii_json_get(cii_json_at(content, i), "type"), NULL);
         if (type && strcmp(type, "text") == 0)
@@ -132,19 +142,32 @@ static size_t name_size(const char *line) {
     return ends && isupper((unsigned char)*(dot ? dot + 1 : line)) ? size : 0;
 }
 
+/* Whether an exception's name may come next: what is a frame is in no message, as far as it can be told. */
+static bool is_frame(const char *line) {
+    return strstr(line, "Traceback (most recent call last)") || cii_str_starts(line, "  File \"") ||
+           cii_str_starts(line, "Cell In[") || (*line && line[strspn(line, " ^")] == '\0');
+}
+
+/* Behind frames the first line that names one, since the rest is its message; without frames the last. */
 ci_status cii_agentcore_exception(const char *traceback, size_t size, char **ret_name, char **ret_message) {
     _cleanup_free_ char *text = malloc(size + 1);
     if (!text)
         return CI_ERR_NOMEM;
     text[plain(traceback, size, text)] = '\0';
     *ret_name = *ret_message = NULL;
+    bool has_frames = false, is_named = false;
     for (char *line = text, *next; line; line = next) {
         next = strchr(line, '\n');
         if (next)
             *next++ = '\0';
+        if (is_frame(line)) {
+            has_frames = true;
+            is_named = false;
+        }
         size_t named = name_size(line);
-        if (named == 0)
+        if (named == 0 || (has_frames && is_named))
             continue;
+        is_named = true;
         free(*ret_name);
         free(*ret_message);
         *ret_name = strndup(line, named);

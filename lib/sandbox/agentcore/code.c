@@ -68,6 +68,13 @@ static ci_status on_result(void *user, const cii_agentcore_result *r, ci_error *
 
 /* --- the end ---------------------------------------------------------------------------------------------------------- */
 
+/* "SystemExit: 3" says more than that the code failed. */
+static int32_t exit_status(int32_t code, const char *message) {
+    char *end = NULL;
+    long said = message ? strtol(message, &end, 10) : 0;
+    return message && *message && *end == '\0' && said > 0 && said <= 255 ? (int32_t)said : code;
+}
+
 static ci_status done(code_op *c, ci_error **ret_error) {
     _cleanup_free_ char *name = NULL, *message = NULL;
     /* The service, which tells the whole in one event, takes the last newline away. */
@@ -77,10 +84,15 @@ static ci_status done(code_op *c, ci_error **ret_error) {
         const char *text = c->traceback.data ? c->traceback.data : "";
         if (cii_agentcore_exception(text, c->traceback.size, &name, &message) < 0)
             return cii_error_nomem(ret_error);
-        c->outcome.outcome = CI_OUTCOME_EXCEPTION;
-        c->outcome.error_name = name ? name : "Error";
-        c->outcome.error_message = name ? message : "the code failed";
-        c->outcome.exit_code = 0;
+        bool is_exit = c->outcome.exit_code != 0 && (!name || strcmp(name, "SystemExit") == 0);
+        c->outcome.outcome = is_exit ? CI_OUTCOME_EXIT : CI_OUTCOME_EXCEPTION;
+        if (is_exit) {
+            c->outcome.exit_code = exit_status(c->outcome.exit_code, name ? message : NULL);
+        } else {
+            c->outcome.error_name = name ? name : "Error";
+            c->outcome.error_message = name ? message : "the code failed";
+            c->outcome.exit_code = 0;
+        }
     }
     c->sink->done(c->sink->user, &c->outcome);
     return CI_OK;

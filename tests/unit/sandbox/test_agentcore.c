@@ -85,14 +85,23 @@ static void results_are_read_as_they_have_been_seen(void **state) {
     assert_non_null(strstr(ci_error_message(error), "no such file"));
     ci_error_free(error);
     cii_agentcore_result_free(&r);
-    read_result("{\"content\":[],\"structuredContent\":{\"stdout\":7,\"exitCode\":\"x\",\"executionTime\":null}}", &r);
+    read_result("{\"content\":[],\"structuredContent\":{\"stdout\":7,\"exitCode\":null,\"executionTime\":null}}", &r);
     assert_true(!r.has_streams && !r.has_exit_code && r.out_size == 0);
     cii_agentcore_result_free(&r);
 }
 
 static void what_is_no_result_is_refused(void **state) {
     (void)state;
-    static const char *const none[] = {"", "{", "[]", "1", "{}", "{\"content\":{}}", "{\"result\":{\"content\":[]}}"};
+    static const char *const none[] = {"",
+                                       "{",
+                                       "[]",
+                                       "1",
+                                       "{}",
+                                       "{\"content\":{}}",
+                                       "{\"result\":{\"content\":[]}}",
+                                       "{\"content\":[],\"structuredContent\":{\"exitCode\":\"1\"}}",
+                                       "{\"content\":[],\"structuredContent\":{\"exitCode\":1.5}}",
+                                       "{\"content\":[],\"structuredContent\":{\"exitCode\":4294967296}}"};
     for (size_t i = 0; i < CII_ELEMENTS(none); i++) {
         cii_agentcore_result r;
         assert_int_equal(cii_agentcore_result_read(none[i], strlen(none[i]), &r, NULL), CI_ERR_PROTOCOL);
@@ -119,7 +128,7 @@ static void items_are_those_with_bytes_decoded_once(void **state) {
     cii_agentcore_result_free(&r);
 }
 
-static void exceptions_are_named_by_their_last_line(void **state) {
+static void exceptions_are_named_by_the_line_behind_their_frames(void **state) {
     (void)state;
     static const struct {
         const char *traceback, *name, *message;
@@ -129,6 +138,13 @@ static void exceptions_are_named_by_their_last_line(void **state) {
         {"\033[0;31mZeroDivisionError\033[0m: division by zero\r\n", "ZeroDivisionError", "division by zero"},
         {"json.decoder.JSONDecodeError: no", "json.decoder.JSONDecodeError", "no"},
         {"KeyboardInterrupt\n", "KeyboardInterrupt", ""},
+        {"Traceback (most recent call last):\n  File \"x\", line 1\nValueError: a\nDone: b\n", "ValueError", "a"},
+        {"Warning: w\nTraceback (most recent call last):\n  File \"x\"\nKeyError: 1\n\nDuring handling …\n\nTraceback (most "
+         "recent call last):\n  File \"x\"\nOSError: 2\n",
+         "OSError", "2"},
+        {"ValueError       Traceback (most recent call last)\nCell In[1], line 1\n----> 1 f()\n\nValueError: a\nB: c\n",
+         "ValueError", "a"},
+        {"x:1\nBar\n^\n\nReferenceError: y\n    at x:1\n", "ReferenceError", "y"},
         {"x: y\nat line 3", NULL, NULL},
         {"", NULL, NULL},
     };
@@ -280,7 +296,7 @@ int main(void) {
         cmocka_unit_test(results_are_read_as_they_have_been_seen),
         cmocka_unit_test(what_is_no_result_is_refused),
         cmocka_unit_test(items_are_those_with_bytes_decoded_once),
-        cmocka_unit_test(exceptions_are_named_by_their_last_line),
+        cmocka_unit_test(exceptions_are_named_by_the_line_behind_their_frames),
         cmocka_unit_test(lines_are_read_however_they_come),
         cmocka_unit_test(lines_that_are_none_are_refused),
         cmocka_unit_test(fields_are_numbers_or_bytes),
