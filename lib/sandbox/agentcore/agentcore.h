@@ -104,8 +104,15 @@ typedef struct cii_agentcore_result {
 ci_status cii_agentcore_result_read(const char *payload, size_t size, cii_agentcore_result *ret_result,
                                     ci_error **ret_error);
 void cii_agentcore_result_free(cii_agentcore_result *result);
+#define CII_AGENTCORE_WORDS_MAX 400
+/* Words of the service or a session as an error may tell them: one line of whole characters, "" when a secret is in it. text is
+ * NUL-ended behind size bytes. */
+void cii_agentcore_words(const cii_aws_keys *keys, const char *text, size_t size,
+                         char ret_words[CII_AGENTCORE_WORDS_MAX]);
 /* CI_ERR_INVALID with the service's words: a tool has not done what was asked. */
-ci_status cii_agentcore_tool_check(const cii_agentcore_result *result, ci_error **ret_error);
+ci_status cii_agentcore_tool_check(const cii_agentcore_result *result, const cii_aws_keys *keys, ci_error **ret_error);
+/* The same, as the callback of a call whose user is its cii_agentcore_op. */
+ci_status cii_agentcore_on_tool(void *op, const cii_agentcore_result *result, ci_error **ret_error);
 /* Hands on the content's images and other things that have bytes; what is damaged is left out and counted. */
 ci_status cii_agentcore_result_items(const cii_agentcore_result *result,
                                      void (*item)(void *user, const char *mime_type, const void *data, size_t size),

@@ -6,6 +6,7 @@
 
 #include "base/base64.h"
 #include "base/str.h"
+#include "base/utf8.h"
 
 #define DEPTH_MAX 16
 
@@ -69,16 +70,30 @@ void cii_agentcore_result_free(cii_agentcore_result *r) {
     *r = (cii_agentcore_result){0};
 }
 
-ci_status cii_agentcore_tool_check(const cii_agentcore_result *r, ci_error **ret_error) {
-    char words[300];
-    size_t size = r->message ? CII_MIN(r->message_size, sizeof words - 1) : 0;
+void cii_agentcore_words(const cii_aws_keys *keys, const char *text, size_t size,
+                         char ret_words[CII_AGENTCORE_WORDS_MAX]) {
+    if (!*cii_aws_words(keys, text))
+        size = 0;
+    if (size >= CII_AGENTCORE_WORDS_MAX) {
+        size = CII_AGENTCORE_WORDS_MAX - 1;
+        size -= cii_utf8_incomplete_tail(text, size);
+    }
+    for (size_t i = 0; i < size; i++)
+        ret_words[i] = iscntrl((unsigned char)text[i]) ? ' ' : text[i];
+    ret_words[size] = '\0';
+}
+
+ci_status cii_agentcore_tool_check(const cii_agentcore_result *r, const cii_aws_keys *keys, ci_error **ret_error) {
+    char words[CII_AGENTCORE_WORDS_MAX];
     if (!r->is_error && r->exit_code == 0)
         return CI_OK;
-    for (size_t i = 0; i < size; i++)
-        words[i] = iscntrl((unsigned char)r->message[i]) ? ' ' : r->message[i];
-    words[size] = '\0';
+    cii_agentcore_words(keys, r->message ? r->message : "", r->message_size, words);
     return cii_error_set(ret_error, CI_ERR_INVALID, CII_AGENTCORE_DOMAIN, "the service did not do it: %s",
-                         size ? words : "no reason given");
+                         *words ? words : "no reason given");
+}
+
+ci_status cii_agentcore_on_tool(void *op, const cii_agentcore_result *r, ci_error **ret_error) {
+    return cii_agentcore_tool_check(r, cii_aws_identity_keys(((cii_agentcore_op *)op)->login.identity), ret_error);
 }
 
 /* --- items ---------------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 #include "base/str.h"
 
 #define LINE_BYTES_MAX (96u << 10)
-#define WORDS_MAX 400u
+#define WORDS_MAX 4096u /* more than an error tells, so that a secret in them is whole */
 
 extern const unsigned char cii_agentcore_probe_py[]; /* made of probe.py */
 extern const size_t cii_agentcore_probe_py_size;
@@ -87,17 +87,13 @@ static ci_status on_result(void *user, const cii_agentcore_result *r, ci_error *
 
 /* --- asking ----------------------------------------------------------------------------------------------------------- */
 
-static ci_status on_written(void *user, const cii_agentcore_result *r, ci_error **ret_error) {
-    (void)user;
-    return cii_agentcore_tool_check(r, ret_error);
-}
-
 static ci_status write_args(cii_agentcore_op *op, cii_agentcore_probe *p, ci_error **ret_error) {
     size_t size = 0;
     _cleanup_free_ char *path = cii_str_printf(".ci-%s.args", p->nonce);
     char *body = path ? cii_agentcore_body_write(path, p->args.data, p->args.size, &size) : NULL;
     ci_status status = cii_agentcore_call_start(op, CII_AGENTCORE_INVOKE, op->session->id, body, size, ret_error);
-    op->call.result = on_written;
+    op->call.result = cii_agentcore_on_tool;
+    op->call.user = op;
     cii_buf_clear(&p->args);
     if (status == CI_OK &&
         (cii_buf_append_str(&p->args, " @") < 0 || cii_base64_encode(&p->args, path, strlen(path)) < 0))
@@ -136,7 +132,7 @@ static ci_status run(cii_agentcore_op *op, cii_agentcore_probe *p, ci_error **re
 }
 
 /* The answer is whole: what it came to. */
-static int32_t end(cii_agentcore_probe *p, ci_error **ret_error) {
+static int32_t end(const cii_agentcore_op *op, cii_agentcore_probe *p, ci_error **ret_error) {
     if (p->lines.ended)
         cii_buf_free(&p->litter);
     if (p->status < 0) {
@@ -148,12 +144,12 @@ static int32_t end(cii_agentcore_probe *p, ci_error **ret_error) {
     }
     if (p->lines.ended || (*p->task_id && !p->has_failed))
         return 1;
-    for (size_t i = 0; i < p->words.size; i++)
-        if ((unsigned char)p->words.data[i] < ' ')
-            p->words.data[i] = ' ';
-    ci_status status = cii_error_set(ret_error, p->lines.begun ? CI_ERR_PROTOCOL : CI_ERR_MISSING, CII_AGENTCORE_DOMAIN,
-                                     "the session's shell did not do what it was asked to: %s",
-                                     p->words.data ? p->words.data : "no words");
+    char words[CII_AGENTCORE_WORDS_MAX];
+    const cii_aws_keys *keys = cii_aws_identity_keys(op->login.identity);
+    cii_agentcore_words(keys, p->words.data ? p->words.data : "", p->words.size, words);
+    ci_status status =
+        cii_error_set(ret_error, p->lines.begun ? CI_ERR_PROTOCOL : CI_ERR_MISSING, CII_AGENTCORE_DOMAIN,
+                      "the session's shell did not do what it was asked to: %s", *words ? words : "no words");
     cii_error_hint(ret_error, "the interpreter's image needs python3 and base64 in its PATH");
     return status;
 }
@@ -170,7 +166,7 @@ int32_t cii_agentcore_probe_step(cii_agentcore_op *op, cii_agentcore_probe *p, c
     if (result <= 0)
         return result;
     if (p->stage == CII_AGENTCORE_PROBE_RUN)
-        return end(p, ret_error);
+        return end(op, p, ret_error);
     p->stage = CII_AGENTCORE_PROBE_RUN;
     return run(op, p, ret_error);
 }

@@ -158,11 +158,6 @@ static ci_status part_name(const put_op *p, unsigned number, char ret_name[64]) 
     return CI_OK;
 }
 
-static ci_status on_written(void *user, const cii_agentcore_result *r, ci_error **ret_error) {
-    (void)user;
-    return cii_agentcore_tool_check(r, ret_error);
-}
-
 static ci_status write_part(put_op *p, ci_error **ret_error) {
     char name[64];
     size_t size = 0;
@@ -170,7 +165,8 @@ static ci_status write_part(put_op *p, ci_error **ret_error) {
     p->stage = WRITTEN;
     char *body = cii_agentcore_body_write(is_whole(p) ? p->path : name, p->part, p->part_bytes, &size);
     ci_status status = cii_agentcore_call_start(&p->op, CII_AGENTCORE_INVOKE, p->op.session->id, body, size, ret_error);
-    p->op.call.result = on_written;
+    p->op.call.result = cii_agentcore_on_tool;
+    p->op.call.user = &p->op;
     return status;
 }
 

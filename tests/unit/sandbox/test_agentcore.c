@@ -81,13 +81,31 @@ static void results_are_read_as_they_have_been_seen(void **state) {
     read_result("{\"content\":[{\"type\":\"text\",\"text\":\"no such file\"}],\"isError\":true}", &r);
     assert_true(r.is_error && !r.has_streams);
     ci_error *error = NULL;
-    assert_int_equal(cii_agentcore_tool_check(&r, &error), CI_ERR_INVALID);
+    assert_int_equal(cii_agentcore_tool_check(&r, NULL, &error), CI_ERR_INVALID);
     assert_non_null(strstr(ci_error_message(error), "no such file"));
     ci_error_free(error);
     cii_agentcore_result_free(&r);
     read_result("{\"content\":[],\"structuredContent\":{\"stdout\":7,\"exitCode\":null,\"executionTime\":null}}", &r);
     assert_true(!r.has_streams && !r.has_exit_code && r.out_size == 0);
     cii_agentcore_result_free(&r);
+}
+
+static void words_are_whole_and_without_secrets(void **state) {
+    (void)state;
+    const cii_aws_keys keys = {"AKIDEXAMPLE", "of-nobody-else", "a-token-of-some-length"};
+    char words[CII_AGENTCORE_WORDS_MAX], text[2 * CII_AGENTCORE_WORDS_MAX + 2] = "-";
+    cii_agentcore_words(&keys, "one\r\ntwo", 8, words);
+    assert_string_equal(words, "one  two");
+    cii_agentcore_words(&keys, "it is a-token-of-some-length", 28, words);
+    assert_string_equal(words, "");
+    for (size_t i = 0; i < CII_AGENTCORE_WORDS_MAX; i++)
+        memcpy(text + i * 2, "é", 3);
+    cii_agentcore_words(&keys, text, strlen(text), words);
+    assert_int_equal(strlen(words), CII_AGENTCORE_WORDS_MAX - 2);
+    memmove(text + 1, text, strlen(text) - 1);
+    *text = '-';
+    cii_agentcore_words(&keys, text, strlen(text), words);
+    assert_int_equal(strlen(words), CII_AGENTCORE_WORDS_MAX - 1);
 }
 
 static void what_is_no_result_is_refused(void **state) {
@@ -294,6 +312,7 @@ int main(void) {
         cmocka_unit_test(bodies_are_those_of_awss_clients),
         cmocka_unit_test(a_token_is_long_enough_and_no_other),
         cmocka_unit_test(results_are_read_as_they_have_been_seen),
+        cmocka_unit_test(words_are_whole_and_without_secrets),
         cmocka_unit_test(what_is_no_result_is_refused),
         cmocka_unit_test(items_are_those_with_bytes_decoded_once),
         cmocka_unit_test(exceptions_are_named_by_the_line_behind_their_frames),
