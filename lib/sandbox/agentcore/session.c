@@ -111,22 +111,45 @@ ci_status cii_agentcore_path(const cii_agentcore_session *s, const char *path, c
 
 /* --- ending ---------------------------------------------------------------------------------------------------------- */
 
-static int32_t stop_step(cii_agentcore_op *op, ci_error **ret_error) {
-    return cii_agentcore_call_result(op, ret_error);
+static bool is_id(const char *id) {
+    size_t size = id ? strlen(id) : 0;
+    return size > 0 && size <= CII_AGENTCORE_ID_MAX &&
+           strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == size;
 }
 
-/* Ends a session of the service; without memory it lives until its time is over. */
-static void stop(cii_agentcore *core, const char *id) {
-    ci_status status;
+/* Of the answer to a start. */
+static ci_status take_id(const cii_agentcore_op *op, char ret_id[CII_AGENTCORE_ID_MAX + 1], ci_error **ret_error) {
+    const cii_http_response *response = cii_agentcore_call_response(op);
+    _cleanup_json_ cii_json *root = NULL;
+    ci_status status = cii_json_parse(response->body, response->body_bytes, 0, &root, NULL);
+    const char *id = status == CI_OK ? cii_json_text_of(cii_json_get(root, "sessionId"), NULL) : NULL;
+    if (status == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
+    if (!is_id(id))
+        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the service names no session");
+    snprintf(ret_id, CII_AGENTCORE_ID_MAX + 1, "%s", id);
+    return CI_OK;
+}
+
+static ci_status ask_to_stop(cii_agentcore_op *op, const char *id, ci_error **ret_error) {
     size_t size = 0;
     char token[37];
-    cii_agentcore_op *op = cii_agentcore_op_new(sizeof *op, core, NULL, "stop", &status, NULL);
-    if (!op)
-        return;
-    op->step = stop_step;
-    char *body = cii_agentcore_uuid(token, NULL) == CI_OK ? cii_agentcore_body_stop(token, &size) : NULL;
-    if (cii_agentcore_call_start(op, CII_AGENTCORE_STOP, id, body, size, NULL) < 0 ||
-        cii_agentcore_op_process(&op->op, NULL) != 0) {
+    char *body = cii_agentcore_uuid(token, ret_error) == CI_OK ? cii_agentcore_body_stop(token, &size) : NULL;
+    return cii_agentcore_call_start(op, CII_AGENTCORE_STOP, id, body, size, ret_error);
+}
+
+/* A session of which the start alone is known is asked for its id first. */
+static int32_t stop_step(cii_agentcore_op *op, ci_error **ret_error) {
+    char id[CII_AGENTCORE_ID_MAX + 1];
+    int32_t result = cii_agentcore_call_result(op, ret_error);
+    if (result <= 0 || op->call.operation == CII_AGENTCORE_STOP)
+        return result;
+    ci_status status = take_id(op, id, ret_error);
+    return status < 0 ? status : ask_to_stop(op, id, ret_error);
+}
+
+static void begin_stop(cii_agentcore *core, cii_agentcore_op *op) {
+    if (cii_agentcore_op_process(&op->op, NULL) != 0) {
         cii_agentcore_op_free(&op->op);
         return;
     }
@@ -134,6 +157,27 @@ static void stop(cii_agentcore *core, const char *id) {
     op->next = core->stops;
     core->stops = op;
     pthread_mutex_unlock(&core->lock);
+}
+
+/* Ends a session of the service; without memory it lives until its time is over. NULL id: the one that this request started, whose
+ * answer has not come: its token names the same session again. */
+static void stop(cii_agentcore *core, const char *id, const open_op *started) {
+    ci_status status;
+    size_t size = 0;
+    cii_agentcore_op *op = cii_agentcore_op_new(sizeof *op, core, NULL, "stop", &status, NULL);
+    if (!op)
+        return;
+    op->step = stop_step;
+    if (id) {
+        status = ask_to_stop(op, id, NULL);
+    } else {
+        char *body = cii_agentcore_body_start(started->name, core->session_timeout_s, started->client_token, &size);
+        status = cii_agentcore_call_start(op, CII_AGENTCORE_START, NULL, body, size, NULL);
+    }
+    if (status < 0)
+        cii_agentcore_op_free(&op->op);
+    else
+        begin_stop(core, op);
 }
 
 static cii_agentcore_op *take_stops(cii_agentcore *core) {
@@ -192,31 +236,11 @@ void cii_agentcore_shutdown(void *session) {
 void cii_agentcore_close(void *session) {
     cii_agentcore_session *s = session;
     if (!s->core->keeps_sessions)
-        stop(s->core, s->id);
+        stop(s->core, s->id, NULL);
     cii_agentcore_session_free(s);
 }
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
-
-static bool is_id(const char *id) {
-    size_t size = id ? strlen(id) : 0;
-    return size > 0 && size <= CII_AGENTCORE_ID_MAX &&
-           strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == size;
-}
-
-static ci_status take_id(open_op *o, ci_error **ret_error) {
-    const cii_http_response *response = cii_agentcore_call_response(&o->op);
-    _cleanup_json_ cii_json *root = NULL;
-    ci_status status = cii_json_parse(response->body, response->body_bytes, 0, &root, NULL);
-    const char *id = status == CI_OK ? cii_json_text_of(cii_json_get(root, "sessionId"), NULL) : NULL;
-    if (status == CI_ERR_NOMEM)
-        return cii_error_nomem(ret_error);
-    if (!is_id(id))
-        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the service names no session");
-    snprintf(o->session->id, sizeof o->session->id, "%s", id);
-    o->is_there = true;
-    return CI_OK;
-}
 
 /* What was there when the session was a fresh one is the service's own. */
 static ci_status on_look(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
@@ -254,9 +278,10 @@ static int32_t step_inside(open_op *o, ci_error **ret_error) {
 /* The answer to a start may be lost: the token names the same session the next time. */
 static int32_t step_start(open_op *o, ci_error **ret_error) {
     int32_t result = cii_agentcore_call_result(&o->op, ret_error);
-    ci_status status = result > 0 ? take_id(o, ret_error) : result;
+    ci_status status = result > 0 ? take_id(&o->op, o->session->id, ret_error) : result;
     if (result <= 0 || status < 0)
         return status;
+    o->is_there = true;
     status = look_inside(o, ret_error);
     return status < 0 ? status : step_inside(o, ret_error);
 }
@@ -292,9 +317,12 @@ static int32_t open_step(cii_agentcore_op *op, ci_error **ret_error) {
 static void open_release(cii_agentcore_op *op) {
     open_op *o = (open_op *)op;
     if (o->is_there && o->session)
-        stop(op->core, o->session->id);
+        stop(op->core, o->session->id, NULL);
+    else if (o->stage == BEGIN && op->call.exchange && cii_agentcore_call_result(op, NULL) == 0)
+        stop(op->core, NULL, o);
     cii_agentcore_probe_free(&o->probe);
     cii_agentcore_session_free(o->session);
+    free(o->name);
 }
 
 static ci_status open_op_new(cii_agentcore *core, const ci_sandbox_request *request, const char *what,
@@ -318,15 +346,14 @@ ci_status cii_agentcore_open(void *impl, const ci_sandbox_request *request, void
                              ci_error **ret_error) {
     cii_agentcore *core = impl;
     open_op *o = NULL;
-    char token[37];
     size_t size = 0;
     ci_status status = open_op_new(core, request, "open", ret_session, &o, ret_error);
     if (status < 0)
         return status;
-    const char *name = core->name ? core->name : request->session_id;
-    status = cii_agentcore_uuid(token, ret_error);
+    o->name = strdup(core->name ? core->name : request->session_id);
+    status = o->name ? cii_agentcore_uuid(o->client_token, ret_error) : cii_error_nomem(ret_error);
     if (status == CI_OK) {
-        char *body = cii_agentcore_body_start(name, core->session_timeout_s, token, &size);
+        char *body = cii_agentcore_body_start(o->name, core->session_timeout_s, o->client_token, &size);
         status = cii_agentcore_call_start(&o->op, CII_AGENTCORE_START, NULL, body, size, ret_error);
     }
     if (status < 0)

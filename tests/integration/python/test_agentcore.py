@@ -208,6 +208,14 @@ def test_a_doubt_about_the_session_is_looked_into(
     assert at.run_command("echo 2").stdout == "2\n"
 
 
+def test_a_session_whose_opening_was_given_up_is_ended(service: agentcorelab.Service) -> None:
+    rules(service, {"operation": "Start", "head_ms": 60_000})
+    with sandbox_of(service) as sandbox, pytest.raises(libci.Error):
+        libci.Session(sandbox=sandbox, open_timeout=0.5)
+    first, again, stop = requests(service)
+    assert body(first)["clientToken"] == body(again)["clientToken"] and stop["status"] == 200
+
+
 def test_many_sessions_end_together_though_the_service_is_busy(service: agentcorelab.Service) -> None:
     sandbox = sandbox_of(service)
     sessions = [libci.Session(sandbox=sandbox) for _ in range(20)]
