@@ -147,10 +147,12 @@ typedef struct ci_sandbox_agentcore_options {
     const char *name;              /**< What the service calls sessions, which need not differ: 1 to 100 of
                                         [A-Za-z0-9_-]; NULL: the session's id. */
     const char *runtime;           /**< What runs JavaScript and TypeScript, "nodejs" or "deno"; NULL: "nodejs". */
-    const char *trace_id;          /**< Header X-Amzn-Trace-Id of every request; NULL: none. */
+    const char *trace_id;          /**< Header X-Amzn-Trace-Id of every request but those that ask whether a session
+                                        lives, which have none; NULL: none. */
     const char *trace_parent;      /**< Header traceparent, likewise. */
     uint64_t part_bytes;           /**< Of a file in one request, 64 MiB at most, and of what a command prints in one
-                                        answer; 0: 4 MiB. About six times that is needed while it is under way. */
+                                        answer; 0: 4 MiB. A file's part takes about six times its size in memory while it
+                                        is under way. */
     uint64_t event_bytes;          /**< The largest event taken, which is kept in memory until it is whole; 0: 128 MiB,
                                         more than the service sends. */
     uint32_t session_timeout_s;    /**< Seconds after which the service ends a session, whatever it does, 28,800 at
@@ -179,17 +181,25 @@ typedef struct ci_sandbox_agentcore_options {
  * @brief Sessions in AWS Bedrock AgentCore Code Interpreter, or a service that speaks its protocol. No request is sent before
  * a session is opened; reads the shared files, else does not block.
  *
- * What the service lacks is refused by name, or done by libci. **Code** cannot be interrupted: at a deadline it is given up,
- * and goes on in the service until it ends; Python's variables are cleared before the next code, JavaScript's are what the code
- * leaves. There is one context a language, Python's alone can be cleared, and `env`, the session's too, and `cwd` are for commands alone.
- * TypeScript is not checked. Code's last newline is put back where the service takes it away. **Commands** keep stdout and
- * stderr apart and end at their deadline; what they leave running ends with them: start it as a task.
+ * What the service lacks is refused by name, or done by libci. **Code** cannot be interrupted: at a deadline, or cancelled, it is
+ * given up, and goes on in the service until it ends. Later code of its language waits for it there: where it never ends, open
+ * another session. Python's variables are cleared before the next code, whose result says so (ci_result_state_lost()); JavaScript's
+ * are what the code leaves. There is one context a language, Python's alone can be cleared, and `env` and `cwd` are for commands
+ * alone: code with its own is #CI_ERR_NOTSUP, and the session's `env` does not reach it. TypeScript is not checked. Code's last newline
+ * is put back where the service takes it away. **Commands** keep stdout and stderr apart and end at their deadline; what they leave
+ * running ends with them: start it as a task. One that was cancelled is killed by the session's next call that is not code, and else
+ * goes on as long as the session. **Tasks** are known to the session that started them: who attaches to it cannot ask for them.
  * **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder.
  *
- * Code and commands are sent once, whatever becomes of the connection; what else may be repeated is, with growing waits. A session
- * whose time is up is #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota #CI_ERR_LIMIT, both retryable. A session is ended when it
- * is closed, without waiting for it; freeing the last share may take up to 5 s for those still to be ended. One that a host
- * left behind when it died ends when its time is up.
+ * Code, commands, tasks' starts and removals are sent once, whatever becomes of the connection; what else may be repeated is, with
+ * growing waits. Where it is not known whether such a request has had its effect, its error is not retryable, and what it had
+ * printed is kept (#CI_OUTCOME_LOST). A session whose time is up is #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota
+ * #CI_ERR_LIMIT, both retryable: nothing was done.
+ *
+ * Closing a session does not wait: the request that ends it goes out at once where a connection is free, and else with later calls
+ * on any session of the sandbox; until then its time is paid for. Freeing the last share waits up to 5 s for those still to be
+ * ended. One that a host left behind when it died ends when its time is up. Connections stay for the next request, as many as there
+ * were at once, 128 at most, of about five descriptors each.
  * @param options copied; NULL: defaults.
  * @param[out] ret_sandbox the sandbox, the caller's; untouched on failure.
  * @param[out] ret_error why it failed, never with a secret in it; may be NULL.

@@ -5,6 +5,9 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "base/utf8.h"
+
+#define WORDS_MAX 300
 
 const cii_aws_meaning *cii_aws_meaning_find(const cii_aws_meaning *meanings, size_t count, const char *code,
                                             int32_t http_status) {
@@ -34,7 +37,10 @@ ci_status cii_aws_refusal_error(const cii_aws_refusal *r, const cii_aws_meaning 
     else if (*id)
         snprintf(where, sizeof where, " (request %.100s)", id);
     bool failed = r->http_status >= 500 && r->http_status != 501;
-    _cleanup_free_ char *message = cii_str_printf("%.63s%s%.300s%s", code, *code ? ": " : "", text, where);
+    size_t size = strnlen(text, WORDS_MAX);
+    if (size == WORDS_MAX)
+        size -= cii_utf8_incomplete_tail(text, size);
+    _cleanup_free_ char *message = cii_str_printf("%.63s%s%.*s%s", code, *code ? ": " : "", (int)size, text, where);
     for (char *p = message; p && *p; p++)
         if ((unsigned char)*p < ' ') /* of words on several lines */
             *p = ' ';

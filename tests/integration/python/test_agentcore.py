@@ -318,10 +318,11 @@ def test_a_command_is_over_when_its_output_is_there(service: agentcorelab.Servic
     with sandbox_of(service, part_bytes=4096) as sandbox, libci.Session(sandbox=sandbox) as session:
         rules(
             service,
-            *[{"operation": "Invoke"}] * 2,
-            *[{"operation": "Invoke", "error": "AccessDeniedException", "times": 1}],
+            {"operation": "Invoke", "times": 3},  # it is run, and two parts are read
+            {"operation": "Invoke", "error": "AccessDeniedException"},
         )
-        assert session.run_command("seq 1000").stdout.split()[-1] == "1000"
+        assert session.run_command("seq 2000").stdout.split()[-1] == "2000"
+        assert service.control("GET", "rules") == []
 
 
 @pytest.mark.parametrize(("error", "retryable"), [

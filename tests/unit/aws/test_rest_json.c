@@ -2,6 +2,7 @@
 #include "aws/rest_json.h"
 
 #include "../unit.h"
+#include "base/utf8.h"
 #include "failmalloc.h"
 
 static const cii_aws_keys keys = {"AKIDEXAMPLE", "hidden/secret", "hidden+token"};
@@ -248,6 +249,10 @@ static void words_are_one_line_and_not_endless(void **state) {
     (void)refused(&call, 400, NAMED("ValidationException"), body, NULL, &error);
     assert_non_null(strstr(ci_error_message(error), "ValidationException: a  bw"));
     assert_true(strlen(ci_error_message(error)) < 400);
+    for (size_t i = 0; i < 400; i++) /* an odd number of bytes, and characters of two */
+        memcpy(body + size + 1 + i * 2, "é", 2);
+    (void)refused(&call, 400, NAMED("ValidationException"), body, NULL, &error);
+    assert_true(cii_utf8_valid(ci_error_message(error), strlen(ci_error_message(error))));
     static char huge[(64 << 10) + 50] = "{\"message\":\"kept\"";
     size = strlen(huge);
     memset(huge + size, ' ', (64 << 10) - size - 1);
