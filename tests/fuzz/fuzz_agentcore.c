@@ -91,7 +91,7 @@ static void read_result(const char *data, size_t size) {
     FUZZ_CHECK(strlen(r.out) <= r.out_size && strlen(r.err) <= r.err_size && r.out_size + r.err_size <= size);
     FUZZ_CHECK(r.has_streams || r.out_size + r.err_size == 0);
     FUZZ_CHECK(cii_agentcore_result_items(&r, take_item, &bytes, &dropped, NULL) == CI_OK && bytes <= size);
-    status = cii_agentcore_tool_check(&r, NULL);
+    status = cii_agentcore_tool_check(&r, NULL, NULL);
     FUZZ_CHECK(status == CI_OK ? !r.is_error : status == CI_ERR_INVALID);
     read_lines(r.out, r.out_size);
     read_traceback(r.err, r.err_size);
