@@ -78,13 +78,14 @@ typedef struct ci_storage_s3_options {
  * reads the shared files, else does not block.
  *
  * Objects are written whole or not at all, large ones in parts, and what is written and read is checked by SHA-256 and
- * MD5. A large upload takes `parallel` parts of memory, two at least (by default 3 × 8 MiB); above 10,000 parts of `part_bytes` (80 GB) they are as
- * much larger as it takes, where the size was announced, else it is #CI_ERR_LIMIT. A server that says nothing for
- * `idle_timeout_ms` is asked again, `attempts` times in all, unless a call's own deadline comes first.
+ * MD5. A large upload takes `parallel` parts of memory, two at least (by default 3 × 8 MiB); above 10,000 parts of
+ * `part_bytes` (80 GB) they are as much larger as it takes, where the size was announced, else it is #CI_ERR_LIMIT. A
+ * server that says nothing for `idle_timeout_ms` is asked again, `attempts` times in all, unless a call's own deadline
+ * comes first.
  *
- * Conditions (`if_etag`, `if_absent` of ci/objects.h) are left to the server; where it has none (OpenStack Swift) the object is looked at just before it is written,
- * which keeps out other puts by this storage object, but not those of other programs. The lock of a session holds among the
- * sessions of this storage object alone.
+ * Conditions (`if_etag`, `if_absent` of ci/objects.h) are left to the server; where it has none (OpenStack Swift) the
+ * object is looked at just before it is written, which keeps out other puts by this storage object, but not those of
+ * other programs. The lock of a session holds among the sessions of this storage object alone.
  * Keys that can be no file name are left out of lists, and told of. Freeing the last share may take up to 5 s when
  * uploads that were given up have still to be aborted. While a large upload is under way, a file in $TMPDIR/ci-uploads-UID
  * (else /var/tmp; `no_environment` or not) names it, never with a secret, so that it is aborted by the next put of a

@@ -147,8 +147,8 @@ static int step_stat(cii_save *save, cii_waits *waits) {
         r = session->storage_ops->stat(session->storage_impl, save->key, on_object, save, &save->op, &save->error);
     if (r == 0)
         r = cii_op_step(&save->op, waits, &save->error);
-    bool is_unknown =
-        r == CI_ERR_NOTFOUND || r == CI_ERR_PERMISSION; /* S3 tells what is not there to those alone who may list */
+    /* To those who may not list, S3 says of what is not there that it is forbidden. */
+    bool is_unknown = r == CI_ERR_NOTFOUND || r == CI_ERR_PERMISSION;
     if (r == 0 || (r < 0 && !is_unknown))
         return r;
     if (r < 0) {
