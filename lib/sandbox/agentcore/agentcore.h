@@ -157,7 +157,7 @@ typedef struct cii_agentcore_task {
     uint64_t number; /* as libci calls it */
     char id[CII_AGENTCORE_TASK_ID_MAX + 1];
     char nonce[CII_AGENTCORE_NONCE_MAX];
-    uint64_t taken[2]; /* of stdout and stderr */
+    uint64_t taken[2]; /* of stdout and stderr; its turn's */
     bool ended;
 } cii_agentcore_task;
 
@@ -170,7 +170,7 @@ typedef struct cii_agentcore_session {
     char **env; /* of every command */
     bool is_attached;
     atomic_bool closed;
-    cii_turns turns; /* of code, by language */
+    cii_turns turns; /* of code, by language; of polls, by task */
 
     pthread_mutex_t lock; /* of what follows */
     cii_agentcore_task *tasks;

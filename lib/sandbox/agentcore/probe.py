@@ -17,6 +17,7 @@ import time
 CHUNK = 48 << 10
 SINGLE_ARGUMENT = 128 << 10  # Linux takes no longer one
 GRACE = 1.0
+LOG = 1 << 20  # bytes in a file of a task's log
 
 
 def say(tag, *fields):
@@ -195,8 +196,11 @@ def start(where, command, env, out, err):
         pid = os.posix_spawn(shell, words, whole, setsid=True, **rest)
     except NotImplementedError:  # a Python that was built with an older libc: a process group must do
         pid = os.posix_spawn(shell, words, whole, setpgroup=0, **rest)
-    with open(where + "/p", "w") as file:
-        file.write(str(pid))
+    try:
+        with open(where + "/p", "w") as file:
+            file.write(str(pid))
+    except FileNotFoundError:
+        pass  # it has removed the folder already
     return pid
 
 
@@ -206,14 +210,80 @@ def exit_code(pid, flags):
     return None if not gone else os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
 
 
-def kill(where, number):
+class Run:
+    """A command that runs: what it prints goes to take(TAG, BYTES)."""
+
+    def __init__(self, where, command, env, take):
+        import select
+
+        wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        (out, out_end), (err, err_end) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
+        self.take, self.pid, self.code = take, start(where, command, env, out_end, err_end), None
+        os.close(out_end)
+        os.close(err_end)
+        self.pipes = {out: "o", err: "e"}
+        self.poller = select.poll()
+        for fd in [wake, *self.pipes]:
+            self.poller.register(fd, select.POLLIN)
+
+    def ended(self):
+        """Whether; then code is known."""
+        if self.code is None:
+            self.code = exit_code(self.pid, os.WNOHANG)
+        return self.code is not None
+
+    def read(self, seconds):
+        """Whether anything came."""
+        ready = [fd for fd, _ in self.poller.poll(None if seconds is None else max(seconds, 0) * 1000)]
+        printed = [fd for fd in ready if fd in self.pipes]
+        for fd in ready:
+            chunk = os.read(fd, CHUNK)
+            if fd in self.pipes and chunk:
+                self.take(self.pipes[fd], chunk)
+            elif fd in self.pipes:
+                self.poller.unregister(fd)
+                del self.pipes[fd]
+        return bool(printed)
+
+    def read_rest(self):
+        """What there is once the shell has ended: what it left running may print on, and is not waited for."""
+        for _ in range(64):
+            if not self.read(0):
+                break
+
+
+def content(path, offset, most):
+    """Of a file that anybody may have put there: nothing when it is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            return os.pread(fd, most, offset) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except OSError:
+        return b""
+
+
+def kept(path):
+    """A number in such a file; None: there is none."""
+    try:
+        return int(content(path, 0, 9))
+    except ValueError:
+        return None
+
+
+def signal_group(group, number):
     """Whether there was somebody to signal."""
     try:
-        with open(where + "/p") as file:
-            os.killpg(int(file.read()), number)
+        os.killpg(group, number)
         return True
-    except (OSError, ValueError):
+    except OSError:
         return False
+
+
+def kill(where, number):
+    group = kept(where + "/p") or 0
+    return group > 1 and signal_group(group, number)
 
 
 def forget(where):
@@ -244,47 +314,23 @@ class Output:
 
 
 def op_run(nonce, room, milliseconds, cwd, command, *env):
-    import select
-
     where, began = place(nonce.decode()), time.monotonic()
     if not enter(cwd):
         return
     os.mkdir(where, 0o700)
-    wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    (out, out_end), (err, err_end) = os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)
-    pid, code = start(where, command, env, out_end, err_end), None
-    os.close(out_end)
-    os.close(err_end)
-    output, poller = Output(where, int(room)), select.poll()
-    pipes = {out: "o", err: "e"}
-    for fd in [wake, *pipes]:
-        poller.register(fd, select.POLLIN)
-
-    def read(seconds):
-        """Whether anything came."""
-        ready = poller.poll(None if seconds is None else max(seconds, 0) * 1000)
-        for fd, _ in ready:
-            chunk = os.read(fd, CHUNK)
-            if fd in pipes and chunk:
-                output.take(pipes[fd], chunk)
-            elif fd in pipes:
-                poller.unregister(fd)
-        return any(fd in pipes for fd, _ in ready)
-
+    output = Output(where, int(room))
+    run = Run(where, command, env, output.take)
     due, late = (began + int(milliseconds) / 1000 if int(milliseconds) else None), 0
-    while code is None and (code := exit_code(pid, os.WNOHANG)) is None:
-        read(None if due is None else due - time.monotonic())
-        if due is not None and time.monotonic() >= due and (code := exit_code(pid, os.WNOHANG)) is None:
-            kill(where, signal.SIGKILL if late else signal.SIGINT)
+    while not run.ended():
+        run.read(None if due is None else due - time.monotonic())
+        if due is not None and time.monotonic() >= due and not run.ended():
+            signal_group(run.pid, signal.SIGKILL if late else signal.SIGINT)
             late, due = late + 1, time.monotonic() + GRACE
-    for _ in range(64):  # what the shell left running may still print, and is not waited for
-        if not read(0):
-            break
+    run.read_rest()
     if late:
-        kill(where, signal.SIGKILL)
-    ended(code, int((time.monotonic() - began) * 1e6), output.kept["o"], output.kept["e"], int(late > 0))
+        signal_group(run.pid, signal.SIGKILL)
+    took = int((time.monotonic() - began) * 1e6)
+    ended(run.code, took, output.kept["o"], output.kept["e"], int(late > 0))
     if not any(output.kept.values()):
         forget(where)
 
@@ -293,52 +339,97 @@ def ended(code, *more):
     say("x", max(code, 0), max(-code, 0), *more)
 
 
+class Log:
+    """What a task prints, each stream in files of LOG bytes, of which the last two are kept. What finds no room is gone."""
+
+    def __init__(self, where):
+        self.where, self.size = where, {"o": 0, "e": 0}
+
+    def take(self, tag, chunk):
+        while chunk:
+            number, used = divmod(self.size[tag], LOG)
+            now, chunk = chunk[: LOG - used], chunk[LOG - used :]
+            self.size[tag] += len(now)
+            try:
+                if used == 0 and number > 1:
+                    os.unlink(f"{self.where}/{tag}.{number - 2}")
+            except OSError:
+                pass
+            try:
+                with open(f"{self.where}/{tag}.{number}", "r+b" if used else "xb") as file:
+                    file.seek(used)
+                    file.write(now)
+            except OSError:
+                pass
+
+
+def tell_log(where, tag, at, most):
+    """Whether there may be more. What is gone is told as its count, by the tag in upper case; what follows a gap within is left
+    for the next look."""
+    names = [name[2:] for name in os.listdir(where) if name.startswith(tag + ".")]
+    told = 0
+    for begin in sorted(int(number) * LOG for number in names if number.isdecimal()):
+        first = max(at, begin)
+        chunk = content(f"{where}/{tag}.{begin // LOG}", first - begin, min(LOG - (first - begin), most - told))
+        if first >= begin + LOG or not chunk:
+            continue
+        if first > at and told:
+            return True
+        if first > at:
+            say(tag.upper(), first - at)
+        for piece in range(0, len(chunk), CHUNK):
+            say(tag, text(chunk[piece : piece + CHUNK]))
+        at, told = first + len(chunk), told + len(chunk)
+        if told == most:
+            return True
+    return False
+
+
 def op_task(nonce, cwd, command, *env):
-    """Runs as long as the task."""
+    """Runs as long as the task, and whatever it leaves with its streams: what is printed is read, so that nobody waits for that."""
     where = place(nonce.decode())
-    if not enter(cwd):
-        return
     os.mkdir(where, 0o700)
-    with open(where + "/o", "wb") as out, open(where + "/e", "wb") as err:
-        pid = start(where, command, env, out.fileno(), err.fileno())
-    code = exit_code(pid, 0)
-    with open(where + "/x.new", "w") as file:
-        file.write(f"{code}")
-    os.rename(where + "/x.new", where + "/x")
+    log, run, code = Log(where), None, 1
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        log.take("e", cwd + b": " + os.strerror(error.errno).encode() + b"\n")
+    else:
+        run = Run(where, command, env, log.take)
+        while not run.ended():
+            run.read(None)
+        run.read_rest()
+        code = run.code
+    try:
+        with open(where + "/x.new", "w") as file:
+            file.write(f"{code}")
+        os.rename(where + "/x.new", where + "/x")
+    except OSError:
+        pass
+    while run and run.pipes:
+        run.read(None)
 
 
 def op_look(nonce, out_at, err_at, most, stop):
-    """What a task has printed, and how it stands: x ended, r running, g gone without a word."""
+    """What a task has printed, and how it stands: x ended, r running, g gone without a word; m is said of more."""
     where = place(nonce.decode())
     until = time.monotonic() + 1
-    if int(stop):
-        kill(where, signal.SIGKILL)
-    while int(stop) and not os.path.exists(where + "/x") and time.monotonic() < until:
-        time.sleep(0.005)
-    code = None
-    if os.path.exists(where + "/x"):
-        with open(where + "/x") as file:
-            code = int(file.read())
+    if int(stop) and kill(where, signal.SIGKILL):
+        while kept(where + "/x") is None and time.monotonic() < until:
+            time.sleep(0.005)
+    code = kept(where + "/x")  # before the streams, which are whole by then
     more = False
     for tag, at in (("o", int(out_at)), ("e", int(err_at))):
         try:
-            with open(f"{where}/{tag}", "rb") as file:
-                left = os.fstat(file.fileno()).st_size - at
-                file.seek(at)
-                chunk = b""
-                end = min(left, int(most))
-                while end > 0 and (chunk := file.read(min(CHUNK, end))):
-                    say(tag, text(chunk))
-                    end -= len(chunk)
-                more = more or left > int(most)
-        except FileNotFoundError:
+            more = tell_log(where, tag, at, int(most)) or more
+        except OSError:
             pass
     if more:
         say("m")
-    elif code is not None:
-        ended(code)
-    else:
+    if code is None:
         say("r" if kill(where, 0) else "g")
+    else:
+        ended(code)
 
 
 def op_forget(nonce):

@@ -1,5 +1,8 @@
-/* Tasks: commands that go on when their call is over, by `startCommandExecution`. The probe keeps what they print in files, from
- * which a poll takes what is new; `getTask` tells how one stands that has gone without a word, and `stopTask` ends it. */
+/* Tasks: commands that go on when their call is over, by `startCommandExecution`. The probe keeps the end of what they print in
+ * files, from which a poll takes what is new, in one look; `getTask` tells how one stands that has gone without a word. To stop one
+ * the probe kills what it runs, and `stopTask` ends the probe.
+ *
+ * Polls of one task take turns, and what a poll has seen counts as taken when the poll is done: one that fails loses nothing. */
 #include "sandbox/agentcore/agentcore.h"
 
 #include <stdio.h>
@@ -9,12 +12,17 @@
 typedef struct task_op {
     cii_agentcore_op op;
     const ci_sink *sink;
-    enum { START, STOP, LOOK, ASK, FORGET } stage;
+    enum { START, WAIT, LOOK, ASK, STOP, FORGET } stage;
     bool stops;
+    cii_turn *turn; /* of the task */
     cii_agentcore_task *task;
     cii_agentcore_probe probe;
-    bool is_running, is_gone, has_more;
-    char status[32]; /* as the service says it */
+    cii_buf seen[2];   /* of stdout and stderr, since the last poll */
+    uint64_t gone[2];  /* what could not be kept before it */
+    uint64_t taken[2]; /* as the task's, when this is done */
+    bool has_ended, is_running, is_gone, has_more;
+    bool was_asked, was_stopped; /* the service */
+    char status[32];             /* as it says it */
     ci_run_outcome outcome;
 } task_op;
 
@@ -25,6 +33,11 @@ static cii_agentcore_task *find(cii_agentcore_session *s, uint64_t number) {
         task = task->next;
     pthread_mutex_unlock(&s->lock);
     return task;
+}
+
+static ci_status no_task(uint64_t number, ci_error **ret_error) {
+    return cii_error_set(ret_error, CI_ERR_NOTFOUND, CII_AGENTCORE_DOMAIN, "there is no task %llu",
+                         (unsigned long long)number);
 }
 
 /* --- starting --------------------------------------------------------------------------------------------------------- */
@@ -53,49 +66,81 @@ static int32_t step_start(task_op *t, ci_error **ret_error) {
     return 1;
 }
 
-/* --- polling ---------------------------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------------------------------- */
 
-static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
-    task_op *t = user;
-    int64_t code = 0, number = 0;
-    if (line->tag == 'o' || line->tag == 'e') {
-        _cleanup_buf_ cii_buf bytes = {0};
-        ci_status status = cii_agentcore_field_bytes(line, 0, &bytes, ret_error);
-        if (status == CI_OK && bytes.size > 0) {
-            t->sink->output(t->sink->user, line->tag == 'o' ? CI_STREAM_STDOUT : CI_STREAM_STDERR, bytes.data,
-                            bytes.size);
-            t->task->taken[line->tag == 'e'] += bytes.size;
-        }
-        return status;
-    }
-    t->is_running = line->tag == 'r';
-    t->is_gone = line->tag == 'g';
-    t->has_more = line->tag == 'm';
-    if (line->tag != 'x')
-        return CI_OK;
+static uint64_t look_bytes(const task_op *t) {
+    return t->op.core->part_bytes / 2;
+}
+
+static ci_status wrong(const char *what, ci_error **ret_error) {
+    return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "%s", what);
+}
+
+static ci_status take_output(task_op *t, size_t stream, const cii_agentcore_line *line, ci_error **ret_error) {
+    cii_buf *seen = &t->seen[stream];
+    size_t before = seen->size;
+    ci_status status = cii_agentcore_field_bytes(line, 0, seen, ret_error);
+    if (status == CI_OK && seen->size > look_bytes(t))
+        return wrong("more of the task's output came than was asked for", ret_error);
+    t->taken[stream] += seen->size - before;
+    return status;
+}
+
+/* Only before what is seen, since a look takes what is there in one piece. */
+static ci_status take_gone(task_op *t, size_t stream, const cii_agentcore_line *line, ci_error **ret_error) {
+    int64_t count;
+    if (!cii_agentcore_field_int(line, 0, &count) || count <= 0 || t->seen[stream].size > 0 || t->gone[stream] > 0 ||
+        t->taken[stream] + (uint64_t)count > (uint64_t)INT64_MAX / 2)
+        return wrong("the task's output is not told as it must be", ret_error);
+    t->gone[stream] = (uint64_t)count;
+    t->taken[stream] += (uint64_t)count;
+    return CI_OK;
+}
+
+static ci_status take_end(task_op *t, const cii_agentcore_line *line, ci_error **ret_error) {
+    int64_t code, number;
     if (!cii_agentcore_field_int(line, 0, &code) || !cii_agentcore_field_int(line, 1, &number) || code < 0 ||
         code > 255 || number < 0 || number > 64)
-        return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN,
-                             "the task's end is not told as it must be");
+        return wrong("the task's end is not told as it must be", ret_error);
+    t->has_ended = true;
     t->outcome.exit_code = (int32_t)code;
     t->outcome.signal_number = (int32_t)number;
     t->outcome.outcome = number ? CI_OUTCOME_SIGNAL : code ? CI_OUTCOME_EXIT : CI_OUTCOME_OK;
     return CI_OK;
 }
 
+static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
+    task_op *t = user;
+    char lower = (char)(line->tag | 0x20);
+    if (line->tag == 'o' || line->tag == 'e')
+        return take_output(t, line->tag == 'e', line, ret_error);
+    if (lower == 'o' || lower == 'e')
+        return take_gone(t, lower == 'e', line, ret_error);
+    t->is_running |= line->tag == 'r';
+    t->is_gone |= line->tag == 'g';
+    t->has_more |= line->tag == 'm';
+    return line->tag == 'x' ? take_end(t, line, ret_error) : CI_OK;
+}
+
 static ci_status begin_look(task_op *t, ci_error **ret_error) {
     t->stage = LOOK;
     t->op.busy = true;
-    t->is_running = t->is_gone = t->has_more = false;
+    t->has_ended = t->is_running = t->is_gone = t->has_more = false;
+    for (size_t i = 0; i < 2; i++) {
+        cii_buf_clear(&t->seen[i]);
+        t->gone[i] = 0;
+        t->taken[i] = t->task->taken[i];
+    }
     ci_status status = cii_agentcore_probe_begin(&t->probe, "look", on_line, t, ret_error);
-    t->probe.once = true; /* what came of it is counted as taken */
     cii_agentcore_probe_text(&t->probe, t->task->nonce);
-    cii_agentcore_probe_int(&t->probe, (int64_t)t->task->taken[0]);
-    cii_agentcore_probe_int(&t->probe, (int64_t)t->task->taken[1]);
-    cii_agentcore_probe_int(&t->probe, (int64_t)t->op.core->part_bytes / 2);
+    cii_agentcore_probe_int(&t->probe, (int64_t)t->taken[0]);
+    cii_agentcore_probe_int(&t->probe, (int64_t)t->taken[1]);
+    cii_agentcore_probe_int(&t->probe, (int64_t)look_bytes(t));
     cii_agentcore_probe_int(&t->probe, t->stops);
     return status;
 }
+
+/* --- what comes of it --------------------------------------------------------------------------------------------------- */
 
 static ci_status on_told(void *user, const cii_agentcore_result *r, ci_error **ret_error) {
     task_op *t = user;
@@ -116,59 +161,119 @@ static ci_status ask(task_op *t, const char *tool, ci_error **ret_error) {
 static ci_status begin_forget(task_op *t, ci_error **ret_error) {
     t->stage = FORGET;
     t->op.busy = true;
-    pthread_mutex_lock(&t->op.session->lock);
-    t->task->ended = true;
-    pthread_mutex_unlock(&t->op.session->lock);
     ci_status status = cii_agentcore_probe_begin(&t->probe, "forget", NULL, t, ret_error);
     cii_agentcore_probe_text(&t->probe, t->task->nonce);
     return status;
 }
 
 static int32_t looked(task_op *t, ci_error **ret_error) {
-    if (t->has_more)
-        return begin_look(t, ret_error);
-    if (t->is_gone && !t->stops) {
+    if (t->stops && !t->was_stopped) {
+        t->stage = STOP;
+        return ask(t, "stopTask", ret_error);
+    }
+    if (t->is_gone && !t->stops && !t->was_asked) {
         t->stage = ASK;
         return ask(t, "getTask", ret_error);
     }
-    t->outcome.task_running = t->is_running && !t->stops;
-    return t->outcome.task_running ? 1 : begin_forget(t, ret_error);
+    if (t->is_gone && !t->stops) {
+        t->outcome.outcome = CI_OUTCOME_LOST;
+        t->outcome.error_name = "Lost";
+        t->outcome.error_message = "the task has ended, and what kept its exit code is gone";
+    }
+    t->outcome.task_running = !t->stops && (t->has_more || t->is_running);
+    if (!t->outcome.task_running)
+        return begin_forget(t, ret_error);
+    t->outcome.outcome = CI_OUTCOME_OK; /* its end is told with the last of what it printed */
+    t->outcome.exit_code = t->outcome.signal_number = 0;
+    return 1;
 }
 
-/* It may not have begun yet; or its end is known to the service alone. */
+/* It may not have begun yet; or it has ended, perhaps since it was looked for. */
 static int32_t asked(task_op *t, ci_error **ret_error) {
+    t->was_asked = true;
     t->outcome.task_running = strcmp(t->status, "submitted") == 0 || strcmp(t->status, "working") == 0;
-    if (t->outcome.task_running)
-        return 1;
-    bool ended = strcmp(t->status, "completed") == 0 || strcmp(t->status, "canceled") == 0;
-    t->outcome.outcome = ended ? CI_OUTCOME_OK : CI_OUTCOME_LOST;
-    return begin_forget(t, ret_error);
+    return t->outcome.task_running ? 1 : begin_look(t, ret_error);
+}
+
+/* What had not begun before it was killed has perhaps begun by then. */
+static int32_t stopped(task_op *t, ci_error **ret_error) {
+    t->was_stopped = true;
+    return t->has_ended ? begin_forget(t, ret_error) : begin_look(t, ret_error);
+}
+
+static int32_t step_wait(task_op *t, ci_error **ret_error) {
+    char key[32];
+    snprintf(key, sizeof key, "task %llu", (unsigned long long)t->outcome.task_id);
+    int32_t result = cii_turn_take(&t->op.session->turns, key, &t->turn, &t->op.wait_fd, ret_error);
+    if (result <= 0)
+        return result;
+    if (!find(t->op.session, t->outcome.task_id))
+        return no_task(t->outcome.task_id, ret_error);
+    return begin_look(t, ret_error);
+}
+
+/* What is known of the task is told, whatever becomes of its folder. */
+static int32_t step_forget(task_op *t) {
+    int32_t result = cii_agentcore_probe_step(&t->op, &t->probe, NULL);
+    if (result < 0)
+        cii_agentcore_litter(t->op.session, t->task->nonce);
+    return result < 0 ? 1 : result;
 }
 
 static int32_t step_poll(task_op *t, ci_error **ret_error) {
-    bool is_call = t->stage == STOP || t->stage == ASK;
-    int32_t result =
-        is_call ? cii_agentcore_call_result(&t->op, ret_error) : cii_agentcore_probe_step(&t->op, &t->probe, ret_error);
+    if (t->stage == FORGET)
+        return step_forget(t);
+    _cleanup_error_ ci_error *error = NULL;
+    int32_t result = t->stage == LOOK ? cii_agentcore_probe_step(&t->op, &t->probe, &error)
+                                      : cii_agentcore_call_result(&t->op, &error);
+    if (result < 0 && t->stage == STOP && t->has_ended) /* it was killed, whatever the service says of it */
+        return stopped(t, ret_error);
+    if (result < 0 && ret_error)
+        *ret_error = TAKE_PTR(error);
     if (result <= 0)
         return result;
-    return t->stage == STOP   ? begin_look(t, ret_error)
-           : t->stage == LOOK ? looked(t, ret_error)
-           : t->stage == ASK  ? asked(t, ret_error)
-                              : 1;
+    return t->stage == LOOK ? looked(t, ret_error) : t->stage == ASK ? asked(t, ret_error) : stopped(t, ret_error);
+}
+
+/* --- the end ------------------------------------------------------------------------------------------------------------ */
+
+static void hand_over(task_op *t) {
+    for (size_t i = 0; i < 2; i++) {
+        int32_t stream = i == 0 ? CI_STREAM_STDOUT : CI_STREAM_STDERR;
+        char text[64];
+        snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)t->gone[i]);
+        if (t->gone[i] > 0)
+            t->sink->output(t->sink->user, stream, text, strlen(text));
+        if (t->seen[i].size > 0)
+            t->sink->output(t->sink->user, stream, t->seen[i].data, t->seen[i].size);
+        t->task->taken[i] = t->taken[i];
+    }
+    pthread_mutex_lock(&t->op.session->lock);
+    t->task->ended = !t->outcome.task_running;
+    pthread_mutex_unlock(&t->op.session->lock);
 }
 
 static int32_t task_step(cii_agentcore_op *op, ci_error **ret_error) {
     task_op *t = (task_op *)op;
-    int32_t result = t->stage == START ? step_start(t, ret_error) : step_poll(t, ret_error);
-    if (result > 0)
-        t->sink->done(t->sink->user, &t->outcome);
-    return result;
+    int32_t result = t->stage == START  ? step_start(t, ret_error)
+                     : t->stage == WAIT ? step_wait(t, ret_error)
+                                        : step_poll(t, ret_error);
+    if (result <= 0)
+        return result;
+    if (t->turn)
+        hand_over(t);
+    cii_turn_give(&op->session->turns, &t->turn);
+    t->sink->done(t->sink->user, &t->outcome);
+    return 1;
 }
 
 static void task_release(cii_agentcore_op *op) {
     task_op *t = (task_op *)op;
     if (t->stage == START)
         free(t->task);
+    cii_turn_give(&op->session->turns, &t->turn);
+    cii_buf_free(&t->seen[0]);
+    cii_buf_free(&t->seen[1]);
     cii_agentcore_probe_free(&t->probe);
 }
 
@@ -192,14 +297,13 @@ static ci_status begin_start(task_op *t, const ci_run_request *r, ci_error **ret
 }
 
 static ci_status begin_poll(task_op *t, const ci_run_request *r, ci_error **ret_error) {
+    t->stage = WAIT;
     t->task = find(t->op.session, r->task_id);
     if (!t->task)
-        return cii_error_set(ret_error, CI_ERR_NOTFOUND, CII_AGENTCORE_DOMAIN, "there is no task %llu",
-                             (unsigned long long)r->task_id);
+        return no_task(r->task_id, ret_error);
     t->outcome.task_id = r->task_id;
     t->stops = r->kind == CI_RUN_KIND_TASK_STOP;
-    t->stage = STOP;
-    return t->stops ? ask(t, "stopTask", ret_error) : begin_look(t, ret_error);
+    return CI_OK;
 }
 
 ci_status cii_agentcore_run_task(cii_agentcore_session *session, const ci_run_request *r, const ci_sink *sink,
