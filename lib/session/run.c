@@ -94,14 +94,14 @@ static ci_status take_result(run_call *self, ci_error **ret_error) {
     return status;
 }
 
-/* What there is of a run that did not end by itself. */
+/* What there is of a run that did not end by itself; a command has no state that could be lost with it. */
 static ci_status give_up(run_call *self, bool state_lost, ci_error **ret_error) {
     ci_status status = take_result(self, ret_error);
     if (status < 0)
         return status;
     if (set_stopped(self) < 0)
         return cii_error_nomem(ret_error);
-    cii_result_set_state_lost(self->result, state_lost);
+    cii_result_set_state_lost(self->result, state_lost && self->kind == CI_RUN_KIND_CODE);
     cii_result_set_execution_us(self->result, cii_clock_us() - self->launched_us);
     return CI_OK;
 }

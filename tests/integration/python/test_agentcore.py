@@ -285,6 +285,12 @@ def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
     assert at.run_command("cat ran").stdout == "x"
 
 
+def test_a_command_that_is_given_up_loses_no_state(service: agentcorelab.Service, at: libci.Session) -> None:
+    rules(service, {"operation": "Invoke", "head_ms": 60_000})
+    late = at.run_command("true", timeout=0.2)
+    assert late.outcome is Outcome.TIMEOUT and not late.state_lost
+
+
 def test_a_removal_is_sent_once(service: agentcorelab.Service, at: libci.Session) -> None:
     at.write_file("x", b"")
     service.control("DELETE", "log")
