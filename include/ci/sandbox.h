@@ -150,9 +150,9 @@ typedef struct ci_sandbox_agentcore_options {
     const char *trace_id;          /**< Header X-Amzn-Trace-Id of every request but those that ask whether a session
                                         lives, which have none; NULL: none. */
     const char *trace_parent;      /**< Header traceparent, likewise. */
-    uint64_t part_bytes;           /**< Of a file in one request, 64 MiB at most, and of what a command prints in one
-                                        answer; 0: 4 MiB. A file's part takes about six times its size in memory while it
-                                        is under way. */
+    uint64_t part_bytes;           /**< Of a file in one request, and of what a command or task prints in one answer:
+                                        4 KiB at least, 64 MiB at most; 0: 4 MiB. A file's part takes about six times its
+                                        size in memory while it is under way. */
     uint64_t event_bytes;          /**< The largest event taken, which is kept in memory until it is whole; 0: 128 MiB,
                                         more than the service sends. */
     uint32_t session_timeout_s;    /**< Seconds after which the service ends a session, whatever it does, 28,800 at

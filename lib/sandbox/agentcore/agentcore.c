@@ -9,6 +9,7 @@
 #define INTERPRETER "aws.codeinterpreter.v1"
 #define SERVICE "bedrock-agentcore"
 #define PART_BYTES ((uint64_t)4 << 20)
+#define PART_BYTES_MIN ((uint64_t)4 << 10)
 #define PART_BYTES_MAX ((uint64_t)64 << 20)
 #define IDLE_MS (16u * 60 * 1000) /* a run may be silent as long as the service lets it run: 15 minutes */
 #define ANSWER_MS 60000u
@@ -65,8 +66,8 @@ static ci_status check_options(const ci_sandbox_agentcore_options *o, ci_error *
         wrong = "trace_id and trace_parent: 1,024 bytes at most";
     else if (o->session_timeout_s > SESSION_TIMEOUT_MAX_S)
         wrong = "session_timeout_s: 28,800 at most";
-    else if (o->part_bytes > PART_BYTES_MAX)
-        wrong = "part_bytes: 64 MiB at most";
+    else if (o->part_bytes > PART_BYTES_MAX || (o->part_bytes && o->part_bytes < PART_BYTES_MIN))
+        wrong = "part_bytes: 4 KiB at least and 64 MiB at most";
     else if (o->network < CI_NETWORK_NONE || o->network > CI_NETWORK_HOST)
         wrong = "network: not one of CI_NETWORK_…";
     if (wrong)

@@ -285,6 +285,7 @@ static void options_are_checked_before_anything_is_sent(void **state) {
         {"runtime", {.region = "us-east-1", .runtime = "bun"}},
         {"session_timeout_s", {.region = "us-east-1", .session_timeout_s = 28801}},
         {"part_bytes", {.region = "us-east-1", .part_bytes = UINT64_C(1) << 40}},
+        {"part_bytes", {.region = "us-east-1", .part_bytes = 4095}},
         {"network", {.region = "us-east-1", .network = 3}},
         {"", {.region = "us-east-1", .endpoint = "ftp://x"}},
     };
