@@ -45,11 +45,16 @@ def tell(name, status):
     say("n", kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode & 0o7777, text(name))
 
 
+def is_part(name):
+    """Of a file under way: ".ci-NONCE." and more."""
+    return name.startswith(b".ci-") and name[30:31] == b"."
+
+
 def tree(folder, deep, own):
     """Folders before what they hold. One that cannot be read fails it when all else was told."""
 
     def below(at, shown):
-        names = sorted(os.listdir(at), reverse=True)
+        names = [name for name in sorted(os.listdir(at), reverse=True) if not is_part(name)]
         return [(os.path.join(at, name), shown + name) for name in names if shown or name not in own]
 
     left, failed = below(folder, b""), None
@@ -130,16 +135,16 @@ def op_join(path, *parts):
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, exist_ok=True)
-    whole = os.path.join(folder, os.path.basename(parts[0]))
-    with open(whole + b".whole", "wb") as to:
-        for part in parts:
-            with open(part, "rb") as source:
-                shutil.copyfileobj(source, to, 1 << 20)
-            os.unlink(part)
+    whole = os.path.join(folder, os.path.basename(parts[0])) + b".whole"
     try:
-        os.replace(whole + b".whole", path)
+        with open(whole, "wb") as to:
+            for part in parts:
+                with open(part, "rb") as source:
+                    shutil.copyfileobj(source, to, 1 << 20)
+                os.unlink(part)
+        os.replace(whole, path)
     except OSError:
-        os.unlink(whole + b".whole")
+        op_drop(whole)
         raise
 
 
