@@ -17,6 +17,7 @@ typedef struct entries_op {
     bool is_tree, is_deep;
     uint64_t count; /* that were told */
     uint64_t first; /* of them, in this page */
+    cii_buf last;   /* of them: the next page begins after it, whatever has gone meanwhile */
     bool has_more;
     bool was_stopped;
     cii_buf skipped; /* the folder that is not to be gone into, with a "/"; "": none */
@@ -90,6 +91,9 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
                                           : CI_KIND_OTHER,
         .mode = (uint32_t)n[3] & 07777,
     };
+    cii_buf_clear(&e->last);
+    if (cii_buf_append(&e->last, name.data, name.size) < 0)
+        return cii_error_nomem(ret_error);
     return tell(e, &entry, ret_error);
 }
 
@@ -99,7 +103,7 @@ static ci_status begin_page(entries_op *e, ci_error **ret_error) {
     e->first = e->count;
     cii_agentcore_probe_text(&e->probe, e->path);
     cii_agentcore_probe_int(&e->probe, e->is_deep);
-    cii_agentcore_probe_int(&e->probe, (int64_t)e->count);
+    cii_agentcore_probe_bytes(&e->probe, e->last.data, e->last.size);
     cii_agentcore_probe_int(&e->probe, PAGE_ENTRIES);
     if (strcmp(e->path, ".") == 0) /* the service's own are nobody's to save */
         for (char *const *own = s->own; *own && e->is_deep; own++)
@@ -123,6 +127,7 @@ static int32_t entries_step(cii_agentcore_op *op, ci_error **ret_error) {
 static void entries_release(cii_agentcore_op *op) {
     entries_op *e = (entries_op *)op;
     cii_agentcore_probe_free(&e->probe);
+    cii_buf_free(&e->last);
     cii_buf_free(&e->skipped);
     free(e->path);
 }

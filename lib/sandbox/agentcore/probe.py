@@ -50,8 +50,10 @@ def is_part(name):
     return name.startswith(b".ci-") and name[30:31] == b"."
 
 
-def tree(folder, deep, own):
-    """Folders before what they hold. One that cannot be read fails it when all else was told."""
+def tree(folder, deep, own, after):
+    """What comes after a path, which need not be there any more; b"": all. Folders before what they hold, names in order. A
+    folder that cannot be read fails it when all else was told."""
+    passed = after.split(b"/") if after else []
 
     def below(at, shown):
         names = [name for name in sorted(os.listdir(at), reverse=True) if not is_part(name)]
@@ -60,11 +62,15 @@ def tree(folder, deep, own):
     left, failed = below(folder, b""), None
     while left:
         path, shown = left.pop()
+        parts = shown.split(b"/") if passed else []
+        if parts < passed[: len(parts)]:
+            continue
         try:
             status = os.lstat(path)
         except OSError:
             continue  # gone meanwhile
-        yield shown, status
+        if not passed or parts > passed:
+            yield shown, status
         if deep and stat.S_ISDIR(status.st_mode):
             try:
                 left += below(path, shown + b"/")
@@ -76,13 +82,11 @@ def tree(folder, deep, own):
         raise failed
 
 
-def op_tree(folder, deep, first, most, *own):
-    first, most = int(first), int(most)
-    for at, (shown, status) in enumerate(tree(folder, int(deep), own)):
-        if at == first + most:
+def op_tree(folder, deep, after, most, *own):
+    for count, (shown, status) in enumerate(tree(folder, int(deep), own, after)):
+        if count == int(most):
             return say("m")
-        if at >= first:
-            tell(shown, status)
+        tell(shown, status)
 
 
 def own_names(fresh):
