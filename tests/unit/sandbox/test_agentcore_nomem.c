@@ -65,6 +65,10 @@ static void answer(const char *payload) {
     server_rules(rules.data);
 }
 
+enum {
+    PART_BYTES = 4096, /* the least */
+};
+
 /* --- what is done ----------------------------------------------------------------------------------------------------- */
 
 typedef struct scenario {
@@ -133,9 +137,10 @@ static ci_status use_commands(const ci_sandbox_ops *ops, void *session) {
 }
 
 static ci_status use_files(const ci_sandbox_ops *ops, void *session) {
+    static const char three_parts[2 * PART_BYTES + 1];
     ci_op *op = NULL;
     char *info = NULL;
-    source small = {.data = "1", .size = 1}, large = {.data = "123456789", .size = 9};
+    source small = {.data = "1", .size = 1}, large = {.data = three_parts, .size = sizeof three_parts};
     ci_status status = ops->info(session, &info, NULL);
     free(info);
     if (status == CI_OK)
@@ -164,7 +169,7 @@ static ci_status run(void *user) {
     options.access_key_id = "AKIDEXAMPLE";
     options.secret_access_key = "secret";
     options.trace_id = "Root=1";
-    options.part_bytes = 5;
+    options.part_bytes = PART_BYTES;
     options.no_environment = 1;
     ci_status status = ci_sandbox_agentcore_new(&options, &sandbox, NULL);
     if (status < 0)
