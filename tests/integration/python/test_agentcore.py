@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,28 +200,6 @@ def test_long_listings_come_in_pages(service: agentcorelab.Service, at: libci.Se
     service.control("DELETE", "log")
     assert [file.path for file in at.list_files("d")] == [f"d/{n:05}" for n in range(1, 20002)]
     assert len(requests(service, "Invoke")) == 2
-
-
-def page(folder: Path, after: str) -> list[str]:
-    """Three names that the probe tells of a tree after one."""
-    words = [base64.b64encode(word.encode()).decode() or "=" for word in (str(folder), ".", "1", after, "3")]
-    probe = Path(__file__).resolve().parents[3] / "lib/sandbox/agentcore/probe.py"
-    command = ["/usr/bin/python3", "-I", "-S", str(probe), "NONCE", "-", words[0], "tree", *words[1:]]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [base64.b64decode(line.split()[-1]).decode() for line in lines if line.startswith("n ")]
-
-
-def test_a_page_misses_nothing_when_what_came_before_has_gone(tmp_path: Path) -> None:
-    for name in ("a/b/c", "a/b-d", "a/z", "a-b", "b"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert page(tmp_path, "") == ["a", "a/b", "a/b/c"]
-    (tmp_path / "a/b/c").unlink()
-    assert page(tmp_path, "a/b/c") == ["a/b-d", "a/z", "a-b"]
-    assert page(tmp_path, "a-b") == ["b"]
-    (tmp_path / "a-b").unlink()
-    assert page(tmp_path, "a-b") == ["b"]
-    assert page(tmp_path, "b") == []
 
 
 # -- sessions
