@@ -294,8 +294,8 @@ class Kernel:
             _die(lost.args[0] if lost.args else 1 << 8)
 
     def _idle(self):
-        while not self._channel.has_request():
-            self._attend(self._channel)
+        while self._channel not in self._attend(self._channel):
+            pass
 
     def _serve_one(self):
         kind, fields = self._channel.receive()

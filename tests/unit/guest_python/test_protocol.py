@@ -2,6 +2,7 @@
 
 import os
 import struct
+import subprocess
 
 import pytest
 from any_kernel import (  # noqa: F401
@@ -10,7 +11,29 @@ from any_kernel import (  # noqa: F401
     test_unknown_fields_are_ignored,
     test_what_makes_no_sense_ends_the_kernel,
 )
-from host import EXEC, TEXT, Lost, frames, fresh_kernel
+from host import EXEC, ROOT, TEXT, Lost, frames, fresh_kernel
+
+ASKED_BY_HANDLERS = """
+import signal, socket, sys
+sys.path.insert(0, sys.argv[1])
+from ci_kernel.channel import Channel
+
+def ask(*_):
+    global times
+    times += 1
+    if times == 3000:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert not channel.has_request()
+
+ours, theirs = socket.socketpair()
+channel, times = Channel(ours.detach()), 0
+signal.signal(signal.SIGALRM, ask)
+signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+while times < 3000:
+    assert not channel.has_request()
+theirs.send(b"x")
+assert channel.has_request()
+"""
 
 
 def test_requests_that_come_together_run_in_order(kernel):
@@ -29,6 +52,10 @@ def test_a_name_that_is_no_name_is_ignored_in_the_environment(kernel):
     _, fields = kernel._message(10)
     assert dict(fields)[34] == b"ValueError"
     assert kernel.value("2") == "2"
+
+
+def test_handlers_of_signals_that_interrupt_each_other_ask_for_a_request():
+    subprocess.run(["/usr/bin/python3", "-I", "-S", "-B", "-c", ASKED_BY_HANDLERS, ROOT], check=True, timeout=60)
 
 
 def test_few_descriptors_are_enough(tmp_path):

@@ -127,7 +127,9 @@ class Channel:
     def _readable(self, poller, timeout):
         try:
             return bool(poller.poll(timeout))
-        except OSError:  # a cell has left no descriptors to open (RLIMIT_NOFILE of 0), which select() does not mind
+        # A cell has left no descriptors to open (RLIMIT_NOFILE of 0), or a signal has come while the handler of another
+        # polls: select() minds neither.
+        except (OSError, RuntimeError):
             return bool(select((self._fd,), (), (), timeout)[0])
 
     def _wait(self):
