@@ -23,6 +23,7 @@ _package.__path__ = [os.path.join(HERE, "..", "python", "ci_kernel")]
 from ci_kernel import channel as wire  # noqa: E402
 
 from display import mime_of  # noqa: E402
+from stuck import FREE, Watch  # noqa: E402
 
 OK, EXCEPTION, EXIT = 0, 1, 2
 
@@ -32,6 +33,7 @@ RLIMIT_LOCKS = 10  # its soft limit is the tag of a call's processes (../README.
 UNTAGGED = resource.RLIM_INFINITY
 ITEMS_MAX = 64
 REPORT_MAX = 1 << 16
+LOOK_S = 0.1  # how often one looks after a shell that was interrupted and says nothing
 
 # Line numbers in messages are counted from the line that runs the cell: the first. The inner loop is for a cell that says
 # `break` or `continue` outside of its own.
@@ -43,7 +45,7 @@ __ci_main=$BASH_EXECUTION_STRING __ci_run={run}; \
 builtin shopt -s expand_aliases; \
 if [[ -s {proc}/{state} ]]; then builtin unset -v PATH OLDPWD; \
 {{ builtin mapfile -d '' __ci_cell <{proc}/{state}; builtin eval "${{__ci_cell[0]}}" && :; }} >/dev/null 2>&1; [[ -n $__ci_whole ]] || builtin exit 1; __ci_whole=; fi; \
-__ci_proc={proc} __ci_bash={bash} __ci_pid=$$ __ci_fds=({report} {wake} {answer} {request} {errors} {state}); \
+__ci_proc={proc} __ci_bash={bash} __ci_python={python} __ci_pid=$$ __ci_fds=({report} {wake} {answer} {request} {errors} {state}); \
 __ci_parse() {{ builtin local -; builtin eval "builtin set -n; $__ci_text"; }}; \
 builtin . {script}; {{ __ci_begin && :; }} >/dev/null 2>&1; \
 for ((;;)); do for __ci_cell in once; do {run_plain}; done; {{ __ci_turn "$?" && :; }} >/dev/null 2>&1; done"""
@@ -96,17 +98,19 @@ class Shell:
         self._wake_out, self._wake = os.pipe()
         self._answer_out, self._answer = os.pipe()
         self._request, self._errors, self._state = (os.memfd_create(name) for name in ("cell", "errors", "state"))
-        for fd in (self._report, self._answer_out):
+        for fd in (self._report, self._report_in, self._answer_out):  # the shell opens its ends anew
             os.set_blocking(fd, False)
         self._bash = bash
         self._reports = b""
         self._number = 0  # of the shell, which counts itself
+        self._watch = None
         self._streams = [_identity(os.stat(fd)) for fd in range(3)]
         self._home = os.getcwd().encode()
         self._main = MAIN.format(
             run=shlex.quote(RUN), run_plain=RUN, proc="/proc/%d/fd" % os.getpid(), bash=shlex.quote(bash),
-            script=shlex.quote(os.path.join(HERE, "shell.bash")), report=self._report_in, wake=self._wake_out,
-            answer=self._answer_out, request=self._request, errors=self._errors, state=self._state,
+            python=shlex.quote(sys.executable), script=shlex.quote(os.path.join(HERE, "shell.bash")),
+            report=self._report_in, wake=self._wake_out, answer=self._answer_out,
+            request=self._request, errors=self._errors, state=self._state,
         )  # fmt: skip
         self.start(dict(os.environ))
 
@@ -139,8 +143,28 @@ class Shell:
             raise Lost()
         return whole
 
+    def nudge(self):
+        """An empty report, for who waits for one."""
+        try:
+            os.write(self._report_in, b"\0")
+        except BlockingIOError:
+            pass  # there are others
+
+    def look_after(self):
+        """The shell was interrupted and says nothing. It ends, by its trap of EXIT, when that made it or a subshell
+        hang. A word in the file of state, which is empty while it runs, tells it why."""
+        for pid in self._watch.look():
+            leaves = os.fstat(self._state).st_size > 0
+            if not leaves:
+                self._fill(self._state, b"stuck")
+            if pid == self.pid or not leaves:
+                os.kill(self.pid, FREE)
+            if pid != self.pid:
+                os.kill(pid, signal.SIGKILL)
+
     def begin(self, request, cell):
         """Gives the shell a cell."""
+        self._watch = Watch(self.pid)
         before = []
         for name, value in request.environment:
             if NAME.match(name):
@@ -279,6 +303,8 @@ class Kernel:
     def _on_interrupt(self, _number, _frame):
         """The shell and its children get the signal as well."""
         self._interrupted = self._running or self._channel.has_request()
+        if self._running and self._shell is not None:
+            self._shell.nudge()
 
     def serve(self):
         try:
@@ -353,8 +379,11 @@ class Kernel:
     def _attend(self, *others):
         """Waits for something to happen, and deals with it if it is the shell's. Returns what has something to say."""
         watched = [*others] if self._shell is None else [self._shell, self._shell.end, *others]
-        ready = select.select(watched, [], [])[0]
-        if self._shell in ready:
+        looks = self._interrupted and self._running and self._shell is not None
+        ready = select.select(watched, [], [], LOOK_S if looks else None)[0]
+        if looks and not ready:
+            self._shell.look_after()
+        elif self._shell in ready:
             for report in self._shell.reports():
                 self._on_report(report)
         elif self._shell is not None and self._shell.end in ready:

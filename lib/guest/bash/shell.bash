@@ -4,6 +4,7 @@
 #   __ci_proc      /proc/PID/fd of kernel.py, whose pipes and files are opened by name for each use: what a cell starts
 #                  inherits none of them
 #   __ci_fds       their numbers: report, wake, answer, request, errors, state
+#   __ci_python    what runs kernel.py
 #   __ci_pid       of this shell, which is not that of a subshell
 #   __ci_parse     a function that parses a text and runs nothing: `set -n` ends with it, by `local -`
 #
@@ -174,7 +175,8 @@ __ci_leave() {
         builtin exit "$__ci_status"
     fi
     builtin echo # what the interrupted command had in its buffer goes here, to nobody
-    __ci_at_exit= __ci_text=
+    __ci_at_exit= __ci_text= __ci_freed=
+    [[ ! -s $__ci_proc/${__ci_fds[5]} ]] || __ci_freed=1
     if [[ -n $__ci_inside ]]; then
         __ci_at_exit=$__ci_trap_EXIT __ci_trap_EXIT=
     fi
@@ -251,8 +253,18 @@ __ci_replace() {
         __ci_return "$__ci_status" && :
         builtin eval "$__ci_at_exit"
     fi
-    builtin exec -c -a bash "$__ci_bash" --noprofile --norc -c "$__ci_main" bash
+    builtin set -- --noprofile --norc -c "$__ci_main" bash
+    [[ -z $__ci_freed ]] || builtin exec -c "$__ci_python" -I -S -c "$__ci_unblock" "$__ci_bash" bash "$@"
+    builtin exec -c -a bash "$__ci_bash" "$@"
 }
+
+# One that hung (stuck.py) does all this within handlers of signals, which are blocked there, and would be in the next.
+__ci_unblock='
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+os.execv(sys.argv[1], sys.argv[2:])'
 
 __ci_return() {
     builtin return "$1"

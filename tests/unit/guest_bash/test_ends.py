@@ -1,6 +1,7 @@
 """exit, traps, interrupts, and shells that end for good."""
 
 import os
+import re
 import select
 import signal
 
@@ -8,6 +9,8 @@ import pytest
 from bash_host import EXCEPTION, EXIT, OK, Lost
 from test_cells import out
 
+SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..")
+UNLUCKY = os.path.join(os.environ.get("CI_TEST_BUILD") or os.path.join(SOURCE, "build"), "tests", "libbash_unlucky.so")
 
 def test_an_exit_ends_the_cell_and_nothing_else(kernel, tmp_path):
     (tmp_path / "folder").mkdir()
@@ -159,6 +162,33 @@ def test_interrupts_that_come_at_any_moment(kernel):
         result = kernel.run(texts[i % len(texts)], interrupts=[0.00012 * i])
         assert result.stderr == b""
         assert out(kernel, 'echo $kept ${a[1]} "$(ls / | grep -c tmp)"', timeout=10) == "1 2 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/bin/true; /bin/true; echo no",
+        "f() { local kept=2; /bin/true; /bin/true; }; f >/dev/null; echo no",
+        "trap 'echo bye' EXIT; /bin/true; /bin/true; echo no",
+        "(/bin/true; /bin/true; echo no); echo no",
+        "x=`/bin/true; /bin/true; echo no`; echo no",
+        "x=$(echo no); echo no",
+        "/bin/true | { /bin/true; /bin/true; echo no; } | cat; echo no",
+    ],
+)
+def test_an_interrupt_that_makes_bash_hang(make, text):
+    """See unlucky.c."""
+    kernel = make(LD_PRELOAD=UNLUCKY)
+    out(kernel, "kept=1; exec 5>file; umask 027; pid=$$")
+    result = kernel.run(text, interrupts=[0.3], timeout=10)
+    assert (result.outcome, result.error, result.stderr) == (EXCEPTION, "Interrupted", b""), result
+    assert result.stdout == (b"bye\n" if "bye" in text else b"")
+    assert out(kernel, "echo here >&5; echo $kept $((pid == $$)) $(umask) $(cat file)") == "1 1 0027 here\n"
+    masks = out(kernel, "mapfile status </proc/$$/status; echo ${status[@]}; cat /proc/self/status")
+    assert re.findall(r"SigBlk:\s*(\w+)", masks) == ["0" * 16] * 2
+    again = kernel.run("/bin/true; sleep 1000", interrupts=[0.3], timeout=10)  # it hears as before
+    assert (again.outcome, again.error) == (EXCEPTION, "Interrupted")
+    assert out(kernel, "echo $kept") == "1\n"
 
 
 @pytest.mark.parametrize("text, status", [("kill -9 $$", 9), ("exec true", 0), ("exec sh -c 'exit 3'", 3 << 8)])
