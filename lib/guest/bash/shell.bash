@@ -305,9 +305,10 @@ trap() {
     for __ci_name; do
         case ${__ci_name^^} in
         EXIT | SIGEXIT | 0)
-            __ci_trap_EXIT=$__ci_action
-            [[ -n $__ci_action ]] || __ci_trap_EXIT=:
-            [[ $__ci_action != - ]] || __ci_trap_EXIT=
+            case $__ci_action in # at once: an interrupt may come in between
+            -) __ci_trap_EXIT= ;;
+            *) __ci_trap_EXIT=${__ci_action:-:} ;;
+            esac
             ;;
         INT | SIGINT | 2)
             __ci_trap_INT="-- ${__ci_action@Q}"
