@@ -2,7 +2,10 @@
  *
  * yajl takes every allocation to succeed. So the writer gives it the little it needs from a block of its own and has
  * the text go to a cii_buf, which can fail; and the reader leaves yajl by longjmp(3) when there is no memory, having
- * kept count of what yajl holds. Numbers are read and written here, as yajl does it by the locale of the host. */
+ * kept count of what yajl holds. Numbers are read and written here, as yajl does it by the locale of the host.
+ *
+ * Strings are decoded here too, where they lie, since yajl would hold each a second time: it gets what stands between
+ * them, and an empty one in place of each. */
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -226,14 +229,14 @@ char *cii_json_take(cii_json_writer *w, size_t *ret_size) {
 
 struct cii_json {
     cii_json_type type;
-    char *key; /* of a member of an object */
+    const char *key; /* of a member of an object */
     size_t key_size;
     union {
         bool boolean;
         int64_t integer;
         double number;
         struct {
-            char *data;
+            const char *data;
             size_t size;
         } text;
         struct {
@@ -244,25 +247,28 @@ struct cii_json {
     };
 };
 
+struct tree {
+    cii_json root; /* first, so that the caller's pointer is ours */
+    char *text;    /* where its strings lie; NULL: in what is the caller's */
+};
+
 static bool is_list(const cii_json *value) {
     return value && (value->type == CII_JSON_ARRAY || value->type == CII_JSON_OBJECT);
 }
 
 static void clear(cii_json *value) {
-    free(value->key);
-    if (value->type == CII_JSON_STRING)
-        free(value->text.data);
-    if (is_list(value)) {
-        for (size_t i = 0; i < value->list.count; i++)
-            clear(&value->list.items[i]);
-        free(value->list.items);
-    }
+    if (!is_list(value))
+        return;
+    for (size_t i = 0; i < value->list.count; i++)
+        clear(&value->list.items[i]);
+    free(value->list.items);
 }
 
 void cii_json_free(cii_json *root) {
     if (!root)
         return;
     clear(root);
+    free(((struct tree *)root)->text);
     free(root);
 }
 
@@ -339,10 +345,7 @@ const cii_json *cii_json_get(const cii_json *object, const char *key) {
     return NULL;
 }
 
-/* --- reader: parsing ---------------------------------------------------------------------------------------------- */
-
-#define SIZE_MAX_OF_TEXT ((size_t)1 << 30) /* yajl's own buffers double, and must not overflow */
-#define DEPTH_DEFAULT 64u
+/* --- reader: strings ----------------------------------------------------------------------------------------------- */
 
 struct reader {
     jmp_buf no_memory;
@@ -350,12 +353,100 @@ struct reader {
     cii_json **open;  /* lists that have begun, outermost first */
     unsigned depth;
     unsigned max_depth;
-    cii_json *root;
-    char *key; /* read, its value not yet */
+    size_t room; /* for so many values more */
+    struct tree *tree;
+    const char *string; /* decoded, and told to yajl as an empty one */
+    size_t string_size;
+    const char *key; /* read, its value not yet */
     size_t key_size;
     ci_status status;
     char reason[160];
 };
+
+static int fail(struct reader *r, ci_status status, const char *reason) {
+    r->status = status;
+    snprintf(r->reason, sizeof(r->reason), "%s", reason);
+    return 0;
+}
+
+/* What stands behind "\u", at *at, which moves on to what is not a digit. */
+static bool read_hex(const char *text, size_t size, size_t *at, uint32_t *ret_code) {
+    *ret_code = 0;
+    for (size_t end = *at + 4; *at < end; ++*at) {
+        char c = *at < size ? text[*at] : '\0';
+        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        if (digit < 0)
+            return false;
+        *ret_code = *ret_code << 4 | (uint32_t)digit;
+    }
+    return true;
+}
+
+static size_t put_char(char *to, uint32_t code) {
+    size_t size = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = size; i-- > 1; code >>= 6)
+        to[i] = (char)(0x80 | (code & 0x3f));
+    *to = (char)(lead[size] | code);
+    return size;
+}
+
+/* An escape, *at behind its backslash; it takes more bytes than what it stands for. A surrogate alone is U+FFFD. */
+static bool decode_escape(struct reader *r, const char *text, size_t size, size_t *at, char **to) {
+    static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    char name = *at < size ? text[*at] : '\0';
+    const char *simple = name ? strchr(names, name) : NULL;
+    uint32_t code = 0, low;
+    if (simple)
+        code = (uint32_t)meant[simple - names];
+    else if (name != 'u')
+        return fail(r, CI_ERR_INVALID, *at < size ? "inside a string: an escape that is none" : "premature EOF");
+    ++*at;
+    if (!simple && !read_hex(text, size, at, &code))
+        return fail(r, CI_ERR_INVALID, *at < size ? "invalid (non-hex) character behind '\\u'" : "premature EOF");
+    size_t next = *at + 2;
+    if (code >= 0xd800 && code < 0xdc00 && next < size && memcmp(text + *at, "\\u", 2) == 0 &&
+        read_hex(text, size, &next, &low) && low >= 0xdc00 && low < 0xe000) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        *at = next;
+    } else if (code >= 0xd800 && code < 0xe000) {
+        code = 0xfffd;
+    }
+    *to += put_char(*to, code);
+    return true;
+}
+
+/* The string whose first quote is before *at, where it lies; *at moves on behind its last, or to what is wrong. */
+static bool decode_string(struct reader *r, char *text, size_t size, size_t *at) {
+    char *to = text + *at;
+    r->string = to;
+    for (;;) {
+        size_t begin = *at;
+        while (*at < size && text[*at] != '"' && text[*at] != '\\' && (unsigned char)text[*at] >= ' ')
+            ++*at;
+        memmove(to, text + begin, *at - begin);
+        to += *at - begin;
+        if (*at == size)
+            return fail(r, CI_ERR_INVALID, "premature EOF");
+        if (text[*at] == '"')
+            break;
+        if (text[*at] != '\\')
+            return fail(r, CI_ERR_INVALID, "invalid character inside string");
+        ++*at;
+        if (!decode_escape(r, text, size, at, &to))
+            return false;
+    }
+    ++*at;
+    r->string_size = (size_t)(to - r->string);
+    *to = '\0';
+    return true;
+}
+
+/* --- reader: parsing ---------------------------------------------------------------------------------------------- */
+
+#define SIZE_MAX_OF_TEXT ((size_t)1 << 30) /* yajl's own buffers double, and must not overflow */
+#define DEPTH_DEFAULT 64u
+#define COUNT_MAX ((size_t)1 << 20) /* values */
 
 static void **find_block(struct reader *r, const void *memory) {
     for (size_t i = 0; i < CII_ELEMENTS(r->blocks); i++)
@@ -384,59 +475,43 @@ static void kept_free(void *user, void *memory) {
     free(memory);
 }
 
-static int fail(struct reader *r, ci_status status, const char *reason) {
-    r->status = status;
-    snprintf(r->reason, sizeof(r->reason), "%s", reason);
-    return 0;
-}
-
-static int fail_nomem(struct reader *r) {
-    return fail(r, CI_ERR_NOMEM, "out of memory");
-}
-
-/* The place for the next value: the root, or one more in the innermost list. Items of a list move only while none of
- * them is open, so the pointers in r->open stay good. */
+/* The place for the next value: the root, or one more in the innermost list; NULL when it has failed. Items of a list
+ * move only while none of them is open, so the pointers in r->open stay good. */
 static cii_json *place(struct reader *r, cii_json_type type) {
-    cii_json *value;
-    if (r->depth == 0) {
-        value = r->root = calloc(1, sizeof(*value));
-    } else {
-        cii_json *list = r->open[r->depth - 1];
-        if (list->list.count == list->list.capacity) {
-            size_t capacity = list->list.capacity ? list->list.capacity * 2 : 4;
-            cii_json *items = reallocarray(list->list.items, capacity, sizeof(*items));
-            if (!items)
-                return NULL;
+    cii_json *list = r->depth > 0 ? r->open[r->depth - 1] : NULL;
+    if (r->room == 0) {
+        fail(r, CI_ERR_LIMIT, "too many values");
+        return NULL;
+    }
+    if (!list) {
+        r->tree = calloc(1, sizeof(*r->tree));
+    } else if (list->list.count == list->list.capacity) {
+        size_t capacity = list->list.capacity ? list->list.capacity * 2 : 4;
+        cii_json *items = reallocarray(list->list.items, capacity, sizeof(*items));
+        if (items) {
             list->list.items = items;
             list->list.capacity = capacity;
         }
-        value = &list->list.items[list->list.count++];
     }
-    if (value)
-        *value = (cii_json){.type = type, .key = TAKE_PTR(r->key), .key_size = r->key_size};
+    if (list ? list->list.count == list->list.capacity : !r->tree) {
+        fail(r, CI_ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    r->room--;
+    cii_json *value = list ? &list->list.items[list->list.count++] : &r->tree->root;
+    *value = (cii_json){.type = type, .key = TAKE_PTR(r->key), .key_size = r->key_size};
     return value;
 }
 
-/* A string that yajl has decoded. An escaped lone surrogate is the one thing in it that can still be wrong. */
-static bool copy_text(const unsigned char *data, size_t size, char **ret_text, size_t *ret_size) {
-    _cleanup_buf_ cii_buf text = {0};
-    bool good = cii_utf8_valid(data, size);
-    if ((good ? cii_buf_append(&text, data, size) : append_clean(&text, (const char *)data, size)) < 0)
-        return false;
-    *ret_text = cii_buf_take(&text, ret_size);
-    return *ret_text;
-}
-
 static int on_null(void *user) {
-    return place(user, CII_JSON_NULL) ? 1 : fail_nomem(user);
+    return place(user, CII_JSON_NULL) != NULL;
 }
 
 static int on_bool(void *user, int boolean) {
     cii_json *value = place(user, CII_JSON_BOOL);
-    if (!value)
-        return fail_nomem(user);
-    value->boolean = boolean;
-    return 1;
+    if (value)
+        value->boolean = boolean;
+    return value != NULL;
 }
 
 static int on_number(void *user, const char *digits, size_t size) {
@@ -447,7 +522,7 @@ static int on_number(void *user, const char *digits, size_t size) {
     text[size] = '\0';
     cii_json *value = place(user, CII_JSON_INT);
     if (!value)
-        return fail_nomem(user);
+        return 0;
     errno = 0;
     if (!strpbrk(text, ".eE")) {
         value->integer = strtoll(text, NULL, 10);
@@ -459,24 +534,30 @@ static int on_number(void *user, const char *digits, size_t size) {
     return isfinite(value->number) ? 1 : fail(user, CI_ERR_INVALID, "a number beyond the range of double");
 }
 
-static int on_string(void *user, const unsigned char *data, size_t size) {
-    cii_json *value = place(user, CII_JSON_STRING);
-    return value && copy_text(data, size, &value->text.data, &value->text.size) ? 1 : fail_nomem(user);
+static int on_string(void *user, _unused_ const unsigned char *data, _unused_ size_t size) {
+    struct reader *r = user;
+    cii_json *value = place(r, CII_JSON_STRING);
+    if (value) {
+        value->text.data = r->string;
+        value->text.size = r->string_size;
+    }
+    return value != NULL;
 }
 
-static int on_key(void *user, const unsigned char *data, size_t size) {
+static int on_key(void *user, _unused_ const unsigned char *data, _unused_ size_t size) {
     struct reader *r = user;
-    return copy_text(data, size, &r->key, &r->key_size) ? 1 : fail_nomem(r);
+    r->key = r->string;
+    r->key_size = r->string_size;
+    return 1;
 }
 
 static int begin(struct reader *r, cii_json_type type) {
     if (r->depth == r->max_depth)
         return fail(r, CI_ERR_LIMIT, "nested too deeply");
     cii_json *value = place(r, type);
-    if (!value)
-        return fail_nomem(r);
-    r->open[r->depth++] = value;
-    return 1;
+    if (value)
+        r->open[r->depth++] = value;
+    return value != NULL;
 }
 
 static int on_begin_object(void *user) {
@@ -519,22 +600,57 @@ static void take_reason(struct reader *r, yajl_handle handle, size_t *at) {
     yajl_free_error(handle, text);
 }
 
-/* Runs yajl over the text; *ret_at: where it stopped. Nothing here lives in a variable across the jump. */
-static void run(struct reader *r, const char *text, size_t size, size_t *ret_at) {
+/* Runs yajl over the text; *at: where it stopped. Nothing here lives in a variable across the jump. */
+static void run(struct reader *r, char *text, size_t size, size_t *at) {
     if (setjmp(r->no_memory) != 0) {
-        fail_nomem(r);
+        fail(r, CI_ERR_NOMEM, "out of memory");
         return;
     }
     yajl_handle handle = yajl_alloc(&callbacks, &(yajl_alloc_funcs){kept_malloc, kept_realloc, kept_free, r}, r);
-    yajl_config(handle, yajl_dont_validate_strings, 1); /* done before, and better */
-    yajl_status status = yajl_parse(handle, (const unsigned char *)text, size);
-    *ret_at = yajl_get_bytes_consumed(handle);
-    if (status == yajl_status_ok) {
-        status = yajl_complete_parse(handle);
-        *ret_at = size;
+    yajl_status status = yajl_status_ok;
+    while (status == yajl_status_ok && *at < size) {
+        const char *quote = memchr(text + *at, '"', size - *at);
+        size_t between = quote ? (size_t)(quote - text) - *at : size - *at;
+        status = yajl_parse(handle, (const unsigned char *)text + *at, between);
+        *at += status == yajl_status_ok ? between : yajl_get_bytes_consumed(handle);
+        if (status != yajl_status_ok || !quote)
+            break;
+        size_t begin = ++*at;
+        if (!decode_string(r, text, size, at))
+            return;
+        status = yajl_parse(handle, (const unsigned char *)"\"\"", 2);
+        if (status != yajl_status_ok)
+            *at = begin;
     }
+    if (status == yajl_status_ok)
+        status = yajl_complete_parse(handle);
     if (status != yajl_status_ok && r->status == CI_OK)
-        take_reason(r, handle, ret_at);
+        take_reason(r, handle, at);
+}
+
+/* UTF-8; spoils the text where it fails. */
+static ci_status parse(struct reader *r, char *text, size_t size, size_t *at) {
+    r->open = calloc(r->max_depth, sizeof(*r->open));
+    if (!r->open)
+        return CI_ERR_NOMEM;
+    run(r, text, size, at);
+    for (size_t i = 0; i < CII_ELEMENTS(r->blocks); i++)
+        free(r->blocks[i]);
+    free(r->open);
+    if (r->status < 0 && r->tree)
+        cii_json_free(&r->tree->root);
+    return r->status;
+}
+
+ci_status cii_json_parse_in_place(char *text, size_t size, unsigned max_depth, size_t max_count, cii_json **ret_root) {
+    struct reader r = {.max_depth = max_depth, .room = max_count};
+    size_t at = 0;
+    if (size > SIZE_MAX_OF_TEXT)
+        return CI_ERR_LIMIT;
+    ci_status status = cii_utf8_valid(text, size) ? parse(&r, text, size, &at) : CI_ERR_INVALID;
+    if (status == CI_OK)
+        *ret_root = &r.tree->root;
+    return status;
 }
 
 static ci_status report(ci_error **ret_error, ci_status status, const char *text, size_t at, const char *reason) {
@@ -560,19 +676,18 @@ ci_status cii_json_parse(const char *text, size_t size, unsigned max_depth, cii_
             at += n;
         return report(ret_error, CI_ERR_INVALID, text, at, "a byte that is not UTF-8");
     }
-    struct reader r = {.max_depth = max_depth ? max_depth : DEPTH_DEFAULT};
-    r.open = calloc(r.max_depth, sizeof(*r.open));
-    if (!r.open)
+    struct reader r = {.max_depth = max_depth ? max_depth : DEPTH_DEFAULT, .room = COUNT_MAX};
+    _cleanup_free_ char *copy = malloc(size + 1);
+    if (!copy)
         return cii_error_nomem(ret_error);
-    run(&r, text, size, &at);
-    for (size_t i = 0; i < CII_ELEMENTS(r.blocks); i++)
-        free(r.blocks[i]);
-    free(r.open);
-    free(r.key);
-    if (r.status == CI_OK) {
-        *ret_root = r.root;
-        return CI_OK;
-    }
-    cii_json_free(r.root);
-    return r.status == CI_ERR_NOMEM ? cii_error_nomem(ret_error) : report(ret_error, r.status, text, at, r.reason);
+    if (size > 0)
+        memcpy(copy, text, size);
+    ci_status status = parse(&r, copy, size, &at);
+    if (status == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
+    if (status < 0)
+        return report(ret_error, status, text, at, r.reason);
+    r.tree->text = TAKE_PTR(copy);
+    *ret_root = &r.tree->root;
+    return CI_OK;
 }

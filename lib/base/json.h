@@ -3,7 +3,7 @@
  * Writer: calls in document order; the first failure (memory) sticks and is reported by cii_json_take(), so that the
  * calls between need no checks. Strings that are not UTF-8 get U+FFFD for each bad byte.
  *
- * Reader: bounded by bytes and depth; an error says line, column and what was expected. Duplicate keys: the last one
+ * Reader: bounded by bytes, depth and the count of values; an error says line, column and what was expected. Duplicate keys: the last one
  * wins. Numbers keep integer and double apart. Strings may hold NUL: sizes count. */
 #ifndef CII_BASE_JSON_H
 #define CII_BASE_JSON_H
@@ -52,8 +52,11 @@ typedef enum cii_json_type {
 
 typedef struct cii_json cii_json; /* a value; lives as long as its root */
 
-/* Parses one value and nothing after it but white space. max_depth 0: 64. */
+/* Parses one value and nothing after it but white space. max_depth 0: 64; values: 1,048,576. */
 ci_status cii_json_parse(const char *text, size_t size, unsigned max_depth, cii_json **ret_root, ci_error **ret_error);
+/* The same where the text lies, which its strings are then parts of: nothing of them is held twice. The text must outlive the
+ * root, and is spoilt by a failure: CI_ERR_INVALID, CI_ERR_LIMIT, CI_ERR_NOMEM. */
+ci_status cii_json_parse_in_place(char *text, size_t size, unsigned max_depth, size_t max_count, cii_json **ret_root);
 void cii_json_free(cii_json *root);
 cii_json_type cii_json_type_of(const cii_json *value); /* NULL: CII_JSON_NULL */
 const char *cii_json_type_name(const cii_json *value); /* "null", "boolean", "number", "string", "array", "object" */
