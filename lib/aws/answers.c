@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 #define SECRET_MAX (32u << 10)
+#define JSON_COUNT_MAX 1000 /* values of an answer */
 
 /* --- found credentials -------------------------------------------------------------------------------------------- */
 
@@ -107,16 +108,6 @@ static bool read_expiration(const cii_json *value, int64_t *ret_s) {
     return (cii_json_type_of(value) == CII_JSON_NULL) || (text && cii_aws_parse_time(text, ret_s));
 }
 
-/* The tree has copies of what was in the text. */
-static void wipe_texts(const cii_json *value) {
-    size_t size;
-    const char *text = cii_json_text_of(value, &size);
-    if (text)
-        OPENSSL_cleanse((char *)text, size);
-    for (size_t i = 0; i < cii_json_count(value); i++)
-        wipe_texts(cii_json_at(value, i));
-}
-
 static ci_status read_found(aws_found *f, const cii_json *root, const aws_fields *fields, ci_error **ret_error) {
     const cii_json *at = fields->within ? cii_json_get(root, fields->within) : root;
     const char *code = cii_json_text_of(cii_json_get(at, "Code"), NULL);
@@ -132,25 +123,19 @@ static ci_status read_found(aws_found *f, const cii_json *root, const aws_fields
                          cii_json_text_of(cii_json_get(at, fields->token), NULL), expires_s, ret_error);
 }
 
-ci_status cii_resolve_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error) {
-    ci_status status = cii_json_parse(text, size, 8, ret_root, NULL);
+ci_status cii_resolve_json_parse(char *text, size_t size, cii_json **ret_root, ci_error **ret_error) {
+    ci_status status = cii_json_parse_in_place(text, size, 8, JSON_COUNT_MAX, ret_root);
     if (status == CI_ERR_NOMEM)
         return cii_error_nomem(ret_error);
     return status < 0 ? cii_error_set(ret_error, CI_ERR_PROTOCOL, AWS_DOMAIN, "its answer is not JSON") : CI_OK;
 }
 
-void cii_resolve_json_free(cii_json *root) {
-    wipe_texts(root);
-    cii_json_free(root);
-}
-
 ci_status cii_found_of_json(aws_found *f, cii_buf *text, const aws_fields *fields, ci_error **ret_error) {
-    cii_json *root = NULL;
-    ci_status status = cii_resolve_json_parse(text->data ? text->data : "", text->size, &root, ret_error);
-    cii_secret_clear(text);
+    _cleanup_json_ cii_json *root = NULL;
+    ci_status status = cii_resolve_json_parse(text->data, text->size, &root, ret_error);
     if (status == CI_OK)
         status = read_found(f, root, fields, ret_error);
-    cii_resolve_json_free(root);
+    cii_secret_clear(text);
     return status;
 }
 

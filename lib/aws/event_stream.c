@@ -228,7 +228,7 @@ static ci_status tell_message(cii_event_stream *s, ci_error **ret_error) {
     if (!crc_is_right(s->buf.data, end))
         return refuse(m, CI_ERR_PROTOCOL, ret_error, "its checksum is wrong");
     m->headers = s->buf.data + PRELUDE_SIZE;
-    m->payload = m->headers + m->headers_size;
+    m->payload = s->buf.data + PRELUDE_SIZE + m->headers_size;
     m->payload_size = end - PRELUDE_SIZE - m->headers_size;
     ci_status status = check_headers(s, ret_error);
     return status == CI_OK ? s->callback(s->user, m, ret_error) : status;

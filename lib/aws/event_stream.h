@@ -19,11 +19,11 @@
 
 /* --- messages ----------------------------------------------------------------------------------------------------- */
 
-/* Pointers live until the callback returns. */
+/* Pointers live until the callback returns; it may write into the payload. */
 typedef struct cii_event_message {
     const char *headers; /* cii_event_header_next() reads them */
     size_t headers_size;
-    const char *payload;
+    char *payload;
     size_t payload_size;
     uint64_t number; /* 1, 2, … */
     uint64_t offset; /* in the stream */

@@ -73,9 +73,8 @@ typedef struct aws_fields {
 } aws_fields;
 /* From a JSON answer, whose text is wiped. */
 ci_status cii_found_of_json(aws_found *found, cii_buf *text, const aws_fields *fields, ci_error **ret_error);
-/* Its error quotes nothing; what it read is wiped. */
-ci_status cii_resolve_json_parse(const char *text, size_t size, cii_json **ret_root, ci_error **ret_error);
-void cii_resolve_json_free(cii_json *root);
+/* Reads it where it lies, which is then to be wiped. Its error quotes nothing. */
+ci_status cii_resolve_json_parse(char *text, size_t size, cii_json **ret_root, ci_error **ret_error);
 /* "2026-11-27T05:10:45Z", fractions and offsets allowed. */
 bool cii_aws_parse_time(const char *text, int64_t *ret_s);
 

@@ -83,7 +83,7 @@ static ci_status ask(aws_resolver *r, const char *token, ci_error **ret_error) {
 
 static ci_status sso_start(aws_resolver *r, ci_error **ret_error) {
     _cleanup_free_ char *path = NULL;
-    cii_json *root = NULL;
+    _cleanup_json_ cii_json *root = NULL;
     const char *token;
     size_t size;
     if (!session_setting(r, "sso_start_url"))
@@ -101,7 +101,7 @@ static ci_status sso_start(aws_resolver *r, ci_error **ret_error) {
         status = check_token(root, r->now_s, &token, ret_error);
     if (status == CI_OK)
         status = ask(r, token, ret_error);
-    cii_resolve_json_free(root);
+    OPENSSL_cleanse(text, size); /* strings that were read in it end within */
     return status;
 }
 

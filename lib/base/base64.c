@@ -125,3 +125,14 @@ ci_status cii_base64_decode(cii_buf *to, const char *text, size_t size, ci_error
         *room = '\0';
     return status;
 }
+
+/* What is written is behind what is read. */
+ci_status cii_base64_decode_in_place(char *text, size_t size, size_t *ret_size) {
+    unsigned char table[256];
+    fill_table(table);
+    size_t decoded_size = decoded_size_of(table, text, size);
+    ci_status status = decode(text, table, text, size, NULL);
+    if (status == CI_OK)
+        *ret_size = decoded_size;
+    return status;
+}

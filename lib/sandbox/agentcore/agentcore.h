@@ -84,7 +84,7 @@ ci_status cii_agentcore_uuid(char ret_uuid[37], ci_error **ret_error);
 
 /* --- answers (answer.c) ------------------------------------------------------------------------------------------------- */
 
-/* A `result` event. Texts live as long as root. */
+/* A `result` event. Texts lie in its payload. */
 typedef struct cii_agentcore_result {
     cii_json *root;
     const char *out, *err; /* never NULL */
@@ -100,9 +100,8 @@ typedef struct cii_agentcore_result {
     bool is_error;
 } cii_agentcore_result;
 
-/* CI_ERR_PROTOCOL: not what a result looks like. */
-ci_status cii_agentcore_result_read(const char *payload, size_t size, cii_agentcore_result *ret_result,
-                                    ci_error **ret_error);
+/* Reads it where it lies. CI_ERR_PROTOCOL: not what a result looks like. */
+ci_status cii_agentcore_result_read(char *payload, size_t size, cii_agentcore_result *ret_result, ci_error **ret_error);
 void cii_agentcore_result_free(cii_agentcore_result *result);
 #define CII_AGENTCORE_WORDS_MAX 400
 /* Words of the service or a session as an error may tell them: one line of whole characters, "" when a secret is in it. text is
@@ -113,10 +112,10 @@ void cii_agentcore_words(const cii_aws_keys *keys, const char *text, size_t size
 ci_status cii_agentcore_tool_check(const cii_agentcore_result *result, const cii_aws_keys *keys, ci_error **ret_error);
 /* The same, as the callback of a call whose user is its cii_agentcore_op. */
 ci_status cii_agentcore_on_tool(void *op, const cii_agentcore_result *result, ci_error **ret_error);
-/* Hands on the content's images and other things that have bytes; what is damaged is left out and counted. */
-ci_status cii_agentcore_result_items(const cii_agentcore_result *result,
-                                     void (*item)(void *user, const char *mime_type, const void *data, size_t size),
-                                     void *user, uint32_t *dropped_count, ci_error **ret_error);
+/* Hands on, once, the content's images and other things that have bytes; what is damaged is left out and counted. */
+void cii_agentcore_result_items(const cii_agentcore_result *result,
+                                void (*item)(void *user, const char *mime_type, const void *data, size_t size),
+                                void *user, uint32_t *dropped_count);
 /* What an exception's traceback comes to: "NameError" and "name 'x' is not defined"; both malloc'd, NULL when it does not
  * look like one. Colours are left out. */
 ci_status cii_agentcore_exception(const char *traceback, size_t size, char **ret_name, char **ret_message);

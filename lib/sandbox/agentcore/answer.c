@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 
 #define DEPTH_MAX 16
+#define COUNT_MAX 65536u /* values */
 
 static ci_status wrong(const char *what, ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the service's result: %s", what);
@@ -42,12 +43,15 @@ static bool read_structured(const cii_json *structured, cii_agentcore_result *r)
     return read_exit_code(cii_json_get(structured, "exitCode"), r);
 }
 
-ci_status cii_agentcore_result_read(const char *payload, size_t size, cii_agentcore_result *ret_result,
+ci_status cii_agentcore_result_read(char *payload, size_t size, cii_agentcore_result *ret_result,
                                     ci_error **ret_error) {
     _cleanup_json_ cii_json *root = NULL;
-    ci_status status = cii_json_parse(payload, size, DEPTH_MAX, &root, ret_error);
+    ci_status status = cii_json_parse_in_place(payload, size, DEPTH_MAX, COUNT_MAX, &root);
+    if (status == CI_ERR_NOMEM)
+        return cii_error_nomem(ret_error);
     if (status < 0)
-        return status == CI_ERR_NOMEM ? status : wrong("not JSON", ret_error);
+        return wrong(status == CI_ERR_LIMIT ? "it has more values than a result has, or deeper ones" : "not JSON",
+                     ret_error);
     cii_agentcore_result r = {.out = "", .err = "", .seconds = -1};
     const cii_json *content = cii_json_get(root, "content");
     if (cii_json_type_of(content) != CII_JSON_ARRAY)
@@ -100,34 +104,28 @@ ci_status cii_agentcore_on_tool(void *op, const cii_agentcore_result *r, ci_erro
 
 typedef void item_cb(void *user, const char *mime_type, const void *data, size_t size);
 
-/* Bytes of base64, of an object that may name their kind. CI_ERR_INVALID: damaged. */
-static ci_status tell_item(const cii_json *object, const char *key, item_cb *item, void *user) {
+/* Bytes of base64, decoded where they lie in the payload, of an object that may name their kind. False: damaged. */
+static bool tell_item(const cii_json *object, const char *key, item_cb *item, void *user) {
     size_t size = 0;
-    const char *text = cii_json_text_of(cii_json_get(object, key), &size);
+    char *text = (char *)cii_json_text_of(cii_json_get(object, key), &size);
     const char *mime = cii_json_text_of(cii_json_get(object, "mimeType"), NULL);
-    _cleanup_buf_ cii_buf bytes = {0};
-    ci_status status = text ? cii_base64_decode(&bytes, text, size, NULL) : CI_ERR_INVALID;
-    if (status == CI_OK)
-        item(user, mime && *mime ? mime : "application/octet-stream", bytes.data ? bytes.data : "", bytes.size);
-    return status;
+    if (!text || cii_base64_decode_in_place(text, size, &size) < 0)
+        return false;
+    item(user, mime && *mime ? mime : "application/octet-stream", text, size);
+    return true;
 }
 
-ci_status cii_agentcore_result_items(const cii_agentcore_result *result, item_cb *item, void *user,
-                                     uint32_t *dropped_count, ci_error **ret_error) {
+void cii_agentcore_result_items(const cii_agentcore_result *result, item_cb *item, void *user,
+                                uint32_t *dropped_count) {
     const cii_json *content = cii_json_get(result->root, "content");
     for (size_t i = 0; i < cii_json_count(content); i++) {
         const cii_json *block = cii_json_at(content, i), *resource = cii_json_get(block, "resource");
         const char *type = cii_json_text_of(cii_json_get(block, "type"), NULL);
-        ci_status status = CI_OK;
         if (type && strcmp(type, "image") == 0)
-            status = tell_item(block, "data", item, user);
+            *dropped_count += !tell_item(block, "data", item, user);
         else if (cii_json_get(resource, "blob"))
-            status = tell_item(resource, "blob", item, user);
-        if (status == CI_ERR_NOMEM)
-            return cii_error_nomem(ret_error);
-        *dropped_count += status < 0;
+            *dropped_count += !tell_item(resource, "blob", item, user);
     }
-    return CI_OK;
 }
 
 /* --- exceptions ------------------------------------------------------------------------------------------------------ */

@@ -4,8 +4,8 @@
  *                  ^                         |
  *                  +-- again: lib/net's rule +-- corrected: another clock, identity; each once
  *
- * An Invoke is answered by a stream of events, each of which is read and handed on when it is whole; nothing of the stream is
- * kept. What it was that an answer refused is told by aws/rest_json.h. */
+ * An Invoke is answered by a stream of events, each of which is read where it lies and handed on when it is whole; nothing of
+ * the stream is kept. What it was that an answer refused is told by aws/rest_json.h. */
 #include <stdio.h>
 #include <time.h>
 
@@ -113,7 +113,7 @@ static ci_status on_message(void *user, const cii_event_message *message, ci_err
     if (strcmp(event.name, "result") != 0)
         return CI_OK;
     cii_agentcore_result result;
-    status = cii_agentcore_result_read(event.payload, event.payload_size, &result, ret_error);
+    status = cii_agentcore_result_read(message->payload, message->payload_size, &result, ret_error);
     if (status < 0)
         return status;
     call->result_count++;

@@ -63,7 +63,9 @@ static ci_status on_result(void *user, const cii_agentcore_result *r, ci_error *
         status = take_err(c, r->message, r->message_size, ret_error);
     else if (status == CI_OK && !r->has_streams && r->message)
         take_out(c, r->message, r->message_size);
-    return status < 0 ? status : cii_agentcore_result_items(r, on_item, c, &c->outcome.item_dropped_count, ret_error);
+    if (status == CI_OK)
+        cii_agentcore_result_items(r, on_item, c, &c->outcome.item_dropped_count);
+    return status;
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------------- */

@@ -18,6 +18,15 @@ static const struct {
     {"\xfb\xff\xbf\xff", "+/+//w=="},
 };
 
+/* The same, in memory of just that size. */
+static ci_status decode_in_place(const char *text, size_t size, cii_buf *ret_decoded) {
+    _cleanup_free_ char *copy = malloc(size + (size == 0));
+    size_t decoded_size;
+    memcpy(copy, text, size);
+    ci_status status = cii_base64_decode_in_place(copy, size, &decoded_size);
+    return status < 0 ? status : cii_buf_append(ret_decoded, copy, decoded_size);
+}
+
 static void vectors_go_both_ways(void **state) {
     (void)state;
     for (size_t i = 0; i < CII_ELEMENTS(vectors); i++) {
@@ -41,6 +50,9 @@ static void all_bytes_of_all_lengths_come_back(void **state) {
         assert_int_equal(cii_base64_decode(&decoded, encoded.data, encoded.size, NULL), CI_OK);
         assert_int_equal(decoded.size, size);
         assert_memory_equal(decoded.data, bytes, size);
+        assert_int_equal(decode_in_place(encoded.data, encoded.size, &decoded), CI_OK);
+        assert_int_equal(decoded.size, 2 * size);
+        assert_memory_equal(decoded.data + size, bytes, size);
     }
 }
 
@@ -50,6 +62,8 @@ static void white_space_is_skipped(void **state) {
     const char text[] = " Zm9v\r\n\tYg= = \n";
     assert_int_equal(cii_base64_decode(&decoded, text, strlen(text), NULL), CI_OK);
     assert_string_equal(decoded.data, "foob");
+    assert_int_equal(decode_in_place(text, strlen(text), &decoded), CI_OK);
+    assert_string_equal(decoded.data, "foobfoob");
 }
 
 static void what_does_not_belong_is_refused_and_changes_nothing(void **state) {
@@ -62,6 +76,7 @@ static void what_does_not_belong_is_refused_and_changes_nothing(void **state) {
     cii_buf_append_str(&decoded, "before");
     for (size_t i = 0; i < CII_ELEMENTS(bad); i++) {
         FAILS(CI_ERR_INVALID, "base64, byte ", cii_base64_decode(&decoded, bad[i], strlen(bad[i]), &error));
+        assert_int_equal(decode_in_place(bad[i], strlen(bad[i]), &decoded), CI_ERR_INVALID);
         assert_string_equal(decoded.data, "before");
         assert_int_equal(decoded.size, 6);
     }

@@ -53,9 +53,12 @@ static void a_token_is_long_enough_and_no_other(void **state) {
 
 /* --- results ---------------------------------------------------------------------------------------------------------- */
 
+static char payload[1024]; /* results are read where they lie */
+
 static void read_result(const char *json, cii_agentcore_result *r) {
     ci_error *error = NULL;
-    if (cii_agentcore_result_read(json, strlen(json), r, &error) < 0)
+    snprintf(payload, sizeof payload, "%s", json);
+    if (cii_agentcore_result_read(payload, strlen(payload), r, &error) < 0)
         fail_msg("%s: %s", json, ci_error_message(error));
 }
 
@@ -122,7 +125,27 @@ static void what_is_no_result_is_refused(void **state) {
                                        "{\"content\":[],\"structuredContent\":{\"exitCode\":4294967296}}"};
     for (size_t i = 0; i < CII_ELEMENTS(none); i++) {
         cii_agentcore_result r;
-        assert_int_equal(cii_agentcore_result_read(none[i], strlen(none[i]), &r, NULL), CI_ERR_PROTOCOL);
+        snprintf(payload, sizeof payload, "%s", none[i]);
+        assert_int_equal(cii_agentcore_result_read(payload, strlen(payload), &r, NULL), CI_ERR_PROTOCOL);
+    }
+}
+
+/* Of a payload of 128 MiB more than 40 million values could be made. */
+static void values_of_a_result_are_bounded(void **state) {
+    (void)state;
+    _cleanup_buf_ cii_buf many = {0}, deep = {0};
+    cii_buf_append_str(&many, "{\"content\":[{}");
+    for (int i = 0; i < 65536; i++)
+        cii_buf_append_str(&many, ",{}");
+    cii_buf_append_str(&many, "]}");
+    cii_buf_append_str(&deep, "{\"content\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}");
+    cii_buf *const both[] = {&many, &deep};
+    for (size_t i = 0; i < CII_ELEMENTS(both); i++) {
+        cii_agentcore_result r;
+        ci_error *error = NULL;
+        assert_int_equal(cii_agentcore_result_read(both[i]->data, both[i]->size, &r, &error), CI_ERR_PROTOCOL);
+        assert_non_null(strstr(ci_error_message(error), "more values than a result has"));
+        ci_error_free(error);
     }
 }
 
@@ -140,7 +163,7 @@ static void items_are_those_with_bytes_decoded_once(void **state) {
                 "\"image/png\"},{\"type\":\"resource\",\"resource\":{\"uri\":\"file:///b\",\"blob\":\"WVdKag==\"}},"
                 "{\"type\":\"image\",\"data\":\"*\"},{\"type\":\"resource\",\"resource\":{\"text\":\"x\"}},7]}",
                 &r);
-    assert_int_equal(cii_agentcore_result_items(&r, take_item, &told, &dropped, NULL), CI_OK);
+    cii_agentcore_result_items(&r, take_item, &told, &dropped);
     assert_string_equal(told.data, "image/png=png;application/octet-stream=YWJj;");
     assert_int_equal(dropped, 1);
     cii_agentcore_result_free(&r);
@@ -315,6 +338,7 @@ int main(void) {
         cmocka_unit_test(results_are_read_as_they_have_been_seen),
         cmocka_unit_test(words_are_whole_and_without_secrets),
         cmocka_unit_test(what_is_no_result_is_refused),
+        cmocka_unit_test(values_of_a_result_are_bounded),
         cmocka_unit_test(items_are_those_with_bytes_decoded_once),
         cmocka_unit_test(exceptions_are_named_by_the_line_behind_their_frames),
         cmocka_unit_test(lines_are_read_however_they_come),
