@@ -202,8 +202,10 @@ class Stream {
     if (rule.empty) return this.end([]);
     if (rule.exception) return this.end(exception(rule.exception, rule.message ?? "as the rules say", ruled(rule)));
     if (rule.error_frame) return this.end(errorFrame(rule.error_frame));
-    if (rule.result_bytes)
-      payload = { content: [{ type: "text", text: "x".repeat(rule.result_bytes) }], isError: false };
+    if (rule.result_bytes) {
+      const text = ("x".repeat(63) + "\n").repeat(rule.result_bytes / 64 + 1).slice(0, rule.result_bytes);
+      payload = { content: [{ type: "text", text }], isError: false };
+    }
     const bytes = result(rule.result ?? payload);
     return this.end(rule.invalid_utf8 ? this.withoutUtf8(payload) : bytes);
   }
