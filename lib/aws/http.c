@@ -158,8 +158,10 @@ static ci_status start(fetching *f, const cii_aws_http *http, const cii_aws_fetc
     if (r->is_local)
         settings.proxy = settings.no_proxy = NULL;
     settings.connect_ms = settings.idle_ms = (uint32_t)r->timeout_ms;
-    cii_http_plan plan = {
-        .attempt_max = r->attempts, .timeout_ms = r->timeout_ms * r->attempts, .body_max = r->response_max};
+    cii_http_plan plan = {.attempt_max = r->attempts,
+                          .timeout_ms = r->timeout_ms * r->attempts,
+                          .body_max = r->response_max,
+                          .body_is_secret = true};
     if (!copy_request(f, r, &plan.request))
         return cii_error_nomem(ret_error);
     ci_status status = cii_http_pool_new(&settings, &f->pool, ret_error);

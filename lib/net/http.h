@@ -118,6 +118,7 @@ typedef struct cii_http_plan {
     int64_t timeout_ms;   /* for all attempts and the waits between; 0: none */
     uint32_t idle_ms;     /* without a byte either way; 0: the pool's */
     size_t body_max;      /* 0: 64 KiB. A 2xx body above it fails with CI_ERR_LIMIT, another is cut */
+    bool body_is_secret;  /* a kept body stays in one place, where it is wiped: room for all of it is made first */
     /* Never sent whole twice, whatever became of it; what was sent and not refused (4xx, 503) is not retryable. */
     bool once;
     bool resumes; /* prepare() knows how to go on after bytes were taken; else nothing is repeated then */

@@ -335,6 +335,8 @@ ci_status cii_transfer_begin(cii_http_exchange *x, ci_error **ret_error) {
     x->head_done = x->paused = x->was_paused = false;
     x->curl_text[0] = '\0';
     x->read_bytes = 0;
+    if (x->plan.body_is_secret && cii_buf_reserve(&x->body, x->body.max, NULL) < 0)
+        return cii_error_nomem(ret_error);
     if (make_list(x) < 0 || cii_lane_reserve(x->lane) < 0 || set_attempt(x->easy, x) != CURLE_OK ||
         cii_curl.multi_add_handle(x->lane->multi, x->easy) != CURLM_OK)
         return cii_error_nomem(ret_error);

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/str.h"
+#include "net/lane.h"
 
 static char *sum_of_pattern(uint64_t size) {
     static char text[128];
@@ -241,6 +242,17 @@ static void chunked_answers_and_their_trailers_are_understood(void **state) {
     assert_int_equal(down.written, 200000);
 }
 
+static void a_body_that_is_secret_is_in_one_place(void **state) {
+    (void)state;
+    _cleanup_talk_ talk t = {.plan = {.request = {.method = "GET", .url = URL("/do/status-500/bytes-1000")},
+                                      .attempt_max = 1,
+                                      .body_max = 4000,
+                                      .body_is_secret = true}};
+    talk_run(&t);
+    assert_int_equal(t.response->body_bytes, 1000);
+    assert_in_range(t.exchange->body.capacity, 4001, 4096); /* which it would not have grown to */
+}
+
 static void a_body_that_is_kept_is_bounded(void **state) {
     (void)state;
     _cleanup_talk_ talk fits = {.plan = {.request = {.method = "GET", .url = URL("/bytes/1000")}, .body_max = 1000}};
@@ -344,6 +356,7 @@ int main(void) {
         cmocka_unit_test(bodies_stream_both_ways_whole_with_and_without_pauses),
         cmocka_unit_test(bytes_of_any_size_arrive_whole),
         cmocka_unit_test(chunked_answers_and_their_trailers_are_understood),
+        cmocka_unit_test(a_body_that_is_secret_is_in_one_place),
         cmocka_unit_test(a_body_that_is_kept_is_bounded),
         cmocka_unit_test(connections_are_kept_from_operation_to_operation),
         cmocka_unit_test(exchanges_of_a_lane_go_side_by_side),
