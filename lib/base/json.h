@@ -3,8 +3,8 @@
  * Writer: calls in document order; the first failure (memory) sticks and is reported by cii_json_take(), so that the
  * calls between need no checks. Strings that are not UTF-8 get U+FFFD for each bad byte.
  *
- * Reader: bounded by bytes, depth and the count of values; an error says line, column and what was expected. Duplicate keys: the last one
- * wins. Numbers keep integer and double apart. Strings may hold NUL: sizes count. */
+ * Reader: bounded by bytes, depth and the count of values; an error says line, column and what was expected. Duplicate
+ * keys: the last one wins. Numbers keep integer and double apart. Strings may hold NUL: sizes count. */
 #ifndef CII_BASE_JSON_H
 #define CII_BASE_JSON_H
 
