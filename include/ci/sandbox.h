@@ -184,8 +184,8 @@ typedef struct ci_sandbox_agentcore_options {
  * What the service lacks is refused by name, or done by libci. **Code** cannot be interrupted: at a deadline, or cancelled, it is
  * given up, and goes on in the service until it ends. Later code of its language waits for it there: where it never ends, open
  * another session. Python's variables are cleared before the next code, whose result says so (ci_result_state_lost()); JavaScript's
- * are what the code leaves. There is one context a language, Python's alone can be cleared, and `env` and `cwd` are for commands
- * alone: code with its own is #CI_ERR_NOTSUP, and the session's `env` does not reach it. TypeScript is not checked. Code's last newline
+ * are what the code leaves, and are not called lost. There is one context a language, Python's alone can be cleared, and `env` and
+ * `cwd` are for commands alone: code with its own is #CI_ERR_NOTSUP, and the session's `env` does not reach it. TypeScript is not checked. Code's last newline
  * is put back where the service takes it away. **Commands** keep stdout and stderr apart and end at their deadline; what they leave
  * running ends with them: start it as a task. One that was cancelled is killed by the session's next call that is not code, and else
  * goes on as long as the session. **Tasks** are known to the session that started them: who attaches to it cannot ask for them.

@@ -174,7 +174,7 @@ static int stop_run(run_call *self, ci_error **ret_error) {
     if (status == CI_OK)
         return 0;
     cii_session_log(session, CI_LOG_WARNING, "a run did not end when it was killed and was given up");
-    status = give_up(self, true, ret_error);
+    status = give_up(self, status != CI_ERR_BUSY, ret_error);
     cii_op_drop(&self->op);
     return status < 0 ? status : 1;
 }

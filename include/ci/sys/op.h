@@ -36,7 +36,8 @@ typedef struct ci_op_ops {
     int32_t (*process)(ci_op *op, ci_error **ret_error);
     /** Interrupts what runs (Ctrl-C); it then ends by itself. NULL: cannot. @return #CI_OK or why not. */
     ci_status (*interrupt)(ci_op *op);
-    /** Kills what runs and all it started; the operation then ends by itself. NULL: cannot. @return as above. */
+    /** Kills what runs and all it started; the operation then ends by itself. NULL: cannot. @return as above;
+     * #CI_ERR_BUSY: it can be but given up, and code's state is not lost with that. */
     ci_status (*kill)(ci_op *op);
     /** Releases the operation; an unfinished one is given up, and what it runs is killed. Never blocks. */
     void (*free)(ci_op *op);

@@ -188,6 +188,14 @@ static void code_release(cii_agentcore_op *op) {
     free(c->body);
 }
 
+/* Nothing stops it there. What is given up of Python is cleared before the next; JavaScript's variables stay. */
+static ci_status code_kill(ci_op *op) {
+    return ((const code_op *)op)->is_python ? CI_ERR_NOTSUP : CI_ERR_BUSY;
+}
+
+static const ci_op_ops code_ops = {sizeof code_ops, cii_agentcore_op_fd,  cii_agentcore_op_process, NULL,
+                                   code_kill,       cii_agentcore_op_free};
+
 /* --- starting --------------------------------------------------------------------------------------------------------- */
 
 static ci_status check(const ci_run_request *r, bool is_python, bool clears, ci_error **ret_error) {
@@ -211,6 +219,7 @@ ci_status cii_agentcore_run_code(cii_agentcore_session *session, const ci_run_re
                      : NULL;
     if (!c)
         return status;
+    c->op.op.ops = &code_ops;
     c->op.step = code_step;
     c->op.release = code_release;
     c->sink = sink;

@@ -577,6 +577,13 @@ def test_code_that_was_given_up_leaves_no_variables(service: agentcorelab.Servic
     assert at.run_code("print('kept' in globals())").stdout == "False\n"
 
 
+def test_javascript_that_was_given_up_loses_no_variables(at: libci.Session) -> None:
+    at.run_code("let kept = 1", language="javascript")
+    late = at.run_code("await new Promise(done => setTimeout(done, 1000))", language="javascript", timeout=0.2)
+    assert late.outcome is Outcome.TIMEOUT and not late.state_lost
+    assert at.run_code("console.log(kept)", language="javascript").stdout == "1\n"
+
+
 def given_up(service: agentcorelab.Service, at: libci.Session) -> None:
     """Code that has come there and is not waited for."""
     at.run_code("kept = 1")
