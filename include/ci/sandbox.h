@@ -189,7 +189,9 @@ typedef struct ci_sandbox_agentcore_options {
  * is put back where the service takes it away. **Commands** keep stdout and stderr apart and end at their deadline; what they leave
  * running ends with them: start it as a task. One that was cancelled is killed by the session's next call that is not code, and else
  * goes on as long as the session. **Tasks** are known to the session that started them: who attaches to it cannot ask for them.
- * **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder.
+ * **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder. A push of everything leaves out the
+ * folders that the service has made there (`log`, `.ipython`), but for files that were written into them by file operations: what code
+ * writes there is saved when the push names it.
  *
  * Code, commands, tasks' starts and removals are sent once, whatever becomes of the connection; what else may be repeated is, with
  * growing waits. Where it is not known whether such a request has had its effect, its error is not retryable, and what it had

@@ -164,7 +164,7 @@ typedef struct cii_agentcore_session {
     cii_agentcore *core;
     char id[CII_AGENTCORE_ID_MAX + 1];
     char *root; /* the working folder of commands, where files' paths begin */
-    char **own; /* names in it that are the service's, NULL-ended */
+    char **own; /* folders in it that are the service's, NULL-ended */
     size_t own_count;
     char **env; /* of every command */
     bool is_attached;

@@ -98,16 +98,12 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
 }
 
 static ci_status begin_page(entries_op *e, ci_error **ret_error) {
-    const cii_agentcore_session *s = e->op.session;
     ci_status status = cii_agentcore_probe_begin(&e->probe, "tree", on_line, e, ret_error);
     e->first = e->count;
     cii_agentcore_probe_text(&e->probe, e->path);
     cii_agentcore_probe_int(&e->probe, e->is_deep);
     cii_agentcore_probe_bytes(&e->probe, e->last.data, e->last.size);
     cii_agentcore_probe_int(&e->probe, PAGE_ENTRIES);
-    if (strcmp(e->path, ".") == 0) /* the service's own are nobody's to save */
-        for (char *const *own = s->own; *own && e->is_deep; own++)
-            cii_agentcore_probe_text(&e->probe, *own);
     return status;
 }
 

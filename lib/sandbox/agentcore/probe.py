@@ -18,6 +18,7 @@ CHUNK = 48 << 10
 SINGLE_ARGUMENT = 128 << 10  # Linux takes no longer one
 GRACE = 1.0
 LOG = 1 << 20  # bytes in a file of a task's log
+OWN = "/tmp/.ci-own"
 
 
 def say(tag, *fields):
@@ -50,14 +51,14 @@ def is_part(name):
     return name.startswith(b".ci-") and name[30:31] == b"."
 
 
-def tree(folder, deep, own, after):
+def tree(folder, deep, hides, after):
     """What comes after a path, which need not be there any more; b"": all. Folders before what they hold, names in order. A
     folder that cannot be read fails it when all else was told."""
     passed = after.split(b"/") if after else []
 
     def below(at, shown):
         names = [name for name in sorted(os.listdir(at), reverse=True) if not is_part(name)]
-        return [(os.path.join(at, name), shown + name) for name in names if shown or name not in own]
+        return [(os.path.join(at, name), shown + name) for name in names]
 
     left, failed = below(folder, b""), None
     while left:
@@ -69,6 +70,8 @@ def tree(folder, deep, own, after):
             status = os.lstat(path)
         except OSError:
             continue  # gone meanwhile
+        if hides(shown, status):
+            continue
         if not passed or parts > passed:
             yield shown, status
         if deep and stat.S_ISDIR(status.st_mode):
@@ -82,33 +85,60 @@ def tree(folder, deep, own, after):
         raise failed
 
 
-def op_tree(folder, deep, after, most, *own):
-    for count, (shown, status) in enumerate(tree(folder, int(deep), own, after)):
+def op_tree(folder, deep, after, most):
+    hides = Own().hides if int(deep) and folder == b"." else lambda *_: False
+    for count, (shown, status) in enumerate(tree(folder, int(deep), hides, after)):
         if count == int(most):
             return say("m")
         tell(shown, status)
 
 
-def own_names(fresh):
-    """What the service had in the root when the session began, which is kept for those who attach to it."""
-    kept, most = "/tmp/.ci-own", 64 << 10
-    if fresh:
-        try:
-            with open(kept, "xb") as file:
-                file.write(b"\0".join(os.listdir(b".")))
-        except FileExistsError:
-            pass  # asked again
+class Own:
+    """What the service has in the root, of which no walk of the whole tells: its folders but for what was put there, and its
+    files as long as nobody has changed them. Written down in the session, for whoever attaches to it."""
+
+    def __init__(self):
+        self.folders, self.files, self.put = set(), {}, []
+        for entry in content(OWN, 0, 1 << 20).split(b"\0"):
+            kind, _, name = entry.partition(b" ")
+            if kind == b"d":
+                self.folders.add(name)
+            elif kind == b"u":
+                self.put.append(name)
+            elif kind.isdigit():
+                self.files[name] = int(kind)
+
+    def hides(self, path, status):
+        if path.partition(b"/")[0] in self.folders:
+            return not any(name == path or name.startswith(path + b"/") for name in self.put)
+        return self.files.get(path) == status.st_ctime_ns
+
+
+def write_own(entries, flags):
     try:
-        fd = os.open(kept, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(OWN, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
     except OSError:
-        return []
-    names = os.read(fd, most).split(b"\0") if stat.S_ISREG(os.fstat(fd).st_mode) else []
-    return [name for name in names if name]
+        return  # it is there, or there is no room: then more is saved than need be
+    with open(fd, "wb") as file:
+        file.write(b"".join(entry + b"\0" for entry in entries))
+
+
+def begin_own(fresh):
+    """In a session that another client has started, all may be the user's that has not a name which only the service gives."""
+    names = {b"nodejs-js-execution": b"d", b"nodejs-ts-execution": b"d"}
+    if fresh:
+        for one in os.scandir(b"."):
+            is_folder = one.is_dir(follow_symlinks=False)
+            names[one.name] = b"d" if is_folder else b"%d" % one.stat(follow_symlinks=False).st_ctime_ns
+    else:
+        names[b".ipython"] = b"d"
+    write_own([kind + b" " + name for name, kind in names.items()], os.O_CREAT | os.O_EXCL)
 
 
 def op_hello(fresh):
+    begin_own(int(fresh))
     say("r", text(os.getcwdb()))
-    for name in own_names(int(fresh)):
+    for name in Own().folders:
         say("n", text(name))
 
 
@@ -139,17 +169,30 @@ def op_join(path, *parts):
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, exist_ok=True)
-    whole = os.path.join(folder, os.path.basename(parts[0])) + b".whole"
+    if path.partition(b"/")[0] in Own().folders:
+        write_own([b"u " + path], os.O_APPEND)
+    with open(parts[0], "ab") as to:
+        for part in parts[1:]:
+            with open(part, "rb") as source:
+                shutil.copyfileobj(source, to, 1 << 20)
+            os.unlink(part)
     try:
-        with open(whole, "wb") as to:
-            for part in parts:
-                with open(part, "rb") as source:
-                    shutil.copyfileobj(source, to, 1 << 20)
-                os.unlink(part)
-        os.replace(whole, path)
-    except OSError:
-        op_drop(whole)
-        raise
+        os.replace(parts[0], path)
+    except OSError as error:
+        if error.errno != 18:
+            raise
+        move(parts[0], path)
+
+
+def move(part, path):
+    """To another file system, where a link tells of the copy as long as it is not the file."""
+    import shutil
+
+    whole, link = os.path.join(os.path.dirname(os.path.abspath(path)), part + b".whole"), part + b".at"
+    os.symlink(whole, link)
+    shutil.copyfile(part, whole)
+    os.replace(whole, path)
+    op_drop(link, part)
 
 
 def op_drop(*paths):
@@ -451,6 +494,8 @@ def tidy(nonces):
         forget(place(nonce))
         for name in os.listdir("."):
             if name.startswith(".ci-" + nonce):
+                if os.path.islink(name):
+                    op_drop(os.readlink(name))
                 os.unlink(name)
 
 

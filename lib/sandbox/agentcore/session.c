@@ -242,7 +242,7 @@ void cii_agentcore_close(void *session) {
 
 /* --- opening --------------------------------------------------------------------------------------------------------- */
 
-/* What was there when the session was a fresh one is the service's own. */
+/* Where it works, and which folders in there are the service's own. */
 static ci_status on_look(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
     cii_agentcore_session *s = user;
     _cleanup_buf_ cii_buf name = {0};

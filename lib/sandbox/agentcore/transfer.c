@@ -148,9 +148,19 @@ typedef struct put_op {
     bool is_last, has_folder;
 } put_op;
 
+/* A folder of the service's, where the probe writes down what is put there. */
+static bool is_in_own(const put_op *p) {
+    size_t size = strcspn(p->path, "/");
+    for (char *const *own = p->op.session->own; *own; own++)
+        if (strlen(*own) == size && memcmp(*own, p->path, size) == 0)
+            return true;
+    return false;
+}
+
 /* Whether `writeFiles` can put it where it belongs: the names that it takes are JSON's texts. */
 static bool is_whole(const put_op *p) {
-    return p->is_last && p->part_count == 0 && p->path[0] != '/' && cii_utf8_valid(p->path, strlen(p->path));
+    return p->is_last && p->part_count == 0 && p->path[0] != '/' && cii_utf8_valid(p->path, strlen(p->path)) &&
+           !is_in_own(p);
 }
 
 static ci_status part_name(const put_op *p, unsigned number, char ret_name[64]) {

@@ -13,6 +13,7 @@ from typing import Any
 import agentcorelab
 import libci
 import pytest
+from agentcorelab.client import Client
 from libci import Outcome
 
 KEYS = {
@@ -674,3 +675,28 @@ def test_what_a_service_has_of_its_own_is_not_saved_by_who_attaches(
         with libci.Session(sandbox=sandbox, attach_id=kept, workspace_dir=tmp_path) as session:
             saved = {file.path for file in session.push().files}
     assert saved == ({"mine"} if service.manner == "captured" else {"mine", "log/x", ".ipython/y"})
+
+
+def test_what_is_put_into_a_folder_of_the_services_is_saved(
+    service: agentcorelab.Service, tmp_path: Path
+) -> None:
+    with sandbox_of(service, keep_sessions=True) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.write_file("log/d/mine", b"1")
+        session.run_command("echo 2 > log/x")
+        kept = session.info()["sandbox"]["sessionId"]
+    with sandbox_of(service) as sandbox:
+        with libci.Session(sandbox=sandbox, attach_id=kept, workspace_dir=tmp_path) as session:
+            others = set() if service.manner == "captured" else {"log/x"}
+            assert {file.path for file in session.push().files} == {"log/d/mine"} | others
+            assert [file.path for file in session.push("log/x").files] == ["log/x"]
+
+
+def test_of_another_clients_session_what_may_be_the_users_is_saved(
+    service: agentcorelab.Service, remote: libci.Sandbox, tmp_path: Path
+) -> None:
+    other = Client(service)
+    name = other.start(name="others")
+    other.results(name, "executeCommand", command="mkdir -p log .ipython; touch mine log/x .ipython/y")
+    other.close()
+    with libci.Session(sandbox=remote, attach_id=name, workspace_dir=tmp_path) as session:
+        assert {file.path for file in session.push().files} == {"mine", "log/x"}

@@ -1,29 +1,99 @@
-"""The probe by itself, where no session can be brought to what is asked of it."""
+"""The probe by itself, where no session of the service can be brought to what is asked of it: in the root of a local session."""
 
 from __future__ import annotations
 
 import base64
-import subprocess
+import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
+import libci
+import pytest
 
-def page(folder: Path, after: str) -> list[str]:
-    """Three names that the probe tells of a tree after one."""
-    words = [base64.b64encode(word.encode()).decode() or "=" for word in (str(folder), ".", "1", after, "3")]
-    probe = Path(__file__).resolve().parents[3] / "lib/sandbox/agentcore/probe.py"
-    command = ["/usr/bin/python3", "-I", "-S", str(probe), "NONCE", "-", words[0], "tree", *words[1:]]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    return [base64.b64decode(line.split()[-1]).decode() for line in lines if line.startswith("n ")]
+PROBE = (Path(__file__).resolve().parents[3] / "lib/sandbox/agentcore/probe.py").read_bytes()
+NONCE = "N" * 26
 
 
-def test_a_page_misses_nothing_when_what_came_before_has_gone(tmp_path: Path) -> None:
-    for name in ("a/b/c", "a/b-d", "a/z", "a-b", "b"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert page(tmp_path, "") == ["a", "a/b", "a/b/c"]
-    (tmp_path / "a/b/c").unlink()
-    assert page(tmp_path, "a/b/c") == ["a/b-d", "a/z", "a-b"]
-    assert page(tmp_path, "a-b") == ["b"]
-    (tmp_path / "a-b").unlink()
-    assert page(tmp_path, "a-b") == ["b"]
-    assert page(tmp_path, "b") == []
+@pytest.fixture
+def at(sandbox: libci.Sandbox) -> Iterator[libci.Session]:
+    with libci.Session(sandbox=sandbox) as session:
+        session.write_file("/tmp/probe.py", PROBE)
+        yield session
+
+
+def command(operation: str, *arguments: str, litter: str = "-") -> str:
+    words = [base64.b64encode(os.fsencode(word)).decode() or "=" for word in (".", *arguments)]
+    return shlex.join(["python3", "-I", "-S", "/tmp/probe.py", NONCE, litter, words[0], operation, *words[1:]])
+
+
+def ask(session: libci.Session, operation: str, *arguments: str, litter: str = "-") -> list[list[str]]:
+    """The lines that it tells, in words."""
+    lines = session.run_command(command(operation, *arguments, litter=litter)).stdout.splitlines()
+    assert lines[0] == f"ci:{NONCE}" and lines[-1] == ".", lines
+    return [line.split() for line in lines[1:-1]]
+
+
+def page(session: libci.Session, folder: str, after: str, most: int) -> list[str]:
+    """What it tells of a tree after one name."""
+    lines = ask(session, "tree", folder, "1", after, str(most))
+    return [base64.b64decode(line[-1]).decode() for line in lines if line[0] == "n"]
+
+
+def files(session: libci.Session, folder: str = ".") -> list[str]:
+    return session.run_command(f"cd {folder} && find . -type f -o -type l | sort").stdout.split()
+
+
+def test_a_page_misses_nothing_when_what_came_before_has_gone(at: libci.Session) -> None:
+    at.run_command("mkdir -p t/a/b; touch t/a/b/c t/a/b-d t/a/z t/a-b t/b")
+    assert page(at, "t", "", 3) == ["a", "a/b", "a/b/c"]
+    at.remove_files("t/a/b/c")
+    assert page(at, "t", "a/b/c", 3) == ["a/b-d", "a/z", "a-b"]
+    assert page(at, "t", "a-b", 3) == ["b"]
+    at.remove_files("t/a-b")
+    assert page(at, "t", "a-b", 3) == ["b"]
+    assert page(at, "t", "b", 3) == []
+
+
+def test_the_services_files_are_told_when_they_have_changed_and_its_folders_when_something_was_put_there(
+    at: libci.Session,
+) -> None:
+    at.run_command("mkdir -p log run; touch log/own run/own package.json package-lock.json; echo {} > part")
+    ask(at, "hello", "1")
+    at.run_command("rm part; echo {} > package.json; touch log/late; mkdir nodejs-js-execution src; echo 1 > part")
+    assert page(at, ".", "", 99) == ["package.json", "part", "src"]
+    assert ask(at, "join", "log/d/put", "part") == []
+    assert page(at, ".", "", 99) == ["log", "log/d", "log/d/put", "package.json", "src"]
+    ask(at, "hello", "0")
+    assert page(at, ".", "log/d", 99) == ["log/d/put", "package.json", "src"]
+    assert page(at, "log", "", 99) == ["d", "d/put", "late", "own"]
+
+
+def test_of_another_clients_session_what_may_be_the_users_is_told(at: libci.Session) -> None:
+    at.run_command("mkdir -p log .ipython nodejs-ts-execution; touch log/x .ipython/y nodejs-ts-execution/z package.json")
+    ask(at, "hello", "0")
+    assert page(at, ".", "", 99) == ["log", "log/x", "package.json"]
+
+
+def test_what_a_file_is_put_together_of_is_gone_when_that_was_killed(at: libci.Session) -> None:
+    first, second = f".ci-{NONCE}.0", f".ci-{NONCE}.1"
+    at.run_command(f"echo 1 > {first}; mkfifo {second}")
+    at.run_command(f"echo $$ > pid; exec {command('join', 'd/whole', first, second)}", background=True)
+    killed = "kill -9 $p; while kill -0 $p; do :; done"
+    at.run_command(f"exec 3> {second}; p=$(cat pid); rm pid; {killed}")  # it is open when both ends are
+    ask(at, "tree", ".", "1", "", "9", litter=NONCE)
+    assert files(at) == []
+
+
+def test_a_file_goes_to_another_file_system_and_leaves_nothing_there_either(at: libci.Session) -> None:
+    part = f".ci-{NONCE}.0"
+    at.run_command(f"echo 1 > {part}")
+    assert at.run_code(f"import os; os.rename('{part}', '/dev/shm/x')").error_message.startswith("[Errno 18]")
+    assert ask(at, "join", "/dev/shm/whole", part) == []
+    assert at.run_command("cat /dev/shm/whole").stdout == "1\n"
+    assert files(at) == [] and files(at, "/dev/shm") == ["./whole"]
+    at.run_command(f"rm /dev/shm/whole; echo 1 > {part}; mkdir /dev/shm/whole")  # which no rename replaces
+    assert ask(at, "join", "/dev/shm/whole", part)[0][0] == "!"
+    assert files(at, "/dev/shm") != []
+    ask(at, "tree", ".", "1", "", "9", litter=NONCE)
+    assert files(at) == [] and files(at, "/dev/shm") == []
