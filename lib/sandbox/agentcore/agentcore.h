@@ -134,14 +134,15 @@ typedef ci_status (*cii_agentcore_line_cb)(void *user, const cii_agentcore_line 
 
 typedef struct cii_agentcore_lines {
     char nonce[CII_AGENTCORE_NONCE_MAX];
-    cii_buf rest; /* of a line that has begun */
+    cii_buf rest;   /* of a line that has begun */
+    uint64_t bytes; /* that have come */
     bool begun, ended;
 } cii_agentcore_lines;
 
 void cii_agentcore_lines_init(cii_agentcore_lines *lines, const char *nonce);
 void cii_agentcore_lines_free(cii_agentcore_lines *lines);
 /* Bytes as they come, cut anywhere, with the line ends of a terminal or without. What comes before "ci:NONCE" and after the
- * line "." is skipped. CI_ERR_PROTOCOL: a line that is none. */
+ * line "." is skipped. CI_ERR_PROTOCOL: a line that is none, or more than any answer has. */
 ci_status cii_agentcore_lines_feed(cii_agentcore_lines *lines, const char *data, size_t size,
                                    cii_agentcore_line_cb line, void *user, ci_error **ret_error);
 /* Reading fields: false when it is not one. */

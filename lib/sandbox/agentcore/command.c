@@ -20,7 +20,7 @@ typedef struct command_op {
     uint64_t rest[2]; /* of stdout and stderr, still to be read; all of it that there was */
     uint64_t rest_total[2];
     ci_run_outcome outcome;
-    char message[300];
+    char message[CII_AGENTCORE_WORDS_MAX + 32];
 } command_op;
 
 /* --- what comes ------------------------------------------------------------------------------------------------------- */
@@ -70,7 +70,9 @@ static ci_status take_folder(command_op *c, const cii_agentcore_line *line, ci_e
     ci_status status = cii_agentcore_field_bytes(line, 0, &text, ret_error);
     if (status < 0)
         return status;
-    snprintf(c->message, sizeof c->message, "working folder: %.200s", text.data ? text.data : "");
+    char words[CII_AGENTCORE_WORDS_MAX];
+    cii_agentcore_words(cii_aws_identity_keys(c->op.login.identity), text.data ? text.data : "", text.size, words);
+    snprintf(c->message, sizeof c->message, "working folder: %s", words);
     c->has_ended = true;
     c->outcome.outcome = CI_OUTCOME_FAILED;
     c->outcome.error_name = "WorkingFolder";

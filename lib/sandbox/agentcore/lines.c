@@ -7,7 +7,8 @@
 #include "base/base64.h"
 #include "base/str.h"
 
-#define LINE_MAX_BYTES (256u << 10) /* the probe's are of a third of that at most */
+#define LINE_MAX_BYTES (256u << 10)   /* the probe's are of a third of that at most */
+#define ANSWER_MAX_BYTES (256u << 20) /* twice 64 MiB of output, or a page of entries, in base64, are less */
 
 void cii_agentcore_lines_init(cii_agentcore_lines *lines, const char *nonce) {
     *lines = (cii_agentcore_lines){0};
@@ -48,6 +49,9 @@ static ci_status take_line(cii_agentcore_lines *lines, char *text, cii_agentcore
 
 ci_status cii_agentcore_lines_feed(cii_agentcore_lines *lines, const char *data, size_t size,
                                    cii_agentcore_line_cb line, void *user, ci_error **ret_error) {
+    lines->bytes += size;
+    if (lines->bytes > ANSWER_MAX_BYTES)
+        return wrong(ret_error);
     while (size > 0 && !lines->ended) {
         const char *end = memchr(data, '\n', size);
         size_t part = end ? (size_t)(end - data) : size;

@@ -325,6 +325,13 @@ def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
     assert at.run_command("cat ran").stdout == "x"
 
 
+def test_a_folder_that_is_not_there_is_named_in_whole_characters(at: libci.Session) -> None:
+    for folder in ("x" + "ä" * 120, "ä" * 120):
+        result = at.run_command("true", cwd=f"{folder}/{'ö' * 120}")
+        assert result.outcome is Outcome.FAILED and folder in result.error_message
+        assert "\ufffd" not in result.error_message and "\\x" not in result.error_message
+
+
 def test_a_command_that_is_given_up_loses_no_state(service: agentcorelab.Service, at: libci.Session) -> None:
     rules(service, {"operation": "Invoke", "head_ms": 60_000})
     late = at.run_command("true", timeout=0.2)

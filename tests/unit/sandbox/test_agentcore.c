@@ -252,6 +252,30 @@ static void lines_that_are_none_are_refused(void **state) {
     assert_int_equal(feed(endless, sizeof endless, 4096, &told, &ended), CI_ERR_PROTOCOL);
 }
 
+static ci_status skip_line(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
+    (void)user, (void)line, (void)ret_error;
+    return CI_OK;
+}
+
+static void an_answer_has_an_end_though_its_lines_are_short(void **state) {
+    (void)state;
+    static const char *const begun[] = {"", "ci:abc\n", "ci:abc\n.\n"};
+    static char text[1 << 20];
+    for (size_t at = 0; at < sizeof text; at++)
+        text[at] = at % 1024 == 1023 ? '\n' : at % 1024 == 1 ? ' ' : 'z';
+    for (size_t i = 0; i < CII_ELEMENTS(begun); i++) {
+        cii_agentcore_lines lines;
+        size_t count = 0;
+        cii_agentcore_lines_init(&lines, "abc");
+        ci_status status = cii_agentcore_lines_feed(&lines, begun[i], strlen(begun[i]), skip_line, NULL, NULL);
+        for (; status == CI_OK && count < 1024; count++)
+            status = cii_agentcore_lines_feed(&lines, text, sizeof text, skip_line, NULL, NULL);
+        assert_int_equal(status, CI_ERR_PROTOCOL);
+        assert_in_range(count, 64 * 2 * 4 / 3, 512);
+        cii_agentcore_lines_free(&lines);
+    }
+}
+
 static void fields_are_numbers_or_bytes(void **state) {
     (void)state;
     const cii_agentcore_line line = {'x', {"12", "-3", "1x", "", "99999999999999999999", "YWI=", "=", "*"}};
@@ -343,6 +367,7 @@ int main(void) {
         cmocka_unit_test(exceptions_are_named_by_the_line_behind_their_frames),
         cmocka_unit_test(lines_are_read_however_they_come),
         cmocka_unit_test(lines_that_are_none_are_refused),
+        cmocka_unit_test(an_answer_has_an_end_though_its_lines_are_short),
         cmocka_unit_test(fields_are_numbers_or_bytes),
         cmocka_unit_test(paths_are_the_services_own),
         cmocka_unit_test(options_are_checked_before_anything_is_sent),
