@@ -193,9 +193,11 @@ typedef struct ci_sandbox_agentcore_options {
  * folders that the service has made there (`log`, `.ipython`), but for files that were written into them by file operations: what code
  * writes there is saved when the push names it.
  *
- * Code, commands, tasks' starts and removals are sent once, whatever becomes of the connection; what else may be repeated is, with
- * growing waits. Where it is not known whether such a request has had its effect, its error is not retryable, and what it had
- * printed is kept (#CI_OUTCOME_LOST). A session whose time is up is #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota
+ * Nothing that a session is asked for is repeated once it may have arrived there. Where it is not known whether code, a command, a
+ * task's start or a removal has had its effect, the error is not retryable, and what had been printed is kept (#CI_OUTCOME_LOST).
+ * Other operations on files and tasks come to the same when they are done twice: their errors are retryable, and what the service
+ * refuses to do now (429, 503) is sent again, as what starts, looks for and ends sessions is after every failure that may pass, with
+ * growing waits. A session whose time is up is #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota
  * #CI_ERR_LIMIT, both retryable: nothing was done.
  *
  * Closing a session does not wait: the request that ends it goes out at once where a connection is free, and else with later calls

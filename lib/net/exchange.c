@@ -85,9 +85,15 @@ static bool nothing_sent(const cii_http_exchange *x) {
     return cii_curl.easy_getinfo(x->easy, CURLINFO_REQUEST_SIZE, &sent) == CURLE_OK && sent == 0;
 }
 
+/* The server says that it has done nothing. */
+static bool is_refusal(int32_t status) {
+    return (status >= 400 && status <= 499) || status == 503;
+}
+
 static bool can_be_sent_again(const cii_http_exchange *x) {
     const cii_http_request *request = &x->plan.request;
-    if (x->plan.once && !nothing_sent(x))
+    bool may_be_done = !nothing_sent(x) && !(x->plan.harmless && is_refusal(x->response.status));
+    if (x->plan.once && may_be_done)
         return false;
     return x->read_bytes == 0 || !request->read || request->rewind;
 }
@@ -152,15 +158,14 @@ static cii_http_verdict rule(const cii_http_exchange *x, const ci_error *error) 
     return cii_retry_status(status) ? CII_HTTP_AGAIN : CII_HTTP_FAIL;
 }
 
-/* The server says that it has done nothing. */
-static bool is_refusal(int32_t status) {
-    return (status >= 400 && status <= 499) || status == 503;
-}
-
 /* What was sent and not refused may have had its effect, so that whoever sends it again would do so twice. */
 static void doubt(const cii_http_exchange *x, ci_error **error) {
     if (!x->plan.once || nothing_sent(x))
         return;
+    if (x->plan.harmless) {
+        cii_error_hint(error, "it may have arrived, so it was not sent again by itself: it can be repeated");
+        return;
+    }
     cii_error_mark(error, false, false);
     cii_error_hint(error, "it is not known whether it has had its effect: see, before it is repeated");
 }

@@ -121,6 +121,9 @@ typedef struct cii_http_plan {
     bool body_is_secret;  /* a kept body stays in one place, where it is wiped: room for all of it is made first */
     /* Never sent whole twice, whatever became of it; what was sent and not refused (4xx, 503) is not retryable. */
     bool once;
+    /* With `once`, of what comes to the same when it is done twice: what was refused is sent again by the rule, and what may have
+     * been done stays retryable. */
+    bool harmless;
     bool resumes; /* prepare() knows how to go on after bytes were taken; else nothing is repeated then */
 } cii_http_plan;
 

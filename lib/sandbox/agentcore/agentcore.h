@@ -6,8 +6,8 @@
  *           cii_agentcore_call   one signed request, and the events of its answer
  *           cii_agentcore_probe  a call of probe.py, which does in the session what the service has no tool for
  *
- * An Invoke that runs a user's code is sent once, whatever becomes of it; what can be said twice without harm is repeated by
- * lib/net's rule. */
+ * An Invoke is not repeated once it may have arrived; one that runs a user's code is sent once, whatever becomes of it, others are
+ * sent again when they were refused. */
 #ifndef CII_SANDBOX_AGENTCORE_H
 #define CII_SANDBOX_AGENTCORE_H
 
@@ -218,7 +218,7 @@ typedef struct cii_agentcore_call {
     char session_id[CII_AGENTCORE_ID_MAX + 1];
     char *body; /* the call's */
     size_t body_bytes;
-    bool once;
+    bool once;                      /* an Invoke: not even when it was refused */
     bool is_run;                    /* of a user's code or command, which may print nothing for long */
     cii_agentcore_result_cb result; /* of an Invoke: gets each */
     void *user;

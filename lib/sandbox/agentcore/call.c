@@ -206,7 +206,8 @@ static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) 
                                 .attempt_max = call->op->core->attempts,
                                 .timeout_ms = is_invoke ? 0 : CONTROL_TIMEOUT_MS,
                                 .idle_ms = call->is_run ? 0 : call->op->core->answer_ms,
-                                .once = call->once};
+                                .once = is_invoke,
+                                .harmless = !call->once};
     call->op->busy = true;
     return cii_http_exchange_start(call->op->lane, &plan, &call->exchange, ret_error);
 }

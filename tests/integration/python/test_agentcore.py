@@ -310,6 +310,57 @@ def test_what_may_be_repeated_is(service: agentcorelab.Service, remote: libci.Sa
     assert len(started) == 2 and len(set(started)) == 1
 
 
+@pytest.mark.parametrize("rule", [
+    {"cut": "before-head"},
+    {"cut": "after-head"},
+    {"cut": "in-frame"},
+    {"error": "InternalServerException"},
+    {"html": 504},
+])
+def test_no_request_to_a_session_is_repeated_that_may_have_arrived(
+    service: agentcorelab.Service, at: libci.Session, rule: dict[str, Any]
+) -> None:
+    at.run_command("echo kept > x")
+    for call in (lambda: at.read_file("x"), lambda: at.write_file("y", b"1")):
+        service.control("DELETE", "log")
+        rules(service, {"operation": "Invoke", "done": True, **rule})
+        with pytest.raises(libci.Error) as raised:
+            call()
+        assert raised.value.retryable and "it can be repeated" in raised.value.hint
+        assert len(requests(service, "Invoke")) == 1
+    assert at.read_file("x") == b"kept\n" and at.read_file("y") == b"1"
+    service.control("DELETE", "log")
+    rules(service, {"operation": "Invoke", "done": True, **rule})
+    with pytest.raises(libci.Failed):
+        at.list_files()
+    assert len(requests(service, "Invoke")) == 1
+
+
+def test_a_push_one_of_whose_reads_breaks_off_saves_the_rest_and_then_that(
+    service: agentcorelab.Service, remote: libci.Sandbox, tmp_path: Path
+) -> None:
+    with libci.Session(sandbox=remote, workspace_dir=tmp_path) as session:
+        session.run_command("echo 1 > a; echo 2 > b; echo 3 > c")
+        rules(service, {"operation": "Invoke", "times": 1}, {"operation": "Invoke", "cut": "before-head"})
+        failed = [file.path for file in session.push().files if file.status is libci.FileStatus.FAILED]
+        again = {file.path: file.status for file in session.push().files}
+        assert len(failed) == 1 and again[failed[0]] is libci.FileStatus.SAVED
+    assert sorted(file.name for file in tmp_path.rglob("[abc]")) == ["a", "b", "c"]
+
+
+def test_an_upload_whose_writing_breaks_off_comes_with_the_next_call(
+    service: agentcorelab.Service, remote: libci.Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "uploads").mkdir()
+    for name in "abc":
+        (tmp_path / "uploads" / name).write_text(name)
+    rules(service, {"operation": "Invoke", "tool": "writeFiles", "cut": "before-head"})
+    with libci.Session(sandbox=remote, workspace_dir=tmp_path) as session:
+        told = [file.status for file in session.run_command("true").preload]
+        assert told.count(libci.FileStatus.FAILED) == 1 and told.count(libci.FileStatus.PRELOADED) == 3
+        assert session.run_command("cat a b c").stdout == "abc"
+
+
 @pytest.mark.parametrize("cut", ["before-head", "after-head", "in-frame"])
 def test_code_whose_answer_is_cut_runs_once_and_is_not_called_repeatable(
     service: agentcorelab.Service, at: libci.Session, cut: str

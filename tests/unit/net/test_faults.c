@@ -367,6 +367,27 @@ static void what_may_be_sent_once_is_sent_once(void **state) {
     }
 }
 
+static void what_is_harmless_is_sent_again_only_when_it_was_refused(void **state) {
+    (void)state;
+    static const char *const steps[] = {"until-1/status-503", "until-1/status-429", "until-1/status-500",
+                                        "until-1/status-504", "until-1/body/reset", "until-1/body/close"};
+    for (size_t i = 0; i < CII_ELEMENTS(steps); i++) {
+        char id[16];
+        bool is_refused = i < 2;
+        snprintf(id, sizeof id, "harmless%zu", i);
+        _cleanup_talk_ talk t = {
+            .settings = fast,
+            .plan = {
+                .request = {.method = "PUT", .url = URL("/do/%s?id=%s", steps[i], id), .body = "x", .body_bytes = 1},
+                .once = true,
+                .harmless = true}};
+        assert_int_equal(talk_run(&t) == CI_OK, is_refused);
+        assert_int_equal(log_count(id), is_refused ? 2 : 1);
+        assert_int_equal(ci_error_retryable(t.error), !is_refused);
+        assert_int_equal(strstr(ci_error_hint(t.error), "it can be repeated") != NULL, !is_refused);
+    }
+}
+
 static ci_status go_on(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
                        ci_error **ret_error) {
     (void)ret_error;
@@ -587,6 +608,7 @@ int main(void) {
         cmocka_unit_test(what_breaks_once_is_mended),
         cmocka_unit_test(a_kept_connection_that_dies_costs_no_attempt),
         cmocka_unit_test(what_may_be_sent_once_is_sent_once),
+        cmocka_unit_test(what_is_harmless_is_sent_again_only_when_it_was_refused),
         cmocka_unit_test(bytes_that_were_handed_over_are_not_handed_over_again),
         cmocka_unit_test(nobody_listening_is_told),
         cmocka_unit_test(more_than_was_announced_does_not_spoil_the_next_answer),
