@@ -269,6 +269,8 @@ static int32_t task_step(cii_agentcore_op *op, ci_error **ret_error) {
 
 static void task_release(cii_agentcore_op *op) {
     task_op *t = (task_op *)op;
+    if (t->stage == START && t->task && t->probe.stage != CII_AGENTCORE_PROBE_NEW) /* it may run */
+        cii_agentcore_litter(op->session, t->probe.nonce);
     if (t->stage == START)
         free(t->task);
     cii_turn_give(&op->session->turns, &t->turn);

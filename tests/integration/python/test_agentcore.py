@@ -626,6 +626,17 @@ def test_a_task_is_stopped_though_the_service_refuses(service: agentcorelab.Serv
     assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
 
 
+def test_a_task_whose_start_is_not_answered_is_killed_by_the_next_probe(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    rules(service, {"operation": "Invoke", "tool": "startCommandExecution", "done": True, "cut": "before-head"})
+    with pytest.raises(libci.Error):
+        at.run_command("echo $$ > new; mv new pid; sleep 1000", background=True)
+    at.run_code("import os, time\nwhile not os.path.exists('pid'): time.sleep(0.01)")  # which brings no probe
+    at.run_command("true")
+    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+
+
 # -- deadlines, and what is left behind
 
 
