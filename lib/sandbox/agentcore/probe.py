@@ -253,6 +253,8 @@ def start(where, command, env, out, err):
             file.write(str(pid))
     except FileNotFoundError:
         pass  # it has removed the folder already
+    if os.path.exists(where + "/over"):
+        signal_group(pid, signal.SIGKILL)
     return pid
 
 
@@ -338,13 +340,21 @@ def kill(where, number):
     return group > 1 and signal_group(group, number)
 
 
+def drop(path):
+    """A file, where there is one that can be removed."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
 def forget(where):
     try:
         for name in os.listdir(where):
-            os.unlink(where + "/" + name)
+            drop(where + "/" + name)
         os.rmdir(where)
     except OSError:
-        pass  # it is not there, or not ours
+        pass  # it is not there, or not ours, or over
 
 
 class Output:
@@ -402,11 +412,8 @@ class Log:
             number, used = divmod(self.size[tag], LOG)
             now, chunk = chunk[: LOG - used], chunk[LOG - used :]
             self.size[tag] += len(now)
-            try:
-                if used == 0 and number > 1:
-                    os.unlink(f"{self.where}/{tag}.{number - 2}")
-            except OSError:
-                pass
+            if used == 0 and number > 1:
+                drop(f"{self.where}/{tag}.{number - 2}")
             try:
                 with open(f"{self.where}/{tag}.{number}", "r+b" if used else "xb") as file:
                     file.seek(used)
@@ -489,14 +496,21 @@ def op_forget(nonce):
 
 
 def tidy(nonces):
+    """Of operations that were given up. What begins only now finds its place taken; what has begun and not said yet what to kill
+    finds that it is over."""
     for nonce in nonces:
-        kill(place(nonce), signal.SIGKILL)
-        forget(place(nonce))
+        where = place(nonce)
+        try:
+            os.makedirs(where + "/over")
+        except OSError:
+            pass
+        kill(where, signal.SIGKILL)
+        forget(where)
         for name in os.listdir("."):
             if name.startswith(".ci-" + nonce):
                 if os.path.islink(name):
-                    op_drop(os.readlink(name))
-                os.unlink(name)
+                    drop(os.readlink(name))
+                drop(name)
 
 
 def main():

@@ -27,9 +27,11 @@ def command(operation: str, *arguments: str, litter: str = "-") -> str:
     return shlex.join(["python3", "-I", "-S", "/tmp/probe.py", NONCE, litter, words[0], operation, *words[1:]])
 
 
-def ask(session: libci.Session, operation: str, *arguments: str, litter: str = "-") -> list[list[str]]:
+def ask(
+    session: libci.Session, operation: str, *arguments: str, litter: str = "-", before: str = ""
+) -> list[list[str]]:
     """The lines that it tells, in words."""
-    lines = session.run_command(command(operation, *arguments, litter=litter)).stdout.splitlines()
+    lines = session.run_command(before + command(operation, *arguments, litter=litter)).stdout.splitlines()
     assert lines[0] == f"ci:{NONCE}" and lines[-1] == ".", lines
     return [line.split() for line in lines[1:-1]]
 
@@ -97,3 +99,35 @@ def test_a_file_goes_to_another_file_system_and_leaves_nothing_there_either(at: 
     assert files(at, "/dev/shm") != []
     ask(at, "tree", ".", "1", "", "9", litter=NONCE)
     assert files(at) == [] and files(at, "/dev/shm") == []
+
+
+# -- commands and tasks
+
+
+PLACE = f"/tmp/ci-{NONCE}"
+
+
+def run(session: libci.Session, text: str, before: str = "") -> list[list[str]]:
+    return ask(session, "run", NONCE, "100", "0", ".", text, before=before)
+
+
+def test_a_command_that_begins_when_it_was_given_up_does_not(at: libci.Session) -> None:
+    assert ask(at, "mkdir", "d", litter=f",{NONCE}") == []
+    assert run(at, "touch ran")[0][:2] == ["!", "17"]
+    assert files(at) == []
+
+
+def test_a_command_that_is_given_up_while_it_begins_is_killed(at: libci.Session) -> None:
+    at.run_command(f"mkdir -p {PLACE}/over")
+    ended = at.run_code(
+        "import os; names = {}; exec(open('/tmp/probe.py').read().rpartition('main()')[0], names)\n"
+        f"pid = names['start']('{PLACE}', b'sleep 1000', [], 1, 2); print(os.WTERMSIG(os.waitpid(pid, 0)[1]))",
+        timeout=30,
+    )
+    assert ended.stdout == "9\n"
+
+
+def test_what_cannot_be_removed_of_litter_holds_nothing_up(at: libci.Session) -> None:
+    at.run_command(f"mkdir .ci-{NONCE}.0; touch .ci-{NONCE}.1")
+    assert ask(at, "mkdir", "d", litter=f",{NONCE}") == []
+    assert at.run_command("ls").stdout == "d\n" and files(at) == []
