@@ -3,15 +3,15 @@
 
 #include <sys/eventfd.h>
 
-/* In the order they came; the first of a key has the turn. */
+/* In the order they came; the first of a key have the turn. */
 struct cii_turn {
     cii_turn *next;
     int event_fd; /* rings when its turn has come */
     char key[];
 };
 
-void cii_turns_init(cii_turns *turns) {
-    *turns = (cii_turns){0};
+void cii_turns_init(cii_turns *turns, size_t at_once) {
+    *turns = (cii_turns){.at_once = at_once};
     pthread_mutex_init(&turns->lock, NULL);
 }
 
@@ -19,12 +19,20 @@ void cii_turns_destroy(cii_turns *turns) {
     pthread_mutex_destroy(&turns->lock);
 }
 
-/* With the lock held. */
-static cii_turn *first_of(const cii_turns *turns, const char *key) {
+/* The last one of a key that has the turn; NULL: more might. With the lock held. */
+static cii_turn *last_of(const cii_turns *turns, const char *key) {
+    size_t count = 0;
     cii_turn *turn = turns->first;
-    while (turn && strcmp(turn->key, key) != 0)
+    while (turn && (strcmp(turn->key, key) != 0 || ++count < turns->at_once))
         turn = turn->next;
     return turn;
+}
+
+static bool is_ours(const cii_turns *turns, const cii_turn *ours) {
+    const cii_turn *last = last_of(turns, ours->key), *turn = turns->first;
+    while (turn != ours && turn != last)
+        turn = turn->next;
+    return turn == ours;
 }
 
 static cii_turn *turn_new(cii_turns *turns, const char *key) {
@@ -50,7 +58,7 @@ int32_t cii_turn_take(cii_turns *turns, const char *key, cii_turn **turn, int *r
     if (!*turn && !(*turn = turn_new(turns, key)))
         return cii_error_errno(ret_error, errno, "os", "wait for a turn");
     pthread_mutex_lock(&turns->lock);
-    bool ours = first_of(turns, key) == *turn;
+    bool ours = is_ours(turns, *turn);
     pthread_mutex_unlock(&turns->lock);
     *ret_fd = ours ? -1 : (*turn)->event_fd;
     return ours;
@@ -64,7 +72,7 @@ void cii_turn_give(cii_turns *turns, cii_turn **turn) {
     while (*at != *turn)
         at = &(*at)->next;
     *at = (*turn)->next;
-    const cii_turn *next = first_of(turns, (*turn)->key);
+    const cii_turn *next = last_of(turns, (*turn)->key);
     if (next)
         eventfd_write(next->event_fd, 1);
     pthread_mutex_unlock(&turns->lock);

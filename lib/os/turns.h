@@ -1,4 +1,4 @@
-/* Turns: of those who want the same thing, named by a key, one has it at a time, in the order in which they came. */
+/* Turns: of those who want the same thing, named by a key, so many have it at once, in the order in which they came. */
 #ifndef CII_OS_TURNS_H
 #define CII_OS_TURNS_H
 
@@ -11,10 +11,11 @@ typedef struct cii_turn cii_turn;
 /* Any thread. */
 typedef struct cii_turns {
     pthread_mutex_t lock;
+    size_t at_once; /* of each key */
     cii_turn *first;
 } cii_turns;
 
-void cii_turns_init(cii_turns *turns);
+void cii_turns_init(cii_turns *turns, size_t at_once);
 void cii_turns_destroy(cii_turns *turns); /* when all have been given back */
 
 /* Stands in line with the first call. 1: it is the caller's turn, and *ret_fd -1; 0: not yet, and *ret_fd can be read when

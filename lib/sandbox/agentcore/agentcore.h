@@ -27,6 +27,9 @@
 #define CII_AGENTCORE_ID_MAX 40
 #define CII_AGENTCORE_TASK_ID_MAX 64
 #define CII_AGENTCORE_NONCE_MAX 27
+/* At once in a session: the service refuses what comes beside ten, code of two languages may run too, and what kills commands that
+ * were given up is to find room. */
+#define CII_AGENTCORE_COMMANDS_MAX 7
 #define CII_AGENTCORE_LITTER_MAX 4096 /* bytes of nonces that are known */
 
 /* --- the sandbox object -------------------------------------------------------------------------------------------- */
@@ -171,6 +174,7 @@ typedef struct cii_agentcore_session {
     bool is_attached;
     atomic_bool closed;
     cii_turns turns; /* of code, by language; of polls, by task */
+    cii_turns commands;
 
     pthread_mutex_t lock; /* of what follows */
     cii_agentcore_task *tasks;

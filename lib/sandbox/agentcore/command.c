@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #define KEPT_MAX ((int64_t)1 << 40) /* bytes of output: more than a session's disk has */
@@ -13,10 +14,11 @@ typedef struct command_op {
     const ci_sink *sink;
     cii_agentcore_probe probe;
     char nonce[CII_AGENTCORE_NONCE_MAX]; /* of the run */
-    enum { RUN, REST, FORGET } stage;
-    uint64_t got; /* of the part that is being read */
+    enum { WAIT, RUN, REST, FORGET } stage;
+    cii_turn *turn;
+    int64_t due_ms; /* 0: it has no deadline */
+    uint64_t got;   /* of the part that is being read */
     bool has_output, has_ended;
-    bool has_deadline;
     uint64_t rest[2]; /* of stdout and stderr, still to be read; all of it that there was */
     uint64_t rest_total[2];
     ci_run_outcome outcome;
@@ -130,6 +132,15 @@ static int32_t go_on(command_op *c, ci_error **ret_error) {
     return c->stage == REST ? start_rest(c, ret_error) : start_forget(c, ret_error);
 }
 
+static int32_t step_wait(command_op *c, ci_error **ret_error) {
+    int32_t result = cii_turn_take(&c->op.session->commands, "command", &c->turn, &c->op.wait_fd, ret_error);
+    if (result > 0) {
+        c->stage = RUN;
+        cii_agentcore_probe_int(&c->probe, c->due_ms ? CII_MAX(c->due_ms - cii_clock_ms(), 1) : 0);
+    }
+    return result;
+}
+
 static int32_t finish(command_op *c) {
     c->sink->done(c->sink->user, &c->outcome);
     return 1;
@@ -147,7 +158,10 @@ static int32_t broken(command_op *c, int32_t status, const ci_error *error) {
 static int32_t command_step(cii_agentcore_op *op, ci_error **ret_error) {
     command_op *c = (command_op *)op;
     _cleanup_error_ ci_error *error = NULL;
-    int32_t result = cii_agentcore_probe_step(op, &c->probe, &error);
+    int32_t result = c->stage == WAIT ? step_wait(c, ret_error) : 1;
+    if (result <= 0)
+        return result;
+    result = cii_agentcore_probe_step(op, &c->probe, &error);
     if (result > 0)
         result = go_on(c, &error);
     if (result > 0) {
@@ -165,12 +179,14 @@ static void command_release(cii_agentcore_op *op) {
     command_op *c = (command_op *)op;
     if (c->nonce[0] && c->probe.stage != CII_AGENTCORE_PROBE_NEW)
         cii_agentcore_litter(op->session, c->nonce);
+    cii_turn_give(&op->session->commands, &c->turn);
     cii_agentcore_probe_free(&c->probe);
 }
 
 /* The probe interrupts and kills by itself, at the deadline that it was given and after it: here that is waited for. */
 static ci_status command_stop(ci_op *op) {
-    return ((command_op *)op)->has_deadline ? CI_OK : CI_ERR_NOTSUP;
+    const command_op *c = (const command_op *)op;
+    return c->due_ms && c->stage != WAIT ? CI_OK : CI_ERR_NOTSUP;
 }
 
 static const ci_op_ops command_ops = {sizeof command_ops, cii_agentcore_op_fd, cii_agentcore_op_process,
@@ -199,7 +215,7 @@ ci_status cii_agentcore_run_command(cii_agentcore_session *session, const ci_run
     c->op.step = command_step;
     c->op.release = command_release;
     c->sink = sink;
-    c->has_deadline = r->deadline_ms > 0;
+    c->due_ms = r->deadline_ms > 0 ? cii_clock_ms() + r->deadline_ms : 0;
     c->outcome.struct_size = sizeof c->outcome;
     status = cii_agentcore_probe_begin(&c->probe, "run", on_line, c, ret_error);
     if (status < 0) {
@@ -210,7 +226,6 @@ ci_status cii_agentcore_run_command(cii_agentcore_session *session, const ci_run
     memcpy(c->nonce, c->probe.nonce, sizeof c->nonce);
     cii_agentcore_probe_text(&c->probe, c->nonce);
     cii_agentcore_probe_int(&c->probe, (int64_t)session->core->part_bytes);
-    cii_agentcore_probe_int(&c->probe, r->deadline_ms);
     cii_agentcore_probe_command(&c->probe, session, cwd, r);
     *ret_op = &c->op.op;
     return CI_OK;

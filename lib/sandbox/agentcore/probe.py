@@ -375,7 +375,8 @@ class Output:
             self.kept[tag] += len(rest)
 
 
-def op_run(nonce, room, milliseconds, cwd, command, *env):
+def op_run(nonce, room, cwd, command, *more):
+    *env, milliseconds = more
     where, began = place(nonce.decode()), time.monotonic()
     if not enter(cwd):
         return

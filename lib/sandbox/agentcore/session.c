@@ -42,7 +42,8 @@ static ci_status session_new(cii_agentcore *core, const ci_sandbox_request *requ
         return cii_error_nomem(ret_error);
     s->core = core;
     pthread_mutex_init(&s->lock, NULL);
-    cii_turns_init(&s->turns);
+    cii_turns_init(&s->turns, 1);
+    cii_turns_init(&s->commands, CII_AGENTCORE_COMMANDS_MAX);
     cii_buf_init(&s->litter, CII_AGENTCORE_LITTER_MAX);
     s->env = cii_strv_copy(request->env);
     s->own = calloc(OWN_NAMES_MAX + 1, sizeof *s->own);
@@ -62,6 +63,7 @@ void cii_agentcore_session_free(cii_agentcore_session *s) {
         free(task);
     }
     cii_turns_destroy(&s->turns);
+    cii_turns_destroy(&s->commands);
     pthread_mutex_destroy(&s->lock);
     cii_buf_free(&s->litter);
     cii_strv_free(s->own);

@@ -263,7 +263,7 @@ ci_status ci_storage_s3_new(const char *url, const ci_storage_s3_options *option
     if (!s3)
         return cii_error_nomem(ret_error);
     pthread_mutex_init(&s3->lock, NULL);
-    cii_turns_init(&s3->turns);
+    cii_turns_init(&s3->turns, 1);
     s3->part_bytes = o.part_bytes ? o.part_bytes : PART_BYTES;
     s3->parallel = o.parallel ? o.parallel : PARALLEL;
     status = take_url(s3, url, ret_error);

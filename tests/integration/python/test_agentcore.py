@@ -769,3 +769,33 @@ def test_of_another_clients_session_what_may_be_the_users_is_saved(
     other.close()
     with libci.Session(sandbox=remote, attach_id=name, workspace_dir=tmp_path) as session:
         assert {file.path for file in session.push().files} == {"mine", "log/x"}
+
+
+def test_commands_beyond_what_a_session_takes_wait_and_leave_room_for_what_kills_them(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    service.control("DELETE", "log")
+    calls = [at.start_command(f"echo $$ > new.{n}; mv new.{n} pid.{n}; exec sleep 1000") for n in range(16)]
+    while len(requests(service, "Invoke")) < 7:
+        for call in calls:
+            call.process()
+    assert at.run_code("pass").ok and at.run_code("1", language="javascript").ok
+    with pytest.raises(libci.NotFound):
+        at.read_file("none")
+    for call in calls:
+        call.cancel()
+        with pytest.raises(libci.Cancelled):
+            call.result()
+    assert at.run_command("for f in pid.*; do while kill -0 $(cat $f) 2>/dev/null; do sleep 0.01; done; done", timeout=30).ok
+
+
+def test_a_command_that_waits_in_vain_does_not_run(service: agentcorelab.Service, at: libci.Session) -> None:
+    service.control("DELETE", "log")
+    calls = [at.start_command("until [ -e go ]; do sleep 0.01; done") for _ in range(7)]
+    while len(requests(service, "Invoke")) < 7:
+        for call in calls:
+            call.process()
+    assert at.run_command("touch ran", timeout=0.2).outcome is Outcome.TIMEOUT
+    at.write_file("go", b"")
+    assert [call.result().exit_code for call in calls] == [0] * 7
+    assert not at.run_command("ls ran").ok

@@ -108,7 +108,7 @@ PLACE = f"/tmp/ci-{NONCE}"
 
 
 def run(session: libci.Session, text: str, before: str = "") -> list[list[str]]:
-    return ask(session, "run", NONCE, "100", "0", ".", text, before=before)
+    return ask(session, "run", NONCE, "100", ".", text, "0", before=before)
 
 
 def test_a_command_that_begins_when_it_was_given_up_does_not(at: libci.Session) -> None:
