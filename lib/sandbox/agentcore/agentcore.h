@@ -179,13 +179,15 @@ typedef struct cii_agentcore_session {
     pthread_mutex_t lock; /* of what follows */
     cii_agentcore_task *tasks;
     uint64_t task_count; /* that there ever were */
-    cii_buf litter;      /* nonces, each with a "," before: what given-up operations have left */
+    cii_buf litter; /* nonces, each with a "," before: what given-up operations have left; with ",-": runs that ended */
     bool python_is_lost; /* code was given up: the context is cleared before the next */
 } cii_agentcore_session;
 
 void cii_agentcore_session_free(cii_agentcore_session *session);
 /* An operation with that nonce was given up: what it runs or has written is ended with the next probe. */
 void cii_agentcore_litter(cii_agentcore_session *session, const char *nonce);
+/* A run with that nonce has ended: the files that it was read from are removed with the next probe. */
+void cii_agentcore_forget(cii_agentcore_session *session, const char *nonce);
 /* What there is, for a probe to take along; and what it did not come to. */
 void cii_agentcore_litter_take(cii_agentcore_session *session, cii_buf *ret_litter);
 void cii_agentcore_litter_put_back(cii_agentcore_session *session, cii_buf *litter);

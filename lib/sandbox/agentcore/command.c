@@ -14,7 +14,7 @@ typedef struct command_op {
     const ci_sink *sink;
     cii_agentcore_probe probe;
     char nonce[CII_AGENTCORE_NONCE_MAX]; /* of the run */
-    enum { WAIT, RUN, REST, FORGET } stage;
+    enum { WAIT, RUN, REST } stage;
     cii_turn *turn;
     int64_t due_ms; /* 0: it has no deadline */
     uint64_t got;   /* of the part that is being read */
@@ -109,13 +109,7 @@ static ci_status start_rest(command_op *c, ci_error **ret_error) {
     return status;
 }
 
-static ci_status start_forget(command_op *c, ci_error **ret_error) {
-    ci_status status = cii_agentcore_probe_begin(&c->probe, "forget", NULL, c, ret_error);
-    cii_agentcore_probe_text(&c->probe, c->nonce);
-    return status;
-}
-
-/* What comes after a probe: another one, or, with 1, nothing. */
+/* What comes after a probe: another one, or, with 1, nothing. Then nothing is left of it, or files alone. */
 static int32_t go_on(command_op *c, ci_error **ret_error) {
     if (c->stage == RUN && !c->has_ended)
         return wrong(ret_error);
@@ -125,11 +119,15 @@ static int32_t go_on(command_op *c, ci_error **ret_error) {
             return wrong(ret_error);
         c->rest[which] -= c->got;
     }
-    if (c->stage == FORGET || (c->stage == RUN && c->rest[0] + c->rest[1] == 0))
-        return 1;
-    c->stage = c->rest[0] + c->rest[1] > 0 ? REST : FORGET;
-    c->op.busy = true;
-    return c->stage == REST ? start_rest(c, ret_error) : start_forget(c, ret_error);
+    if (c->rest[0] + c->rest[1] > 0) {
+        c->stage = REST;
+        c->op.busy = true;
+        return start_rest(c, ret_error);
+    }
+    if (c->stage == REST)
+        cii_agentcore_forget(c->op.session, c->nonce);
+    c->nonce[0] = '\0';
+    return 1;
 }
 
 static int32_t step_wait(command_op *c, ci_error **ret_error) {
@@ -141,16 +139,8 @@ static int32_t step_wait(command_op *c, ci_error **ret_error) {
     return result;
 }
 
-static int32_t finish(command_op *c) {
-    c->sink->done(c->sink->user, &c->outcome);
-    return 1;
-}
-
-/* What was printed is not lost with what came after it; nor is a command whose files alone could not be removed: the name that it
- * keeps is for that. */
+/* What was printed is not lost with what came after it. */
 static int32_t broken(command_op *c, int32_t status, const ci_error *error) {
-    if (c->stage == FORGET)
-        return finish(c);
     bool has_begun = c->has_output || (c->probe.lines.begun && c->probe.status == CI_OK);
     return has_begun ? cii_agentcore_run_lost(c->sink, &c->outcome, status, error) : status;
 }
@@ -164,10 +154,8 @@ static int32_t command_step(cii_agentcore_op *op, ci_error **ret_error) {
     result = cii_agentcore_probe_step(op, &c->probe, &error);
     if (result > 0)
         result = go_on(c, &error);
-    if (result > 0) {
-        c->nonce[0] = '\0'; /* nothing is left of it */
-        return finish(c);
-    }
+    if (result > 0)
+        c->sink->done(c->sink->user, &c->outcome);
     if (result < 0)
         result = broken(c, result, error);
     if (result < 0 && ret_error)

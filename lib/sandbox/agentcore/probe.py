@@ -492,15 +492,14 @@ def op_look(nonce, out_at, err_at, most, stop):
         ended(code)
 
 
-def op_forget(nonce):
-    forget(place(nonce.decode()))
-
-
 def tidy(nonces):
     """Of operations that were given up. What begins only now finds its place taken; what has begun and not said yet what to kill
-    finds that it is over."""
+    finds that it is over. A nonce behind "-" is of a run that has ended."""
     for nonce in nonces:
-        where = place(nonce)
+        where = place(nonce.lstrip("-"))
+        if nonce.startswith("-"):
+            forget(where)
+            continue
         try:
             os.makedirs(where + "/over")
         except OSError:
@@ -524,7 +523,7 @@ def main():
         os.unlink(path)
     say("ci:" + nonce)
     try:
-        tidy([each for each in litter.split(",") if each and each != "-"])
+        tidy([each for each in litter.split(",") if each.strip("-")])
         globals()["op_" + operation](*[data(word) for word in words])
     except OSError as error:
         say("!", error.errno or 5, text(os.strerror(error.errno or 5).encode()))

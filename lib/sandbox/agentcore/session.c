@@ -72,10 +72,18 @@ void cii_agentcore_session_free(cii_agentcore_session *s) {
     free(s);
 }
 
-void cii_agentcore_litter(cii_agentcore_session *s, const char *nonce) {
+static void add_litter(cii_agentcore_session *s, const char *mark, const char *nonce) {
     pthread_mutex_lock(&s->lock);
-    (void)cii_buf_printf(&s->litter, ",%s", nonce); /* more than fits stays until the session ends */
+    (void)cii_buf_printf(&s->litter, ",%s%s", mark, nonce); /* more than fits stays until the session ends */
     pthread_mutex_unlock(&s->lock);
+}
+
+void cii_agentcore_litter(cii_agentcore_session *s, const char *nonce) {
+    add_litter(s, "", nonce);
+}
+
+void cii_agentcore_forget(cii_agentcore_session *s, const char *nonce) {
+    add_litter(s, "-", nonce);
 }
 
 void cii_agentcore_litter_take(cii_agentcore_session *s, cii_buf *ret_litter) {

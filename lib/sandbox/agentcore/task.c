@@ -12,7 +12,7 @@
 typedef struct task_op {
     cii_agentcore_op op;
     const ci_sink *sink;
-    enum { START, WAIT, LOOK, ASK, STOP, FORGET } stage;
+    enum { START, WAIT, LOOK, ASK, STOP } stage;
     bool stops;
     cii_turn *turn; /* of the task */
     cii_agentcore_task *task;
@@ -158,14 +158,6 @@ static ci_status ask(task_op *t, const char *tool, ci_error **ret_error) {
     return status;
 }
 
-static ci_status begin_forget(task_op *t, ci_error **ret_error) {
-    t->stage = FORGET;
-    t->op.busy = true;
-    ci_status status = cii_agentcore_probe_begin(&t->probe, "forget", NULL, t, ret_error);
-    cii_agentcore_probe_text(&t->probe, t->task->nonce);
-    return status;
-}
-
 static int32_t looked(task_op *t, ci_error **ret_error) {
     if (t->stops && !t->was_stopped) {
         t->stage = STOP;
@@ -182,7 +174,7 @@ static int32_t looked(task_op *t, ci_error **ret_error) {
     }
     t->outcome.task_running = !t->stops && (t->has_more || t->is_running);
     if (!t->outcome.task_running)
-        return begin_forget(t, ret_error);
+        return 1;
     t->outcome.outcome = CI_OUTCOME_OK; /* its end is told with the last of what it printed */
     t->outcome.exit_code = t->outcome.signal_number = 0;
     return 1;
@@ -198,7 +190,7 @@ static int32_t asked(task_op *t, ci_error **ret_error) {
 /* What had not begun before it was killed has perhaps begun by then. */
 static int32_t stopped(task_op *t, ci_error **ret_error) {
     t->was_stopped = true;
-    return t->has_ended ? begin_forget(t, ret_error) : begin_look(t, ret_error);
+    return t->has_ended ? 1 : begin_look(t, ret_error);
 }
 
 static int32_t step_wait(task_op *t, ci_error **ret_error) {
@@ -212,17 +204,7 @@ static int32_t step_wait(task_op *t, ci_error **ret_error) {
     return begin_look(t, ret_error);
 }
 
-/* What is known of the task is told, whatever becomes of its folder. */
-static int32_t step_forget(task_op *t) {
-    int32_t result = cii_agentcore_probe_step(&t->op, &t->probe, NULL);
-    if (result < 0)
-        cii_agentcore_litter(t->op.session, t->task->nonce);
-    return result < 0 ? 1 : result;
-}
-
 static int32_t step_poll(task_op *t, ci_error **ret_error) {
-    if (t->stage == FORGET)
-        return step_forget(t);
     _cleanup_error_ ci_error *error = NULL;
     int32_t result = t->stage == LOOK ? cii_agentcore_probe_step(&t->op, &t->probe, &error)
                                       : cii_agentcore_call_result(&t->op, &error);
@@ -251,6 +233,8 @@ static void hand_over(task_op *t) {
     pthread_mutex_lock(&t->op.session->lock);
     t->task->ended = !t->outcome.task_running;
     pthread_mutex_unlock(&t->op.session->lock);
+    if (!t->outcome.task_running)
+        cii_agentcore_forget(t->op.session, t->task->nonce);
 }
 
 static int32_t task_step(cii_agentcore_op *op, ci_error **ret_error) {
