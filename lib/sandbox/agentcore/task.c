@@ -158,20 +158,26 @@ static ci_status ask(task_op *t, const char *tool, ci_error **ret_error) {
     return status;
 }
 
+static void lose(task_op *t, const char *message) {
+    t->outcome.outcome = CI_OUTCOME_LOST;
+    t->outcome.error_name = "Lost";
+    t->outcome.error_message = message;
+}
+
+static ci_status begin_stop(task_op *t, ci_error **ret_error) {
+    t->stage = STOP;
+    return ask(t, "stopTask", ret_error);
+}
+
 static int32_t looked(task_op *t, ci_error **ret_error) {
-    if (t->stops && !t->was_stopped) {
-        t->stage = STOP;
-        return ask(t, "stopTask", ret_error);
-    }
+    if (t->stops && !t->was_stopped)
+        return begin_stop(t, ret_error);
     if (t->is_gone && !t->stops && !t->was_asked) {
         t->stage = ASK;
         return ask(t, "getTask", ret_error);
     }
-    if (t->is_gone && !t->stops) {
-        t->outcome.outcome = CI_OUTCOME_LOST;
-        t->outcome.error_name = "Lost";
-        t->outcome.error_message = "the task has ended, and what kept its exit code is gone";
-    }
+    if (t->is_gone && !t->stops)
+        lose(t, "the task has ended, and what kept its exit code is gone");
     t->outcome.task_running = !t->stops && (t->has_more || t->is_running);
     if (!t->outcome.task_running)
         return 1;
@@ -193,6 +199,15 @@ static int32_t stopped(task_op *t, ci_error **ret_error) {
     return t->has_ended ? 1 : begin_look(t, ret_error);
 }
 
+/* A task can spoil what is seen of it: it is stopped all the same, and then what it printed is lost. */
+static int32_t not_seen(task_op *t, ci_error **ret_error) {
+    t->has_ended = false;
+    if (!t->was_stopped)
+        return begin_stop(t, ret_error);
+    lose(t, "the task was stopped, and what it printed is not told as it must be");
+    return 1;
+}
+
 static int32_t step_wait(task_op *t, ci_error **ret_error) {
     char key[32];
     snprintf(key, sizeof key, "task %llu", (unsigned long long)t->outcome.task_id);
@@ -210,6 +225,8 @@ static int32_t step_poll(task_op *t, ci_error **ret_error) {
                                       : cii_agentcore_call_result(&t->op, &error);
     if (result < 0 && t->stage == STOP && t->has_ended) /* it was killed, whatever the service says of it */
         return stopped(t, ret_error);
+    if (result < 0 && t->stage == LOOK && t->stops && (!t->was_stopped || result == CI_ERR_PROTOCOL))
+        return not_seen(t, ret_error);
     if (result < 0 && ret_error)
         *ret_error = TAKE_PTR(error);
     if (result <= 0)

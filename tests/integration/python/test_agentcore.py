@@ -632,6 +632,17 @@ def test_a_task_is_stopped_though_the_service_refuses(service: agentcorelab.Serv
     assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
 
 
+@pytest.mark.parametrize("spoil", ["echo 999999 > $d/x", "echo > $d/o.9999999999999999999"])
+def test_a_task_that_spoils_what_is_seen_of_it_is_stopped(at: libci.Session, spoil: str) -> None:
+    found = "until d=$(grep -lx $$ /tmp/ci-*/p 2>/dev/null); do sleep 0.01; done; d=${d%/p}"
+    task = at.run_command(f"echo $$ > pid; {found}; rm $d/p; {spoil}; touch spoilt; sleep 1000", background=True).task_id
+    written(at, "spoilt")
+    assert not at.stop_task(task).task_running
+    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+    with pytest.raises(libci.NotFound):
+        at.poll_task(task)
+
+
 def test_a_task_whose_start_is_not_answered_is_killed_by_the_next_probe(
     service: agentcorelab.Service, at: libci.Session
 ) -> None:
