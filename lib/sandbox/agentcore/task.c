@@ -9,6 +9,8 @@
 
 #include "base/str.h"
 
+#define LOG_MAX ((uint64_t)4 << 20) /* bytes that the probe keeps of both streams */
+
 typedef struct task_op {
     cii_agentcore_op op;
     const ci_sink *sink;
@@ -20,6 +22,7 @@ typedef struct task_op {
     cii_buf seen[2];   /* of stdout and stderr, since the last poll */
     uint64_t gone[2];  /* what could not be kept before it */
     uint64_t taken[2]; /* as the task's, when this is done */
+    uint64_t told;     /* bytes of a stopped task in earlier looks */
     bool has_ended, is_running, is_gone, has_more;
     bool was_asked, was_stopped; /* the service */
     char status[32];             /* as it says it */
@@ -136,7 +139,7 @@ static ci_status begin_look(task_op *t, ci_error **ret_error) {
     cii_agentcore_probe_int(&t->probe, (int64_t)t->taken[0]);
     cii_agentcore_probe_int(&t->probe, (int64_t)t->taken[1]);
     cii_agentcore_probe_int(&t->probe, (int64_t)look_bytes(t));
-    cii_agentcore_probe_int(&t->probe, t->stops);
+    cii_agentcore_probe_int(&t->probe, t->stops && t->told == 0);
     return status;
 }
 
@@ -169,9 +172,28 @@ static ci_status begin_stop(task_op *t, ci_error **ret_error) {
     return ask(t, "stopTask", ret_error);
 }
 
+static void hand_over(task_op *t) {
+    for (size_t i = 0; i < 2; i++) {
+        int32_t stream = i == 0 ? CI_STREAM_STDOUT : CI_STREAM_STDERR;
+        char text[64];
+        snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)t->gone[i]);
+        if (t->gone[i] > 0)
+            t->sink->output(t->sink->user, stream, text, strlen(text));
+        if (t->seen[i].size > 0)
+            t->sink->output(t->sink->user, stream, t->seen[i].data, t->seen[i].size);
+        t->task->taken[i] = t->taken[i];
+    }
+}
+
 static int32_t looked(task_op *t, ci_error **ret_error) {
+    size_t size = t->seen[0].size + t->seen[1].size;
     if (t->stops && !t->was_stopped)
         return begin_stop(t, ret_error);
+    if (t->stops && t->has_more && size > 0 && t->told < LOG_MAX) {
+        t->told += size;
+        hand_over(t);
+        return begin_look(t, ret_error);
+    }
     if (t->is_gone && !t->stops && !t->was_asked) {
         t->stage = ASK;
         return ask(t, "getTask", ret_error);
@@ -193,18 +215,18 @@ static int32_t asked(task_op *t, ci_error **ret_error) {
     return t->outcome.task_running ? 1 : begin_look(t, ret_error);
 }
 
-/* What had not begun before it was killed has perhaps begun by then. */
+/* What had not begun before it was killed has perhaps begun by then. What is left over is read now. */
 static int32_t stopped(task_op *t, ci_error **ret_error) {
     t->was_stopped = true;
-    return t->has_ended ? 1 : begin_look(t, ret_error);
+    return t->has_ended && !t->has_more ? 1 : begin_look(t, ret_error);
 }
 
-/* A task can spoil what is seen of it: it is stopped all the same, and then what it printed is lost. */
+/* A task can spoil what is seen of it: it is stopped all the same, and then what cannot be read is lost. */
 static int32_t not_seen(task_op *t, ci_error **ret_error) {
     t->has_ended = false;
     if (!t->was_stopped)
         return begin_stop(t, ret_error);
-    lose(t, "the task was stopped, and what it printed is not told as it must be");
+    lose(t, "the task was stopped, and the rest of what it printed cannot be read");
     return 1;
 }
 
@@ -225,7 +247,7 @@ static int32_t step_poll(task_op *t, ci_error **ret_error) {
                                       : cii_agentcore_call_result(&t->op, &error);
     if (result < 0 && t->stage == STOP && t->has_ended) /* it was killed, whatever the service says of it */
         return stopped(t, ret_error);
-    if (result < 0 && t->stage == LOOK && t->stops && (!t->was_stopped || result == CI_ERR_PROTOCOL))
+    if (result < 0 && t->stage == LOOK && t->stops && (!t->was_stopped || t->told > 0 || result == CI_ERR_PROTOCOL))
         return not_seen(t, ret_error);
     if (result < 0 && ret_error)
         *ret_error = TAKE_PTR(error);
@@ -236,17 +258,8 @@ static int32_t step_poll(task_op *t, ci_error **ret_error) {
 
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
-static void hand_over(task_op *t) {
-    for (size_t i = 0; i < 2; i++) {
-        int32_t stream = i == 0 ? CI_STREAM_STDOUT : CI_STREAM_STDERR;
-        char text[64];
-        snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)t->gone[i]);
-        if (t->gone[i] > 0)
-            t->sink->output(t->sink->user, stream, text, strlen(text));
-        if (t->seen[i].size > 0)
-            t->sink->output(t->sink->user, stream, t->seen[i].data, t->seen[i].size);
-        t->task->taken[i] = t->taken[i];
-    }
+static void end(task_op *t) {
+    hand_over(t);
     pthread_mutex_lock(&t->op.session->lock);
     t->task->ended = !t->outcome.task_running;
     pthread_mutex_unlock(&t->op.session->lock);
@@ -262,7 +275,7 @@ static int32_t task_step(cii_agentcore_op *op, ci_error **ret_error) {
     if (result <= 0)
         return result;
     if (t->turn)
-        hand_over(t);
+        end(t);
     cii_turn_give(&op->session->turns, &t->turn);
     t->sink->done(t->sink->user, &t->outcome);
     return 1;

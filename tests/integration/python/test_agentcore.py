@@ -632,6 +632,14 @@ def test_a_task_is_stopped_though_the_service_refuses(service: agentcorelab.Serv
     assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
 
 
+def test_all_that_a_stopped_task_printed_is_told(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, part_bytes=4096) as sandbox, libci.Session(sandbox=sandbox) as session:
+        task = session.run_command("seq 5000; seq 1000 >&2; echo > printed; sleep 1000", background=True).task_id
+        written(session, "printed")
+        stopped = session.stop_task(task)
+        assert (stopped.stdout, stopped.stderr) == (numbers(5000), numbers(1000))
+
+
 @pytest.mark.parametrize("spoil", ["echo 999999 > $d/x", "echo > $d/o.9999999999999999999"])
 def test_a_task_that_spoils_what_is_seen_of_it_is_stopped(at: libci.Session, spoil: str) -> None:
     found = "until d=$(grep -lx $$ /tmp/ci-*/p 2>/dev/null); do sleep 0.01; done; d=${d%/p}"
