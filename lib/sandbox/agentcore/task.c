@@ -9,7 +9,8 @@
 
 #include "base/str.h"
 
-#define LOG_MAX ((uint64_t)4 << 20) /* bytes that the probe keeps of both streams */
+#define LOOK_MAX ((uint64_t)(1 << 20) - 64) /* bytes of a stream: with what is said of a gap, what a result keeps */
+#define LOG_MAX ((uint64_t)4 << 20)         /* bytes that the probe keeps of both streams */
 
 typedef struct task_op {
     cii_agentcore_op op;
@@ -72,7 +73,7 @@ static int32_t step_start(task_op *t, ci_error **ret_error) {
 /* --- looking ---------------------------------------------------------------------------------------------------------- */
 
 static uint64_t look_bytes(const task_op *t) {
-    return t->op.core->part_bytes / 2;
+    return CII_MIN(t->op.core->part_bytes / 2, LOOK_MAX);
 }
 
 static ci_status wrong(const char *what, ci_error **ret_error) {
