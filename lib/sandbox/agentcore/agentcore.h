@@ -334,6 +334,8 @@ ci_status cii_agentcore_run_command(cii_agentcore_session *session, const ci_run
                                     ci_op **ret_op, ci_error **ret_error);
 /* The answer of a run that has begun broke off: 1 when it was told as lost, with what it had printed; else the status. */
 int32_t cii_agentcore_run_lost(const ci_sink *sink, ci_run_outcome *outcome, int32_t status, const ci_error *error);
+/* Says in a run's output that so many bytes of it, unless there are none, are not there. */
+void cii_agentcore_run_gap(const ci_sink *sink, int32_t stream, uint64_t bytes);
 ci_status cii_agentcore_run_task(cii_agentcore_session *session, const ci_run_request *request, const ci_sink *sink,
                                  ci_op **ret_op, ci_error **ret_error);
 

@@ -21,6 +21,7 @@ typedef struct command_op {
     bool has_output, has_ended;
     uint64_t rest[2]; /* of stdout and stderr, still to be read; all of it that there was */
     uint64_t rest_total[2];
+    uint64_t gone[2]; /* behind the rest: what found no room there */
     ci_run_outcome outcome;
     char message[CII_AGENTCORE_WORDS_MAX + 32];
 } command_op;
@@ -66,6 +67,14 @@ static ci_status take_end(command_op *c, const cii_agentcore_line *line, ci_erro
     return CI_OK;
 }
 
+static ci_status take_gone(command_op *c, size_t which, const cii_agentcore_line *line, ci_error **ret_error) {
+    int64_t count;
+    if (!cii_agentcore_field_int(line, 0, &count) || count <= 0)
+        return wrong(ret_error);
+    c->gone[which] = (uint64_t)count;
+    return CI_OK;
+}
+
 /* There is no such working folder. */
 static ci_status take_folder(command_op *c, const cii_agentcore_line *line, ci_error **ret_error) {
     _cleanup_buf_ cii_buf text = {0};
@@ -86,6 +95,8 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
     command_op *c = user;
     if (line->tag == 'o' || line->tag == 'e')
         return take_output(c, line->tag == 'o' ? CI_STREAM_STDOUT : CI_STREAM_STDERR, line, ret_error);
+    if (line->tag == 'O' || line->tag == 'E')
+        return take_gone(c, line->tag == 'E', line, ret_error);
     return line->tag == 'x' ? take_end(c, line, ret_error) : line->tag == 'c' ? take_folder(c, line, ret_error) : CI_OK;
 }
 
@@ -154,8 +165,11 @@ static int32_t command_step(cii_agentcore_op *op, ci_error **ret_error) {
     result = cii_agentcore_probe_step(op, &c->probe, &error);
     if (result > 0)
         result = go_on(c, &error);
-    if (result > 0)
+    if (result > 0) {
+        cii_agentcore_run_gap(c->sink, CI_STREAM_STDOUT, c->gone[0]);
+        cii_agentcore_run_gap(c->sink, CI_STREAM_STDERR, c->gone[1]);
         c->sink->done(c->sink->user, &c->outcome);
+    }
     if (result < 0)
         result = broken(c, result, error);
     if (result < 0 && ret_error)

@@ -251,8 +251,8 @@ def start(where, command, env, out, err):
     try:
         with open(where + "/p", "w") as file:
             file.write(str(pid))
-    except FileNotFoundError:
-        pass  # it has removed the folder already
+    except OSError:
+        pass  # there is no room, or it has removed the folder already
     if os.path.exists(where + "/over"):
         signal_group(pid, signal.SIGKILL)
     return pid
@@ -318,6 +318,18 @@ def content(path, offset, most):
         return b""
 
 
+def append(path, data):
+    """To such a file: how many bytes found room."""
+    flags, done = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, 0
+    try:
+        with open(os.open(path, flags, 0o600), "wb", 0) as file:
+            while done < len(data):
+                done += os.write(file.fileno(), data[done:])
+    except OSError:
+        pass
+    return done
+
+
 def kept(path):
     """A number in such a file; None: there is none."""
     try:
@@ -358,10 +370,10 @@ def forget(where):
 
 
 class Output:
-    """What a command prints: told at once, and beyond a size kept in files, to be read later."""
+    """What a command prints: told at once, and beyond a size kept in files, to be read later. What finds no room is counted."""
 
     def __init__(self, where, room):
-        self.where, self.room, self.kept = where, room, {"o": 0, "e": 0}
+        self.where, self.room, self.kept, self.gone = where, room, {"o": 0, "e": 0}, {"o": 0, "e": 0}
 
     def take(self, tag, chunk):
         now = b"" if self.kept[tag] else chunk[: self.room]
@@ -370,9 +382,9 @@ class Output:
             say(tag, text(now))
         rest = chunk[len(now) :]
         if rest:
-            with open(f"{self.where}/{tag}", "ab") as file:
-                file.write(rest)
-            self.kept[tag] += len(rest)
+            done = 0 if self.gone[tag] else append(f"{self.where}/{tag}", rest)
+            self.kept[tag] += done
+            self.gone[tag] += len(rest) - done
 
 
 def op_run(nonce, room, cwd, command, *more):
@@ -393,6 +405,9 @@ def op_run(nonce, room, cwd, command, *more):
     if late:
         signal_group(run.pid, signal.SIGKILL)
     took = int((time.monotonic() - began) * 1e6)
+    for tag, count in output.gone.items():
+        if count:
+            say(tag.upper(), count)
     ended(run.code, took, output.kept["o"], output.kept["e"], int(late > 0))
     if not any(output.kept.values()):
         forget(where)

@@ -68,6 +68,19 @@ def test_a_command_whose_output_is_not_there_is_lost() -> None:
             assert service.asked.count("read") <= 1
 
 
+def test_what_a_command_could_not_keep_is_told_behind_the_rest() -> None:
+    def read(path: bytes, offset: bytes, most: bytes) -> list[str]:
+        return ["s 3", "d " + liar.text(b"abc")]
+
+    lines = ["o aGkK", "O 7", "x 0 0 1 3 0 0"]
+    with liar.start(run=lambda *words: lines, read=read) as service, session_of(service) as session:
+        assert session.run_command("true").stdout == "hi\nabc[... 7 bytes omitted ...]\n"
+    for lie in ("O 0", "O x", "E -1"):
+        lines[1] = lie
+        with liar.start(run=lambda *words: lines, read=read) as service, session_of(service) as session:
+            assert session.run_command("true").outcome is Outcome.LOST
+
+
 def test_a_command_ends_once() -> None:
     lines = ["o aGkK", "x 0 0 1 0 0 0", "x 5 0 1 0 0 0"]
     with liar.start(run=lambda *words: lines) as service, session_of(service) as session:

@@ -131,3 +131,12 @@ def test_what_cannot_be_removed_of_litter_holds_nothing_up(at: libci.Session) ->
     at.run_command(f"mkdir .ci-{NONCE}.0; touch .ci-{NONCE}.1")
     assert ask(at, "mkdir", "d", litter=f",{NONCE}") == []
     assert at.run_command("ls").stdout == "d\n" and files(at) == []
+
+
+def test_a_full_disk_ends_no_command_and_what_finds_no_room_is_counted(at: libci.Session) -> None:
+    told, gone, end = run(at, "printf %01500d 0; exit 3", before="ulimit -f 1; ")  # 1024 bytes in any file
+    assert base64.b64decode(told[1]) == b"0" * 100 and gone == ["O", "376"]
+    assert end[:3] == ["x", "3", "0"] and end[4:] == ["1024", "0", "0"]
+    at.run_command(f"rm -r {PLACE}")
+    said, end = run(at, "echo said", before="ulimit -f 0; ")
+    assert base64.b64decode(said[1]) == b"said\n" and end[:3] == ["x", "0", "0"]
