@@ -418,24 +418,33 @@ def ended(code, *more):
 
 
 class Log:
-    """What a task prints, each stream in files of LOG bytes, of which the last two are kept. What finds no room is gone."""
+    """What a task prints, each stream in files of LOG bytes at most, named by where they begin, of which the last two are kept. What
+    finds no room is left out: the next file begins behind it."""
 
     def __init__(self, where):
-        self.where, self.size = where, {"o": 0, "e": 0}
+        self.where, self.size, self.room = where, {"o": 0, "e": 0}, {"o": 0, "e": 0}
+        self.files = {"o": [], "e": []}
+
+    def begin(self, tag):
+        files = self.files[tag]
+        files.append(f"{self.where}/{tag}.{self.size[tag]}")
+        append(files[-1], b"")
+        self.room[tag] = LOG
+        if len(files) > 2:
+            drop(files.pop(0))
 
     def take(self, tag, chunk):
         while chunk:
-            number, used = divmod(self.size[tag], LOG)
-            now, chunk = chunk[: LOG - used], chunk[LOG - used :]
+            if not self.room[tag]:
+                self.begin(tag)
+            now, chunk = chunk[: self.room[tag]], chunk[self.room[tag] :]
+            done = append(self.files[tag][-1], now)
+            if not done and self.room[tag] == LOG:  # the file is empty
+                drop(self.files[tag].pop())
             self.size[tag] += len(now)
-            if used == 0 and number > 1:
-                drop(f"{self.where}/{tag}.{number - 2}")
-            try:
-                with open(f"{self.where}/{tag}.{number}", "r+b" if used else "xb") as file:
-                    file.seek(used)
-                    file.write(now)
-            except OSError:
-                pass
+            self.room[tag] -= len(now)
+            if done < len(now):
+                self.begin(tag)
 
 
 def tell_log(where, tag, at, most):
@@ -443,10 +452,10 @@ def tell_log(where, tag, at, most):
     for the next look."""
     names = [name[2:] for name in os.listdir(where) if name.startswith(tag + ".")]
     told = 0
-    for begin in sorted(int(number) * LOG for number in names if number.isdecimal()):
+    for begin in sorted(int(number) for number in names if number.isdecimal()):
         first = max(at, begin)
-        chunk = content(f"{where}/{tag}.{begin // LOG}", first - begin, min(LOG - (first - begin), most - told))
-        if first >= begin + LOG or not chunk:
+        chunk = content(f"{where}/{tag}.{begin}", first - begin, max(min(LOG - (first - begin), most - told), 0))
+        if first == at and not chunk:
             continue
         if first > at and told:
             return True

@@ -140,3 +140,25 @@ def test_a_full_disk_ends_no_command_and_what_finds_no_room_is_counted(at: libci
     at.run_command(f"rm -r {PLACE}")
     said, end = run(at, "echo said", before="ulimit -f 0; ")
     assert base64.b64decode(said[1]) == b"said\n" and end[:3] == ["x", "0", "0"]
+
+
+def look(session: libci.Session, begin: int) -> list[list[str]]:
+    return ask(session, "look", NONCE, str(begin), "0", "100000", "0")
+
+
+def printed(data: bytes) -> list[str]:
+    return ["o", base64.b64encode(data).decode()]
+
+
+def test_what_of_a_task_finds_no_room_is_told_and_no_more(at: libci.Session) -> None:
+    task = f"printf %01500d 0; until [ -e {PLACE}/o.1500 ]; do sleep 0.01; done; printf again"
+    assert ask(at, "task", NONCE, ".", task, before="ulimit -f 1; ") == []
+    assert look(at, 0) == [printed(b"0" * 1024), ["m"], ["x", "0", "0"]]
+    assert look(at, 1024) == [["O", "476"], printed(b"again"), ["x", "0", "0"]]
+
+
+def test_a_full_disk_does_not_drive_out_what_a_task_printed_before(at: libci.Session) -> None:
+    wait = "until [ -e o.$at ]; do sleep 0.01; done"
+    spoil = f"for at in 1500 1501 1502 1503; do {wait}; rm o.$at; mkdir o.$at; printf x; done; at=1504; {wait}"
+    assert ask(at, "task", NONCE, ".", f"cd {PLACE}; printf %01500d 0; {spoil}", before="ulimit -f 1; ") == []
+    assert look(at, 0)[0] == printed(b"0" * 1024)
