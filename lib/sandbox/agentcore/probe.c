@@ -61,7 +61,10 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
     if (!cii_agentcore_field_int(line, 0, &number) || number < 1 || number > 4095)
         return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "an error that is none");
     ci_error_free(TAKE_PTR(p->error));
-    p->status = cii_error_errno(&p->error, (int)number, CII_AGENTCORE_DOMAIN, "in the session");
+    if (number == ENOMEM) /* the host has memory */
+        p->status = cii_error_set(&p->error, CI_ERR_LIMIT, CII_AGENTCORE_DOMAIN, "the session lacks memory");
+    else
+        p->status = cii_error_errno(&p->error, (int)number, CII_AGENTCORE_DOMAIN, "in the session");
     return CI_OK;
 }
 

@@ -81,6 +81,15 @@ def test_what_a_command_could_not_keep_is_told_behind_the_rest() -> None:
             assert session.run_command("true").outcome is Outcome.LOST
 
 
+def test_memory_that_a_session_lacks_is_not_the_hosts() -> None:
+    with liar.start(run=lambda *words: ["o aGkK", "! 12 x"], tree=lambda *words: ["! 12 x"]) as service:
+        with session_of(service) as session:
+            result = session.run_command("true")
+            assert result.outcome is Outcome.LOST and result.stdout == "hi\n"
+            with pytest.raises(libci.Failed, match="the session lacks memory"):
+                session.list_files()
+
+
 def test_a_command_ends_once() -> None:
     lines = ["o aGkK", "x 0 0 1 0 0 0", "x 5 0 1 0 0 0"]
     with liar.start(run=lambda *words: lines) as service, session_of(service) as session:
