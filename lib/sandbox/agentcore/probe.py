@@ -151,7 +151,7 @@ def op_read(path, offset, most):
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(21 if stat.S_ISDIR(status.st_mode) else 22, "not a regular file")
-    say("s", status.st_size)
+    say("s", status.st_size, status.st_ino & (2**63 - 1), status.st_mtime_ns)
     at, end = int(offset), int(offset) + int(most)
     while at < end:
         chunk = os.pread(fd, min(CHUNK, end - at), at)

@@ -26,23 +26,40 @@ typedef struct get_op {
     cii_buf part; /* that has come, as far as it is not handed on */
     size_t part_at;
     bool has_part, has_more, has_size;
+    int64_t seen[3]; /* size, inode and time of the part before */
 } get_op;
 
 static ci_status wrong(ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the file is not told as it must be");
 }
 
+/* Nothing holds the file open between two parts: what has taken its place, or was written over, must not be its rest. What was
+ * written behind it, as in a log, does it no harm. */
+static ci_status check_unchanged(const get_op *g, const int64_t now[3], ci_error **ret_error) {
+    bool has_grown = now[0] > g->seen[0];
+    if (now[1] == g->seen[1] && (now[2] == g->seen[2] || has_grown))
+        return CI_OK;
+    ci_status status = cii_error_set(ret_error, CI_ERR_IO, CII_AGENTCORE_DOMAIN, "it was changed while it was read");
+    cii_error_mark(ret_error, true, false);
+    return status;
+}
+
 /* No more is read than the file had at first, so that one that grows comes to an end. A size of 0 says nothing, where the kernel
  * makes a file as it is read: such a one ends with its part. */
 static ci_status take_size(get_op *g, const cii_agentcore_line *line, ci_error **ret_error) {
-    int64_t size;
-    if (!cii_agentcore_field_int(line, 0, &size) || size < 0)
+    int64_t now[3];
+    for (size_t i = 0; i < CII_ELEMENTS(now); i++)
+        if (!cii_agentcore_field_int(line, i, &now[i]))
+            return wrong(ret_error);
+    if (now[0] < 0)
         return wrong(ret_error);
-    uint64_t after = (uint64_t)size > g->offset ? (uint64_t)size - g->offset : 0;
+    uint64_t after = (uint64_t)now[0] > g->offset ? (uint64_t)now[0] - g->offset : 0;
+    ci_status status = g->has_size ? check_unchanged(g, now, ret_error) : CI_OK;
     if (!g->has_size)
         g->left = CII_MIN(g->left, CII_MAX(after, g->op.core->part_bytes));
     g->has_size = true;
-    return CI_OK;
+    memcpy(g->seen, now, sizeof now);
+    return status;
 }
 
 static ci_status on_read(void *user, const cii_agentcore_line *line, ci_error **ret_error) {

@@ -187,6 +187,37 @@ def test_a_large_file_that_fails_leaves_nothing_behind(service: agentcorelab.Ser
         assert ".ci-" not in session.run_command("ls -A . d").stdout
 
 
+class Sink(io.RawIOBase):
+    """Keeps what comes; after the first of it something is done."""
+
+    def __init__(self, then: Callable[[], Any]) -> None:
+        self.then, self.kept = then, b""
+
+    def write(self, data: Any) -> int:
+        first = not self.kept
+        self.kept += bytes(data)
+        if first:
+            self.then()
+        return len(data)
+
+
+@pytest.mark.parametrize("change", ["mv b a", "cp b a"])
+def test_a_file_that_is_changed_between_its_parts_is_not_told(service: agentcorelab.Service, change: str) -> None:
+    with sandbox_of(service, part_bytes=10_000) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.run_command("head -c 30000 /dev/zero > a; tr '\\0' b < a > b")
+        with pytest.raises(libci.Error, match="changed while it was read") as raised:
+            session.get("a", Sink(lambda: session.run_command(change)))
+        assert raised.value.retryable
+
+
+def test_a_file_that_grows_while_it_is_read_is_told_as_it_was(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, part_bytes=10_000) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.run_command("seq 5000 > said")
+        sink = Sink(lambda: session.run_command("seq 5001 9000 >> said"))
+        session.get("said", sink)
+        assert sink.kept.decode() == "".join(f"{n}\n" for n in range(1, 5001))
+
+
 def test_a_file_under_way_is_not_saved(service: agentcorelab.Service, tmp_path: Path) -> None:
     saved: list[str] = []
     with sandbox_of(service, part_bytes=10_000) as sandbox:

@@ -47,14 +47,14 @@ def test_a_page_of_a_list_has_an_end() -> None:
 
 
 def test_a_file_that_promises_more_and_tells_nothing_is_refused() -> None:
-    for lines in (["s 5", "m"], ["m"], ["s -1"], ["s x"]):
+    for lines in (["s 5 1 1", "m"], ["m"], ["s -1 1 1"], ["s x 1 1"], ["s 5"]):
         with liar.start(read=lambda *words: lines) as service, session_of(service) as session:
             refused(lambda: session.read_file("x"), service, "read")
 
 
 def test_a_file_is_read_as_far_as_it_was_announced() -> None:
     def read(path: bytes, offset: bytes, most: bytes) -> list[str]:
-        return ["s 5000", "d " + liar.text(b"x" * min(4096, int(most))), "m"]
+        return ["s 5000 1 1", "d " + liar.text(b"x" * min(4096, int(most))), "m"]
 
     with liar.start(read=read) as service, session_of(service, part_bytes=4096) as session:
         assert session.read_file("x") == b"x" * 5000
@@ -98,7 +98,7 @@ def test_a_command_ends_once() -> None:
 
 def test_a_push_of_a_forged_file_ends(tmp_path: Path) -> None:
     def read(path: bytes, offset: bytes, most: bytes) -> list[str]:
-        return ["s 3", "d " + liar.text(b"x" * 4096), "m"]
+        return ["s 3 1 1", "d " + liar.text(b"x" * 4096), "m"]
 
     with liar.start(tree=lambda *words: [entry(b"a", 3)], read=read) as service:
         with session_of(service, {"workspace_dir": tmp_path}, part_bytes=4096) as session:
