@@ -52,8 +52,8 @@ def is_part(name):
 
 
 def tree(folder, deep, hides, after):
-    """What comes after a path, which need not be there any more; b"": all. Folders before what they hold, names in order. A
-    folder that cannot be read fails it when all else was told."""
+    """What comes after a path, which need not be there any more; b"": all. Folders before what they hold, names in order. What
+    cannot be looked at fails it when all else was told."""
     passed = after.split(b"/") if after else []
 
     def below(at, shown):
@@ -68,8 +68,11 @@ def tree(folder, deep, hides, after):
             continue
         try:
             status = os.lstat(path)
-        except OSError:
+        except FileNotFoundError:
             continue  # gone meanwhile
+        except OSError as error:  # a path that is too long
+            failed = failed or error
+            continue
         if hides(shown, status):
             continue
         if not passed or parts > passed:

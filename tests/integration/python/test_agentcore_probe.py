@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import shlex
 from collections.abc import Iterator
@@ -99,6 +100,13 @@ def test_a_file_goes_to_another_file_system_and_leaves_nothing_there_either(at: 
     assert files(at, "/dev/shm") != []
     ask(at, "tree", ".", "1", "", "9", litter=NONCE)
     assert files(at) == [] and files(at, "/dev/shm") == []
+
+
+def test_a_path_that_is_too_long_fails_a_walk_when_all_else_was_told(at: libci.Session) -> None:
+    deep = "import os\nfor _ in range(17):\n    os.mkdir('d' * 250)\n    os.chdir('d' * 250)"
+    at.run_command(f"mkdir t; cd t; touch z; {shlex.join(['python3', '-c', deep])}")
+    *_, last, error = ask(at, "tree", "t", "1", "", "99")
+    assert base64.b64decode(last[-1]) == b"z" and error[:2] == ["!", str(errno.ENAMETOOLONG)]
 
 
 # -- commands and tasks
