@@ -17,7 +17,10 @@ int32_t cii_agentcore_op_fd(ci_op *base) {
 
 /* --- is it over? ---------------------------------------------------------------------------------------------------- */
 
+/* What a whole answer tells, as the probe does of a file that is not there, says that the session lives. */
 static bool is_doubtful(const cii_agentcore_op *op, int32_t status, const ci_error *error) {
+    if (op->call.exchange && cii_http_exchange_result(op->call.exchange, NULL) > 0)
+        return false;
     int32_t http = ci_error_http_status(error);
     return op->session && op->call.operation == CII_AGENTCORE_INVOKE &&
            (status == CI_ERR_LOST || status == CI_ERR_NOTFOUND || http == 404 || http == 409 ||

@@ -295,6 +295,12 @@ def test_many_sessions_end_together_though_the_service_is_busy(service: agentcor
         session.close()
     sandbox.close()
     assert [one["status"] for one in requests(service, "Stop")].count(200) == 20
+def test_a_file_that_is_not_there_raises_no_doubt_about_the_session(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    with pytest.raises(libci.NotFound):
+        at.read_file("nothing")
+    assert requests(service, "Get") == []
 
 
 def test_code_that_ends_itself_tells_its_status(at: libci.Session) -> None:
