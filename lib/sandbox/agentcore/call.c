@@ -13,6 +13,7 @@
 #include "sandbox/agentcore/agentcore.h"
 
 #define CONTROL_TIMEOUT_MS 60000 /* of what no session answers, all attempts together */
+#define STOP_ATTEMPTS 10         /* a session that is not ended is paid for until its time is over */
 #define SESSION_HEADER "x-amzn-code-interpreter-session-id"
 
 static const struct operation {
@@ -197,13 +198,14 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
 
 static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) {
     bool is_invoke = call->operation == CII_AGENTCORE_INVOKE;
+    bool is_stop = call->operation == CII_AGENTCORE_STOP;
     const cii_http_plan plan = {.request = {.method = operations[call->operation].method},
                                 .user = call,
                                 .prepare = prepare,
                                 .head = is_invoke ? on_head : NULL,
                                 .write = is_invoke ? on_bytes : NULL,
                                 .judge = judge,
-                                .attempt_max = call->op->core->attempts,
+                                .attempt_max = is_stop ? STOP_ATTEMPTS : call->op->core->attempts,
                                 .timeout_ms = is_invoke ? 0 : CONTROL_TIMEOUT_MS,
                                 .idle_ms = call->is_run ? 0 : call->op->core->answer_ms,
                                 .once = is_invoke,

@@ -295,6 +295,16 @@ def test_many_sessions_end_together_though_the_service_is_busy(service: agentcor
         session.close()
     sandbox.close()
     assert [one["status"] for one in requests(service, "Stop")].count(200) == 20
+
+
+def test_a_session_is_ended_though_the_service_fails_again_and_again(service: agentcorelab.Service) -> None:
+    with sandbox_of(service) as sandbox:
+        session = libci.Session(sandbox=sandbox)
+        rules(service, {"operation": "Stop", "error": "InternalServerException", "times": 5})
+        session.close()
+    assert [one["status"] for one in requests(service, "Stop")] == [500] * 5 + [200]
+
+
 def test_a_file_that_is_not_there_raises_no_doubt_about_the_session(
     service: agentcorelab.Service, at: libci.Session
 ) -> None:
