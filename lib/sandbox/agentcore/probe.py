@@ -169,16 +169,17 @@ def op_read(path, offset, most):
 def op_join(path, *parts):
     import shutil
 
-    folder = os.path.dirname(path)
-    if folder:
-        os.makedirs(folder, exist_ok=True)
     if path.partition(b"/")[0] in Own().folders:
         write_own([b"u " + path], os.O_APPEND)
+    path = os.path.realpath(path)  # a link stays one
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(parts[0], "ab") as to:
         for part in parts[1:]:
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, to, 1 << 20)
             os.unlink(part)
+    if os.path.exists(path):
+        shutil.copymode(path, parts[0])
     try:
         os.replace(parts[0], path)
     except OSError as error:
@@ -191,9 +192,9 @@ def move(part, path):
     """To another file system, where a link tells of the copy as long as it is not the file."""
     import shutil
 
-    whole, link = os.path.join(os.path.dirname(os.path.abspath(path)), part + b".whole"), part + b".at"
+    whole, link = os.path.join(os.path.dirname(path), part + b".whole"), part + b".at"
     os.symlink(whole, link)
-    shutil.copyfile(part, whole)
+    shutil.copy(part, whole)
     os.replace(whole, path)
     op_drop(link, part)
 

@@ -234,6 +234,17 @@ def test_long_listings_come_in_pages(service: agentcorelab.Service, at: libci.Se
     assert len(requests(service, "Invoke")) == 2
 
 
+def test_a_file_that_is_written_anew_keeps_its_mode_and_its_link(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, part_bytes=10_000) as sandbox, libci.Session(sandbox=sandbox) as session:
+        session.run_command("mkdir d e; touch d/file; chmod 750 d/file; ln -s ../d/file e/link")
+        for name, size in (("d/file", 100), ("d/file", 20_000), ("e/link", 30_000)):
+            session.write_file(name, b"x" * size)
+            seen = session.run_command("stat -c '%a %s' d/file; readlink e/link; ls -A d e").stdout.split()
+            assert seen == ["750", str(size), "../d/file", "d:", "file", "e:", "link"]
+
+
+
+
 # -- sessions
 
 
