@@ -299,6 +299,7 @@ typedef struct cii_agentcore_probe {
     /* Inside probe.c. */
     enum { CII_AGENTCORE_PROBE_NEW, CII_AGENTCORE_PROBE_ARGS, CII_AGENTCORE_PROBE_RUN } stage;
     cii_agentcore_session *session; /* whose litter it takes along */
+    bool has_file;                  /* of arguments, which the script removes when it begins */
     cii_buf litter;                 /* until it is known to be gone */
     cii_buf args;                   /* " ARG ARG", each in base64 */
     cii_agentcore_lines lines;

@@ -23,6 +23,8 @@ ci_status cii_agentcore_probe_begin(cii_agentcore_probe *p, const char *operatio
 }
 
 void cii_agentcore_probe_free(cii_agentcore_probe *p) {
+    if (p->has_file && !p->lines.begun)
+        cii_agentcore_litter(p->session, p->nonce);
     if (p->litter.size > 0)
         cii_agentcore_litter_put_back(p->session, &p->litter);
     cii_buf_free(&p->litter);
@@ -92,6 +94,8 @@ static ci_status on_result(void *user, const cii_agentcore_result *r, ci_error *
 
 static ci_status write_args(cii_agentcore_op *op, cii_agentcore_probe *p, ci_error **ret_error) {
     size_t size = 0;
+    p->session = op->session;
+    p->has_file = true;
     _cleanup_free_ char *path = cii_str_printf(".ci-%s.args", p->nonce);
     char *body = path ? cii_agentcore_body_write(path, p->args.data, p->args.size, &size) : NULL;
     ci_status status = cii_agentcore_call_start(op, CII_AGENTCORE_INVOKE, op->session->id, body, size, ret_error);

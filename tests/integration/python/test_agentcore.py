@@ -243,6 +243,15 @@ def test_a_file_that_is_written_anew_keeps_its_mode_and_its_link(service: agentc
             assert seen == ["750", str(size), "../d/file", "d:", "file", "e:", "link"]
 
 
+def test_arguments_whose_request_was_refused_are_removed_by_the_next(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    rules(service, {"operation": "Invoke", "tool": "executeCommand", "error": "AccessDeniedException"})
+    with pytest.raises(libci.Failed, match="AccessDeniedException"):
+        at.list_files("x" * 100_000)
+    assert "writeFiles" in [one.get("tool") for one in requests(service)]
+    at.run_command("true")
+    assert ".ci-" not in at.run_command("ls -A").stdout
 
 
 # -- sessions
