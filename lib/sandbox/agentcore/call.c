@@ -14,6 +14,7 @@
 
 #define CONTROL_TIMEOUT_MS 60000 /* of what no session answers, all attempts together */
 #define STOP_ATTEMPTS 10         /* a session that is not ended is paid for until its time is over */
+#define ANSWER_TIMES 10          /* answer_timeout_ms, until all is answered that runs nothing */
 #define SESSION_HEADER "x-amzn-code-interpreter-session-id"
 
 static const struct operation {
@@ -199,6 +200,7 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
 static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) {
     bool is_invoke = call->operation == CII_AGENTCORE_INVOKE;
     bool is_stop = call->operation == CII_AGENTCORE_STOP;
+    uint32_t answer_ms = call->is_run ? 0 : call->op->core->answer_ms;
     const cii_http_plan plan = {.request = {.method = operations[call->operation].method},
                                 .user = call,
                                 .prepare = prepare,
@@ -206,8 +208,8 @@ static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) 
                                 .write = is_invoke ? on_bytes : NULL,
                                 .judge = judge,
                                 .attempt_max = is_stop ? STOP_ATTEMPTS : call->op->core->attempts,
-                                .timeout_ms = is_invoke ? 0 : CONTROL_TIMEOUT_MS,
-                                .idle_ms = call->is_run ? 0 : call->op->core->answer_ms,
+                                .timeout_ms = is_invoke ? (int64_t)answer_ms * ANSWER_TIMES : CONTROL_TIMEOUT_MS,
+                                .idle_ms = answer_ms,
                                 .once = is_invoke,
                                 .harmless = !call->once};
     call->op->busy = true;

@@ -561,6 +561,13 @@ def test_what_runs_nothing_is_not_silent_for_long(service: agentcorelab.Service)
             libci.Session(sandbox=sandbox)
 
 
+def test_what_runs_nothing_is_not_answered_for_ever(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, answer_timeout=0.5) as sandbox, libci.Session(sandbox=sandbox) as session:
+        rules(service, {"operation": "Invoke", "pace": [1, 50]})
+        with pytest.raises(libci.Failed, match="not done in 5000 ms"):
+            session.list_files()
+
+
 def test_what_came_before_an_exception_is_kept(service: agentcorelab.Service, at: libci.Session) -> None:
     rules(service, {"operation": "Invoke", "exception": "internalServerException", "message": "oh", "at": "middle"})
     result = at.run_code("pass")
