@@ -141,6 +141,7 @@ ci_status cii_status_of_errno(int error_number) {
     case ENFILE:
         return CI_ERR_LIMIT;
     case EINVAL:
+    case E2BIG:
     case ENAMETOOLONG:
     case ELOOP:
     case ENOTDIR:

@@ -85,25 +85,16 @@ static void errno_gives_the_status_in_every_locale(void **state) {
         int number;
         ci_status status;
     } cases[] = {
-        {ENOENT, CI_ERR_NOTFOUND},
-        {EACCES, CI_ERR_PERMISSION},
-        {EPERM, CI_ERR_PERMISSION},
-        {EROFS, CI_ERR_PERMISSION},
-        {ENOMEM, CI_ERR_NOMEM},
-        {EEXIST, CI_ERR_EXISTS},
-        {ENOSPC, CI_ERR_LIMIT},
-        {EDQUOT, CI_ERR_LIMIT},
-        {EFBIG, CI_ERR_LIMIT},
-        {EMFILE, CI_ERR_LIMIT},
-        {ENFILE, CI_ERR_LIMIT},
-        {EINVAL, CI_ERR_INVALID},
-        {ENAMETOOLONG, CI_ERR_INVALID},
-        {ELOOP, CI_ERR_INVALID},
-        {ENOTDIR, CI_ERR_INVALID},
-        {EISDIR, CI_ERR_INVALID},
-        {ETIMEDOUT, CI_ERR_TIMEOUT},
-        {EPIPE, CI_ERR_IO},
-        {123456, CI_ERR_IO},
+        {ENOENT, CI_ERR_NOTFOUND},  {EACCES, CI_ERR_PERMISSION},
+        {EPERM, CI_ERR_PERMISSION}, {EROFS, CI_ERR_PERMISSION},
+        {ENOMEM, CI_ERR_NOMEM},     {EEXIST, CI_ERR_EXISTS},
+        {ENOSPC, CI_ERR_LIMIT},     {EDQUOT, CI_ERR_LIMIT},
+        {EFBIG, CI_ERR_LIMIT},      {EMFILE, CI_ERR_LIMIT},
+        {ENFILE, CI_ERR_LIMIT},     {EINVAL, CI_ERR_INVALID},
+        {E2BIG, CI_ERR_INVALID},    {ENAMETOOLONG, CI_ERR_INVALID},
+        {ELOOP, CI_ERR_INVALID},    {ENOTDIR, CI_ERR_INVALID},
+        {EISDIR, CI_ERR_INVALID},   {ETIMEDOUT, CI_ERR_TIMEOUT},
+        {EPIPE, CI_ERR_IO},         {123456, CI_ERR_IO},
     };
     for (size_t i = 0; i < CII_ELEMENTS(cases); i++)
         assert_int_equal(cii_status_of_errno(cases[i].number), cases[i].status);
