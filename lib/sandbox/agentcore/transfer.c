@@ -221,7 +221,6 @@ static ci_status begin_join(put_op *p, ci_error **ret_error) {
     p->stage = JOIN;
     p->op.busy = true;
     ci_status status = cii_agentcore_probe_begin(&p->probe, "join", NULL, p, ret_error);
-    p->probe.once = true; /* the parts are gone afterwards */
     cii_agentcore_probe_text(&p->probe, p->path);
     for (unsigned i = 0; i < p->part_count && part_name(p, i, name) == CI_OK; i++)
         cii_agentcore_probe_text(&p->probe, name);

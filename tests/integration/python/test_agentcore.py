@@ -243,6 +243,13 @@ def test_a_file_that_is_written_anew_keeps_its_mode_and_its_link(service: agentc
             assert seen == ["750", str(size), "../d/file", "d:", "file", "e:", "link"]
 
 
+def test_the_end_of_a_file_in_parts_that_was_refused_is_said_again(service: agentcorelab.Service) -> None:
+    with sandbox_of(service, part_bytes=10_000) as sandbox, libci.Session(sandbox=sandbox) as session:
+        rules(service, {"operation": "Invoke", "tool": "executeCommand", "error": "ThrottlingException"})
+        session.write_file("large", b"x" * 20_000)
+        assert session.run_command("stat -c %s large").stdout == "20000\n"
+
+
 def test_arguments_whose_request_was_refused_are_removed_by_the_next(
     service: agentcorelab.Service, at: libci.Session
 ) -> None:
