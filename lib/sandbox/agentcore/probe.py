@@ -173,7 +173,8 @@ def op_join(path, *parts):
         write_own([b"u " + path], os.O_APPEND)
     path = os.path.realpath(path)  # a link stays one
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(parts[0], "ab") as to:
+    with open(parts[0], "r+b") as to:
+        to.seek(0, os.SEEK_END)
         for part in parts[1:]:
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, to, 1 << 20)

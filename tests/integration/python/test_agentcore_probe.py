@@ -88,6 +88,13 @@ def test_what_a_file_is_put_together_of_is_gone_when_that_was_killed(at: libci.S
     assert files(at) == []
 
 
+def test_a_file_whose_first_part_is_gone_is_not_put_together(at: libci.Session) -> None:
+    first, second = f".ci-{NONCE}.0", f".ci-{NONCE}.1"
+    at.run_command(f"echo 2 > {second}")
+    assert ask(at, "join", "whole", first, second)[0][:2] == ["!", str(errno.ENOENT)]
+    assert files(at) == [f"./{second}"]
+
+
 def test_a_file_goes_to_another_file_system_and_leaves_nothing_there_either(at: libci.Session) -> None:
     part = f".ci-{NONCE}.0"
     at.run_command(f"echo 1 > {part}")
