@@ -188,9 +188,11 @@ static void code_release(cii_agentcore_op *op) {
     free(c->body);
 }
 
-/* Nothing stops it there. What is given up of Python is cleared before the next; JavaScript's variables stay. */
+/* Nothing stops it there. What is given up of Python is cleared before the next, unless it never came there; JavaScript's
+ * variables stay. */
 static ci_status code_kill(ci_op *op) {
-    return ((const code_op *)op)->is_python ? CI_ERR_NOTSUP : CI_ERR_BUSY;
+    const code_op *c = (const code_op *)op;
+    return c->is_python && c->stage == SENT ? CI_ERR_NOTSUP : CI_ERR_BUSY;
 }
 
 static const ci_op_ops code_ops = {sizeof code_ops, cii_agentcore_op_fd,  cii_agentcore_op_process, NULL,

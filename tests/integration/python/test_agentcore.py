@@ -754,6 +754,13 @@ def test_a_task_whose_start_is_not_answered_is_killed_by_the_next_probe(
 # -- deadlines, and what is left behind
 
 
+def test_code_that_did_not_come_to_run_loses_no_state(at: libci.Session) -> None:
+    first = at.start_code("import time; kept = 1; time.sleep(1)")
+    late = at.run_code("pass", timeout=0.2)
+    assert late.outcome is Outcome.TIMEOUT and not late.state_lost
+    assert first.result().ok and at.run_code("print(kept)").stdout == "1\n"
+
+
 def test_code_that_was_given_up_leaves_no_variables(service: agentcorelab.Service, at: libci.Session) -> None:
     at.run_code("kept = 1")
     late = at.run_code("import time; time.sleep(1)", timeout=0.2)
