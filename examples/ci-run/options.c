@@ -38,7 +38,7 @@ static const struct row rows[] = {
      AT(workspace), TEXT, 0},
     {"endpoint", "URL", "a server of S3, as in https://s3.example.org:9000", AT(server.endpoint), TEXT, 0},
     {"region", "NAME", "the bucket's region, and that of --sandbox agentcore", AT(server.region), TEXT, 0},
-    {"profile", "NAME", "a profile of ~/.aws/config and ~/.aws/credentials", AT(server.profile), TEXT, 0},
+    {"profile", "NAME", "a profile of ~/.aws/config and ~/.aws/credentials, for both", AT(server.profile), TEXT, 0},
     {"session", "ID", "the session's part of the workspace: 1 to 64 of A-Z a-z 0-9 _ -", AT(session_id), TEXT, 0},
     {"user", "ID", "what {user} stands for in the prefixes of keys", AT(user), TEXT, 0},
     {"uploads-prefix", "KEY/", "where uploads are in the workspace, as in in/{user}/", AT(uploads_prefix), TEXT, 0},
@@ -50,15 +50,18 @@ static const struct row rows[] = {
     {"interpreter", "ID", "with --sandbox agentcore: id or ARN of the interpreter (aws.codeinterpreter.v1)",
      AT(interpreter), TEXT, 0},
     {"service", "URL", "with --sandbox agentcore: where it is, when not at AWS", AT(service), TEXT, 0},
-    {"session-time", "SECONDS", "with --sandbox agentcore: when the service ends the session (900)",
+    {"session-time", "SECONDS", "with --sandbox agentcore: when the service ends the session (900; 28800 at most)",
      AT(session_time_ms), SECONDS, 0},
     {"keep", NULL, "with --sandbox agentcore: leave the session to --attach, and tell its id", AT(keep), FLAG, 0},
-    {"attach", "ID", "with --sandbox agentcore: go on in a session that was kept", AT(attach), TEXT, 0},
+    {"attach", "ID", "with --sandbox agentcore: go on in a session that was kept, and end it, unless --keep",
+     AT(attach), TEXT, 0},
     {"timeout", "SECONDS", "deadline of each run, or of each call; fractions are fine", AT(timeout_ms), SECONDS, 0},
     {"memory", "SIZE", "memory of all processes, as in 512M or 4G (2G)", AT(memory_bytes), SIZE, 0},
     {"disk", "SIZE", "size of the sandbox's folder (4G)", AT(disk_bytes), SIZE, 0},
     {"processes", "N", "processes and threads (256)", AT(process_count), COUNT, 0},
-    {"network", "MODE", "none (the default), internet or host", AT(network), NETWORK, 0},
+    {"network", "MODE",
+     "none (the default), internet or host; with --sandbox agentcore, what the interpreter was made for", AT(network),
+     NETWORK, 0},
     {"allow", "RULE", "with --network internet: reach this alone (several: repeat it); none: nothing at all", AT(allow),
      LIST, 0},
     {"deny", "RULE", "with --network internet: do not reach this, whatever --allow says", AT(deny), LIST, 0},
@@ -171,6 +174,8 @@ static const char *wrong_for_sandbox(const struct options *options) {
         return options->interpreter || options->service || options->attach || options->keep || options->session_time_ms
                    ? "--interpreter, --service, --session-time, --keep and --attach are for --sandbox agentcore: add it"
                    : NULL;
+    if (options->check)
+        return "--check tells of this machine: leave out --sandbox agentcore";
     return options->python || options->preload || options->kernels || options->pip_config || options->npm_config ||
                    options->ca_file || options->package_cache || options->host_packages
                ? "--sandbox agentcore has interpreters and packages of its own: leave out what is for those of this machine"

@@ -1,6 +1,7 @@
 /**
  * @file ci/sandbox.h
- * @brief The place where a session runs: the local Linux sandbox, or a backend of your own (ci/sys/sandbox.h).
+ * @brief The place where a session runs: the local Linux sandbox, AWS Bedrock AgentCore Code Interpreter, or a
+ * backend of your own (ci/sys/sandbox.h).
  *
  * A sandbox object stands for a place that many sessions share: for the local one it is the helper program with its
  * ready-made interpreters. It is counted: every session that uses it holds it, and ci_sandbox_free() gives up only the
@@ -130,44 +131,57 @@ CI_API ci_status ci_sandbox_prepare_start(ci_sandbox *sandbox, int64_t timeout_m
 CI_API ci_status ci_sandbox_local_check(const ci_sandbox_local_options *options, char **ret_report,
                                         ci_error **ret_error);
 
-/** Options of ci_sandbox_agentcore_new(). Zero is the default of every field. What is not given here is read as AWS's own
- * clients do it: environment variables (`AWS_ENDPOINT_URL_BEDROCK_AGENTCORE`, `AWS_REGION`, `AWS_PROFILE`,
- * `AWS_ACCESS_KEY_ID`, `AWS_CA_BUNDLE`, `https_proxy`, …), then the profile in `~/.aws/config` and `~/.aws/credentials`. */
+/**
+ * Options of ci_sandbox_agentcore_new(). Zero is the default of every field. What is not given here is read as AWS's
+ * own clients do it: environment variables (`AWS_ENDPOINT_URL_BEDROCK_AGENTCORE`, `AWS_REGION`, `AWS_PROFILE`,
+ * `AWS_ACCESS_KEY_ID`, `AWS_CA_BUNDLE`, `https_proxy`, …), then the profile in `~/.aws/config` and
+ * `~/.aws/credentials`: "as set" below. Keys are looked for there when a session is first opened, and then with the
+ * container or EC2 instance that the host runs in.
+ */
 typedef struct ci_sandbox_agentcore_options {
-    size_t struct_size;            /**< sizeof(ci_sandbox_agentcore_options). */
-    const char *interpreter;       /**< Id or ARN of the interpreter; NULL: AWS's own, "aws.codeinterpreter.v1". */
-    const char *endpoint;          /**< "http(s)://HOST[:PORT][/PATH]"; NULL: as set, else AWS's own in the region. */
-    const char *region;            /**< NULL: the ARN's, else as set; there is no default (#CI_ERR_INVALID). */
-    const char *profile;           /**< Profile in the shared files; NULL: as set, else "default". */
-    const char *access_key_id;     /**< With secret_access_key: the keys to sign with. NULL: they are looked for. */
+    size_t struct_size;        /**< sizeof(ci_sandbox_agentcore_options). */
+    const char *interpreter;   /**< Id or ARN of the interpreter; NULL: AWS's own, "aws.codeinterpreter.v1". */
+    const char *endpoint;      /**< "http(s)://HOST[:PORT][/PATH]"; NULL: as set, else AWS's own in the region. */
+    const char *region;        /**< Overrides the ARN's. NULL: the ARN's, else as set; there is no default
+                                        (#CI_ERR_INVALID). */
+    const char *profile;       /**< Profile in the shared files, which then goes before keys in the environment; NULL:
+                                        as set, else "default". */
+    const char *access_key_id; /**< With secret_access_key: the keys to sign with. NULL: they are looked for. */
     const char *secret_access_key; /**< Its secret; wiped when the sandbox is freed. */
-    const char *session_token;     /**< The token of temporary keys; NULL: none. */
+    const char *session_token;     /**< The token of temporary keys, beside both of them; NULL: none. */
     const char *ca_file;           /**< PEM file of those who may sign certificates; NULL: as set, else the system's. */
     const char *proxy;             /**< URL of an http, https or socks5h proxy; NULL: as set, else none. */
-    const char *name;              /**< What the service calls sessions, which need not differ: 1 to 100 of
+    const char *name;              /**< What the service calls sessions, which need not be unique: 1 to 100 of
                                         [A-Za-z0-9_-]; NULL: the session's id. */
     const char *runtime;           /**< What runs JavaScript and TypeScript, "nodejs" or "deno"; NULL: "nodejs". */
-    const char *trace_id;          /**< Header X-Amzn-Trace-Id of every request but those that ask whether a session
-                                        lives, which have none; NULL: none. */
+    const char *trace_id;          /**< Header X-Amzn-Trace-Id of every request but GetCodeInterpreterSession, 1,024
+                                        bytes at most; NULL: none. */
     const char *trace_parent;      /**< Header traceparent, likewise. */
     uint64_t part_bytes;           /**< Of a file in one request, and of what a command or task prints in one answer:
                                         4 KiB at least, 64 MiB at most; 0: 4 MiB. A file's part takes about six times its
                                         size in memory while it is under way. */
-    uint64_t event_bytes;          /**< The largest event taken, which is kept in memory until it is whole; 0: 128 MiB,
-                                        more than the service sends. */
+    uint64_t event_bytes;          /**< The largest event taken, which is kept in memory until it is whole: a larger one
+                                        is #CI_ERR_PROTOCOL. 0: 128 MiB, more than the service sends. */
     uint32_t session_timeout_s;    /**< Seconds after which the service ends a session, whatever it does, 28,800 at
                                         most; 0: the service's own, 900. */
-    uint32_t attempts;             /**< How often a request is sent at most that may be repeated; 0: 3. */
-    uint32_t connect_timeout_ms;   /**< Until a connection stands; 0: 10 s. */
-    uint32_t idle_timeout_ms;      /**< Without a byte either way, a request has failed; a run is as long without one as
-                                        it prints nothing. 0: 16 minutes, since the service allows 15. */
-    int32_t network;            /**< What the interpreter's sessions reach, as it was made: #CI_NETWORK_NONE (SANDBOX,
-                                        AWS's own too), #CI_NETWORK_INTERNET (PUBLIC), #CI_NETWORK_HOST (VPC). Sessions
+    uint32_t attempts;           /**< How often a request is sent at most that may be repeated, 1: once; 0: 3. What ends
+                                        a session is sent ten times at most, whatever is said here. */
+    uint32_t connect_timeout_ms; /**< Until a connection stands; 0: 10 s. */
+    uint32_t idle_timeout_ms;    /**< Without a byte either way, a request has failed; a run is as long without one as
+                                        it prints nothing. 0: 16 minutes, since the service allows a run 15: what takes
+                                        longer is a task. */
+    int32_t network;             /**< What the interpreter's sessions reach, as it was made: #CI_NETWORK_NONE (SANDBOX,
+                                        AWS's own too: no internet, though AWS may let it reach S3), #CI_NETWORK_INTERNET
+                                        (PUBLIC), #CI_NETWORK_HOST (VPC). The service keeps it, not libci; the keys of an
+                                        interpreter's execution role are within the code's reach in all three. Sessions
                                         that ask for another are refused. */
-    int32_t keep_sessions;      /**< 1: closing leaves them, to be attached to (ci_session_options::attach_id), until
+    int32_t keep_sessions;       /**< 1: closing leaves them, to be attached to (ci_session_options::attach_id), until
                                         their time is up, which is paid for. 0: closing ends them. */
-    int32_t no_environment;     /**< 1: read neither environment nor shared files. */
-    uint32_t answer_timeout_ms; /**< idle_timeout_ms where nothing runs: sessions, files, tasks. 0: 60 s. */
+    int32_t no_environment; /**< 1: read neither environment nor shared files. Where no keys are given, the instance is
+                                        still asked. */
+    uint32_t answer_timeout_ms; /**< idle_timeout_ms where nothing runs (files, tasks), never above it; all of an answer
+                                        may take ten times as long. 0: 60 s, which is also what starting, looking for and
+                                        ending a session may take in all. */
 } ci_sandbox_agentcore_options;
 
 /** Initializer for ::ci_sandbox_agentcore_options. */
@@ -178,37 +192,48 @@ typedef struct ci_sandbox_agentcore_options {
     }
 
 /**
- * @brief Sessions in AWS Bedrock AgentCore Code Interpreter, or a service that speaks its protocol. No request is sent before
- * a session is opened; reads the shared files, else does not block.
+ * @brief Sessions in AWS Bedrock AgentCore Code Interpreter, or a service that speaks its protocol. No request is
+ * sent before a session is opened; reads the shared files, else does not block.
  *
- * What the service lacks is refused by name, or done by libci. **Code** cannot be interrupted: at a deadline, or cancelled, it is
- * given up, and goes on in the service until it ends. Later code of its language waits for it there: where it never ends, open
- * another session. Python's variables are cleared before the next code, whose result says so (ci_result_state_lost()); JavaScript's
- * are what the code leaves, and are not called lost. There is one context a language, Python's alone can be cleared, and `env` and
- * `cwd` are for commands alone: code with its own is #CI_ERR_NOTSUP, and the session's `env` does not reach it. TypeScript is not checked. Code's last newline
- * is put back where the service takes it away. **Commands** keep stdout and stderr apart and end at their deadline; what they leave
- * running ends with them: start it as a task. One that was cancelled is killed by the session's next call that is not code, and else
- * goes on as long as the session. **Tasks** are known to the session that started them: who attaches to it cannot ask for them.
- * **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder. A push of everything leaves out the
- * folders that the service has made there (`log`, `.ipython`), but for files that were written into them by file operations: what code
- * writes there is saved when the push names it.
+ * What the service lacks is refused by name (#CI_ERR_NOTSUP), or done by libci:
  *
- * Nothing that a session is asked for is repeated once it may have arrived there. Where it is not known whether code, a command, a
- * task's start or a removal has had its effect, the error is not retryable, and what had been printed is kept (#CI_OUTCOME_LOST).
- * Other operations on files and tasks come to the same when they are done twice: their errors are retryable, and what the service
- * refuses to do now (429, 503) is sent again, as what starts, looks for and ends sessions is after every failure that may pass, with
- * growing waits. A session whose time is up is #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota
- * #CI_ERR_LIMIT, both retryable: nothing was done.
+ * - **Code** gives what it prints, in one piece at its end as the service has been seen to answer; there is no value
+ * of the last expression (print it), and hardly an image. It cannot be interrupted: at a deadline, or cancelled, it
+ * is given up, and goes on in the service until it ends. Later code of its language waits for it there: where it
+ * never ends, open another session. Python's variables count as lost from then on, and are cleared before the next
+ * code; both results say so (ci_result_state_lost()), unless the code's turn had not come. JavaScript's are what the
+ * code leaves, and are not called lost. With #CI_SESSION_LEAVE_RUNNING it is left in peace, and the next call is
+ * #CI_ERR_BUSY while it runs.
+ * - There are Python, JavaScript and TypeScript, which is not checked, with one **context** each, of which Python's
+ * alone can be cleared; no Bash cells. `env` and `cwd` are for commands alone: code with its own is refused, and the
+ * session's `env` does not reach it.
+ * - **Commands** keep stdout and stderr apart and end at their deadline; what they leave running ends with them:
+ * start it as a task. One that was cancelled is killed by the session's next call that is not code, and else goes on
+ * as long as the session. Seven run at once in a session, the others wait, each with its deadline.
+ * - **Tasks** are known to the session that started them: who attaches to it cannot ask for them.
+ * - **Files** above `part_bytes` go in parts. `/workspace` stands for the service's own root folder. A push of
+ * everything leaves out the folders that the service has made there (`log`, `.ipython`), but for files that were
+ * written into them by file operations: what code writes there is saved when the push names it.
+ * - Limits, network rules, interpreters and packages of the host's are refused.
  *
- * Closing a session does not wait: the request that ends it goes out at once where a connection is free, and else with later calls
- * on any session of the sandbox; until then its time is paid for. Freeing the last share waits up to 5 s for those still to be
- * ended. One that a host left behind when it died ends when its time is up. Connections stay for the next request, as many as there
- * were at once, 128 at most, of about five descriptors each.
+ * Nothing that a session is asked for is repeated once it may have arrived there. Where it is not known whether code,
+ * a command, a task's start or a removal has had its effect, the error is not retryable, and what had been printed is
+ * kept (#CI_OUTCOME_LOST). Other operations on files and tasks come to the same when they are done twice: their
+ * errors are retryable, and what the service refuses to do now (429, 503) is sent again, as what starts, looks for
+ * and ends sessions is after every failure that may pass, with growing waits. A session whose time is up is
+ * #CI_ERR_LOST. Throttling is #CI_ERR_BUSY and a quota #CI_ERR_LIMIT, both retryable: nothing was done. Keys that are
+ * missing (#CI_ERR_NOTFOUND) or refused (#CI_ERR_PERMISSION) fail the opening of a session.
+ *
+ * Closing a session does not wait: the request that ends it goes out at once where a connection is free, and else
+ * with later calls on any session of the sandbox; until then its time is paid for. Giving up the last share, which
+ * may be a session's, waits up to 5 s for those still to be ended. One that a host left behind when it died ends when
+ * its time is up. Connections are kept for the next request for a minute, as many as there were at once, 128 at most,
+ * of about five descriptors each.
  * @param options copied; NULL: defaults.
  * @param[out] ret_sandbox the sandbox, the caller's; untouched on failure.
  * @param[out] ret_error why it failed, never with a secret in it; may be NULL.
- * @return #CI_OK; #CI_ERR_INVALID (an option, or what the environment or the shared files say), #CI_ERR_LIMIT,
- * #CI_ERR_PERMISSION, #CI_ERR_IO (a shared file cannot be read), #CI_ERR_NOMEM.
+ * @return #CI_OK; #CI_ERR_INVALID (an option, or what the environment or the shared files say), #CI_ERR_LIMIT (a shared
+ * file is too large), #CI_ERR_PERMISSION, #CI_ERR_IO (one cannot be read), #CI_ERR_NOMEM.
  * @since 0.1
  */
 CI_API ci_status ci_sandbox_agentcore_new(const ci_sandbox_agentcore_options *options, ci_sandbox **ret_sandbox,
@@ -223,9 +248,9 @@ CI_API ci_status ci_sandbox_agentcore_new(const ci_sandbox_agentcore_options *op
 CI_API ci_sandbox *ci_sandbox_ref(ci_sandbox *sandbox);
 
 /**
- * @brief Gives up the caller's share. With the last one the helper program ends. It is no child of the host, unless the
- * host is PID 1 or a sub-reaper (PR_SET_CHILD_SUBREAPER): then this waits until it has ended, some milliseconds as a
- * rule, and reaps it.
+ * @brief Gives up the caller's share. With the last one the local sandbox's helper program ends. It is no child of the
+ * host, unless the host is PID 1 or a sub-reaper (PR_SET_CHILD_SUBREAPER): then this waits until it has ended, some
+ * milliseconds as a rule, and reaps it. For AgentCore's last one see ci_sandbox_agentcore_new().
  * @param sandbox the sandbox; NULL does nothing.
  * @since 0.1
  */

@@ -142,10 +142,11 @@ typedef struct ci_session_options {
                                       end of one that transferred something. With several calls at once, from several
                                       threads. */
     void *progress_user;                                       /**< Given to progress. */
-    const char *attach_id; /**< A session that the sandbox's backend still has, by its own id (`sessionId` of what
-                                ci_session_info() tells of the sandbox): its files and variables are there again. Where
+    const char *attach_id; /**< A session that the sandbox's backend still has, by its own id (`sandbox.sessionId` of
+                                ci_session_info()), of the same interpreter and region: its files and variables are
+                                there again, its tasks go on unknown to this one. Closing ends it like any other. Where
                                 it is over: #CI_ERR_LOST or #CI_ERR_NOTFOUND; where the backend keeps none:
-                                #CI_ERR_NOTSUP. NULL: a new one. */
+                                #CI_ERR_NOTSUP; no id: #CI_ERR_INVALID. NULL: a new one. */
 } ci_session_options;
 
 /** Initializer for ::ci_session_options. */
@@ -374,7 +375,7 @@ CI_API uint64_t ci_session_capabilities(const ci_session *session);
  * "where", "blocking", "uploadsPrefix", "outputPrefix", "prefixes": {name: key prefix}} or null, "capabilities": [names], "sandbox": {…}}`. `allow` and
  * `deny`, the rules or null, are there for the mode "internet". `sandbox` is what the backend says of itself: the local
  * one by what limits are kept, how large its files may become (`filesBytes`), its interpreter, its kernels and what they
- * had imported. Blocks for a round trip at most.
+ * had imported; AgentCore's by `sessionId`, `interpreter`, `region`, `endpoint`, `runtime`, `network`, `root` and `attached`. Blocks for a round trip at most.
  * @param session the session.
  * @param[out] ret_json the text, to be released with ci_free(); untouched on failure.
  * @param[out] ret_error why it failed; may be NULL.

@@ -56,11 +56,14 @@ static void write_rules(cii_json_writer *w, const char *key, const char *const *
     cii_json_end_array(w);
 }
 
-static void write_network(cii_json_writer *w, const ci_session_options *o) {
+/* Of a backend that takes no rules, its own network is told by itself, under "sandbox". */
+static void write_network(cii_json_writer *w, const ci_session_options *o, bool is_ours) {
     cii_json_key(w, "network");
     cii_json_begin_object(w);
     cii_json_key_string(w, "mode", networks[o->network].name);
-    if (o->network_allow || o->network_deny)
+    if (!is_ours)
+        cii_json_key_string(w, "meaning", "as the sandbox's service keeps it");
+    else if (o->network_allow || o->network_deny)
         cii_json_key_string(w, "meaning",
                             "the internet as the rules allow and deny it; the host's own, private and "
                             "metadata addresses only where a rule names the address");
@@ -148,7 +151,7 @@ ci_status ci_session_info(ci_session *session, char **ret_json, ci_error **ret_e
     cii_json_key_string(w, "id", session->id);
     cii_json_key_string(w, "backend", session->ops->name);
     cii_json_key_string(w, "root", CII_GUEST_ROOT);
-    write_network(w, &session->options);
+    write_network(w, &session->options, session->capabilities & CI_CAP_NETWORK_POLICY);
     write_limits(w, session);
     status = write_workspace(w, session);
     write_capabilities(w, session);

@@ -6,6 +6,13 @@
  *           cii_agentcore_call   one signed request, and the events of its answer
  *           cii_agentcore_probe  a call of probe.py, which does in the session what the service has no tool for
  *
+ * Threads: an op is driven by one at a time, sessions and the sandbox object by any, each under its own lock, of which none is held
+ * while another is taken or anything waits. An op ends before its session is closed, but for those that end sessions, which the
+ * sandbox object keeps. What is not said to be under a lock is fixed once the object is made.
+ *
+ * A step starts a call (call_start, probe_begin) or looks for what became of it (call_result, probe_step), and says by `busy` that
+ * it is to be called again at once, or by `wait_fd` what it waits for besides its lane. The probe's protocol: see probe.py.
+ *
  * An Invoke is not repeated once it may have arrived; one that runs a user's code is sent once, whatever becomes of it, others are
  * sent again when they were refused. */
 #ifndef CII_SANDBOX_AGENTCORE_H
@@ -160,7 +167,7 @@ typedef struct cii_agentcore_task {
     uint64_t number; /* as libci calls it */
     char id[CII_AGENTCORE_TASK_ID_MAX + 1];
     char nonce[CII_AGENTCORE_NONCE_MAX];
-    uint64_t taken[2]; /* of stdout and stderr; its turn's */
+    uint64_t taken[2]; /* of stdout and stderr; who has the turn of its polls */
     bool ended;
 } cii_agentcore_task;
 
@@ -168,7 +175,7 @@ typedef struct cii_agentcore_session {
     cii_agentcore *core;
     char id[CII_AGENTCORE_ID_MAX + 1];
     char *root; /* the working folder of commands, where files' paths begin */
-    char **own; /* folders in it that are the service's, NULL-ended */
+    char **own; /* folders in it that are the service's, for files put into them, NULL-ended */
     size_t own_count;
     char **env; /* of every command */
     bool is_attached;
@@ -224,7 +231,7 @@ typedef struct cii_agentcore_call {
     char session_id[CII_AGENTCORE_ID_MAX + 1];
     char *body; /* the call's */
     size_t body_bytes;
-    bool once;                      /* an Invoke: not even when it was refused */
+    bool once;                      /* an Invoke: never sent again, not even when it was refused */
     bool is_run;                    /* of a user's code or command, which may print nothing for long */
     cii_agentcore_result_cb result; /* of an Invoke: gets each */
     void *user;
@@ -234,9 +241,9 @@ typedef struct cii_agentcore_call {
     cii_http_exchange *exchange;
     cii_event_stream *stream;
     uint64_t result_count;
-    ci_error *refused;    /* within the answer */
-    unsigned corrections; /* bits: each is made once */
-    unsigned correction;
+    ci_error *refused;        /* within the answer */
+    unsigned corrections;     /* bits of those made so far: each is made once */
+    unsigned correction;      /* that the last answer wants */
     unsigned identity_number; /* of the last attempt */
     char body_hash[65];
     cii_sigv4_signed signed_request;
@@ -259,7 +266,7 @@ struct cii_agentcore_op {
     cii_agentcore *core;
     cii_agentcore_session *session; /* NULL: it has none yet, or none any more */
     const char *what;               /* for errors: "open" */
-    /* Goes on: 1 done, 0 not yet, negative. Called with an identity and after the lane's turn. */
+    /* Goes on: 1 done, 0 not yet, negative. Called with an identity, after the lane was processed. */
     int32_t (*step)(cii_agentcore_op *op, ci_error **ret_error);
     void (*release)(cii_agentcore_op *op); /* NULL: nothing of its own */
     cii_aws_login login;

@@ -395,6 +395,12 @@ ci_status cii_agentcore_attach(void *impl, const char *backend_id, const ci_sand
 
 /* --- telling --------------------------------------------------------------------------------------------------------- */
 
+static const char *const networks[] = {
+    [CI_NETWORK_NONE] = "SANDBOX: no internet; AWS may let it reach S3",
+    [CI_NETWORK_INTERNET] = "PUBLIC: the internet",
+    [CI_NETWORK_HOST] = "VPC: what its subnets and security groups let it reach",
+};
+
 ci_status cii_agentcore_info(void *session, char **ret_json, ci_error **ret_error) {
     const cii_agentcore_session *s = session;
     const cii_agentcore *core = s->core;
@@ -405,6 +411,7 @@ ci_status cii_agentcore_info(void *session, char **ret_json, ci_error **ret_erro
     cii_json_key_string(w, "region", core->region);
     cii_json_key_string(w, "endpoint", core->endpoint.host);
     cii_json_key_string(w, "runtime", core->runtime);
+    cii_json_key_string(w, "network", networks[core->network]);
     cii_json_key_string(w, "root", s->root);
     cii_json_key_bool(w, "attached", s->is_attached);
     cii_json_end_object(w);

@@ -1,6 +1,5 @@
 /* Preloaded into a shell: interrupts it, and each of its subshells, at the moment that bash does not stand (stuck.py), when
  * it begins to wait for the second child. The next handler of SIGINT that it sets after a fork is that of waiting. */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <signal.h>
 #include <unistd.h>
