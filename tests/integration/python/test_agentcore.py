@@ -264,6 +264,12 @@ def test_arguments_whose_request_was_refused_are_removed_by_the_next(
 # -- sessions
 
 
+def test_a_session_tells_what_it_reaches(at: libci.Session) -> None:
+    info = at.info()
+    assert info["network"] == {"mode": "none", "meaning": "as the sandbox's service keeps it"}
+    assert info["sandbox"]["network"].startswith("SANDBOX")
+
+
 def test_a_kept_session_is_attached_to(service: agentcorelab.Service) -> None:
     with sandbox_of(service, keep_sessions=True) as sandbox, libci.Session(sandbox=sandbox) as session:
         session.run_code("x = 41")

@@ -16,7 +16,7 @@ MIB = 1 << 20
 SIZE = 20 * MIB
 LINE = 64 << 10  # about a frame
 VALUES = 4 * MIB  # that are made before there are too many
-ELSE = 4 * MIB  # what is kept of stdout, and the interpreter's own
+ELSE = 6 * MIB  # what is kept of stdout, and the interpreter's own
 
 
 @pytest.fixture(scope="module")
