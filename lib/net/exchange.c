@@ -34,8 +34,10 @@ ci_status cii_http_exchange_start(cii_http_lane *lane, const cii_http_plan *plan
 }
 
 static void detach(cii_http_exchange *x) {
-    if (x->state == CII_EXCHANGE_RUNNING)
+    if (x->state == CII_EXCHANGE_RUNNING) {
         cii_curl.multi_remove_handle(x->lane->multi, x->easy);
+        cii_lane_forget_closed(x->lane);
+    }
     x->state = CII_EXCHANGE_OVER;
     x->paused = false;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -42,6 +43,29 @@ static void drop(cii_http_lane *lane, cii_lane_socket *s) {
     *s = lane->sockets[--lane->socket_count];
 }
 
+/* Of the socket that has this number; 0: none has. */
+static ino_t socket_inode(int fd) {
+    struct stat status;
+    return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
+/* curl's number may be somebody else's by now. */
+static bool is_ours(const cii_lane_socket *s) {
+    return s->inode == 0 || s->inode == socket_inode(s->fd);
+}
+
+void cii_lane_forget_closed(cii_http_lane *lane) {
+    for (size_t i = lane->socket_count; i-- > 0;) {
+        cii_lane_socket *s = &lane->sockets[i];
+        if (s->wanted != 0)
+            continue;
+        if (is_ours(s))
+            s->inode = 0;
+        else
+            drop(lane, s);
+    }
+}
+
 ci_status cii_lane_reserve(cii_http_lane *lane) {
     /* Two addresses are tried at a time, and the resolver has a pair of its own. */
     size_t needed = lane->socket_count + 4 * (lane->exchange_count + 1);
@@ -59,10 +83,19 @@ curl_socket_t cii_lane_open_socket(void *user, curlsocktype purpose, struct curl
     (void)purpose;
     cii_http_lane *lane = user;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd >= 0 && !add(lane, fd, true)) {
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    cii_lane_socket *s = find(lane, fd); /* it was closed without a word */
+    uint32_t wanted = s ? s->wanted : 0; /* which curl, going by the number, may not tell again */
+    if (s)
+        drop(lane, s);
+    s = add(lane, fd, true);
+    if (!s) {
         close(fd);
         return CURL_SOCKET_BAD;
     }
+    s->wanted = wanted;
+    s->inode = socket_inode(fd);
     return fd;
 }
 
@@ -177,7 +210,8 @@ void cii_lane_free(cii_http_lane *lane) {
     if (ours && lane->multi)
         cii_curl.multi_cleanup(lane->multi);
     for (size_t i = 0; !ours && i < lane->socket_count; i++)
-        close(lane->sockets[i].fd);
+        if (is_ours(&lane->sockets[i]))
+            close(lane->sockets[i].fd);
     free(lane->sockets);
     cii_close(lane->timer_fd);
     cii_close(lane->epoll_fd);

@@ -4,6 +4,7 @@
 #define CII_NET_LANE_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "net/curl.h"
@@ -31,6 +32,7 @@ typedef struct cii_lane_socket {
     int fd;
     uint32_t wanted;
     uint32_t registered;
+    ino_t inode;      /* until its connection has once stood: curl may close it without telling. 0: it tells */
     bool opened_here; /* else a socket pair of curl's resolver, which it closes without telling */
 } cii_lane_socket;
 
@@ -62,6 +64,8 @@ ci_status cii_lane_reserve(cii_http_lane *lane);
 /* The callbacks that count a handle's sockets. */
 curl_socket_t cii_lane_open_socket(void *lane, curlsocktype purpose, struct curl_sockaddr *address);
 int cii_lane_close_socket(void *lane, curl_socket_t fd);
+/* When an exchange has ended: 7.88 does not tell of sockets that it closes before their connection stands, TLS included. */
+void cii_lane_forget_closed(cii_http_lane *lane);
 /* One of the lane's spare exchanges, or a new one, now among those that run; NULL without memory. And back. */
 cii_http_exchange *cii_lane_take_exchange(cii_http_lane *lane);
 void cii_lane_give_exchange(cii_http_lane *lane, cii_http_exchange *exchange);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "../os/census.h"
@@ -220,6 +221,58 @@ static void a_lane_that_failed_is_not_used_again(void **state) {
     cii_http_pool_free(pool);
 }
 
+/* Begins to connect, and is given up; the number that its socket had. */
+static int give_up_connecting(talk *t, const char *url, int steps) {
+    int lowest = dup(0);
+    close(lowest);
+    t->plan = (cii_http_plan){.request = {.method = "GET", .url = url}};
+    assert_int_equal(talk_start(t), CI_OK);
+    for (int step = 0; step < steps; step++)
+        assert_int_equal(cii_http_lane_process(t->lane, NULL), CI_OK);
+    struct stat status;
+    assert_int_equal(fstat(lowest, &status), 0);
+    assert_true(S_ISSOCK(status.st_mode));
+    cii_http_exchange_free(TAKE_PTR(t->exchange));
+    assert_int_equal(fcntl(lowest, F_GETFD), -1);
+    return lowest;
+}
+
+static void a_connection_given_up_spoils_none_that_gets_its_number(void **state) {
+    (void)state;
+    cii_http_pool *pool = new_pool((cii_http_settings){.ca_file = ca});
+    for (int i = 0; i < 2; i++) { /* while it connects; while TLS begins */
+        talk t = {.pool = pool, .shared = true};
+        assert_int_equal(cii_http_lane_take(pool, &t.lane, NULL), CI_OK);
+        give_up_connecting(&t, server_url(i ? https : http, "/x"), 1 + i);
+        t.plan.request.url = server_url(i ? https : http, "/x");
+        if (talk_run(&t) != CI_OK)
+            fail_msg("%s", ci_error_message(t.error));
+        talk_end(&t);
+    }
+    cii_http_pool_free(pool);
+}
+
+static void a_forked_child_closes_nothing_that_got_the_number_of_a_connection_given_up(void **state) {
+    (void)state;
+    cii_http_pool *pool = new_pool((cii_http_settings){0});
+    talk t = {.pool = pool, .shared = true};
+    assert_int_equal(cii_http_lane_take(pool, &t.lane, NULL), CI_OK);
+    int fd = give_up_connecting(&t, URL("/x"), 1);
+    assert_int_equal(dup(0), fd);
+    pid_t pid = fork();
+    if (pid == 0) {
+        cii_http_lane_give(t.lane);
+        cii_http_pool_free(pool);
+        _exit(fcntl(fd, F_GETFD) < 0);
+    }
+    int how;
+    assert_int_equal(waitpid(pid, &how, 0), pid);
+    assert_int_equal(how, 0);
+    close(fd);
+    talk_end(&t);
+    cii_http_pool_free(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_given_back),
@@ -229,6 +282,8 @@ int main(void) {
         cmocka_unit_test(connections_are_closed_on_exec),
         cmocka_unit_test(a_forked_child_leaves_the_connections_alone),
         cmocka_unit_test(a_lane_that_failed_is_not_used_again),
+        cmocka_unit_test(a_connection_given_up_spoils_none_that_gets_its_number),
+        cmocka_unit_test(a_forked_child_closes_nothing_that_got_the_number_of_a_connection_given_up),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }
