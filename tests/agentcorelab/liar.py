@@ -1,6 +1,6 @@
 """A service whose sessions lie: it answers the library's own script in their place, with whatever lines a test wants.
 
-    with liar.start(tree=lambda *words: ["m"]) as service: …
+    with liar.start(tree=lambda *words: ["m 0"]) as service: …
 
 Signatures are not looked at."""
 

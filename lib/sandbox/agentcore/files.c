@@ -19,6 +19,7 @@ typedef struct entries_op {
     uint64_t first; /* of them, in this page */
     cii_buf last;   /* of them: the next page begins after it, whatever has gone meanwhile */
     bool has_more;
+    int64_t failed; /* an errno of an earlier page, which fails the last; 0: none */
     bool was_stopped;
     cii_buf skipped; /* the folder that is not to be gone into, with a "/"; "": none */
 } entries_op;
@@ -65,6 +66,8 @@ static ci_status on_line(void *user, const cii_agentcore_line *line, ci_error **
     entries_op *e = user;
     int64_t n[4];
     e->has_more = line->tag == 'm';
+    if (e->has_more && !cii_agentcore_field_int(line, 0, &e->failed))
+        return wrong(ret_error);
     if (line->tag != 'n' || e->was_stopped)
         return CI_OK;
     for (size_t i = 0; i < CII_ELEMENTS(n); i++)
@@ -104,6 +107,7 @@ static ci_status begin_page(entries_op *e, ci_error **ret_error) {
     cii_agentcore_probe_int(&e->probe, e->is_deep);
     cii_agentcore_probe_bytes(&e->probe, e->last.data, e->last.size);
     cii_agentcore_probe_int(&e->probe, PAGE_ENTRIES);
+    cii_agentcore_probe_int(&e->probe, e->failed);
     return status;
 }
 

@@ -51,16 +51,16 @@ def is_part(name):
     return name.startswith(b".ci-") and name[30:31] == b"."
 
 
-def tree(folder, deep, hides, after):
-    """What comes after a path, which need not be there any more; b"": all. Folders before what they hold, names in order. What
-    cannot be looked at fails it when all else was told."""
+def tree(folder, deep, hides, after, failed):
+    """What comes after a path, which need not be there any more; b"": all. Folders before what they hold, names in order. The errno
+    of what cannot be looked at goes to a list."""
     passed = after.split(b"/") if after else []
 
     def below(at, shown):
         names = [name for name in sorted(os.listdir(at), reverse=True) if not is_part(name)]
         return [(os.path.join(at, name), shown + name) for name in names]
 
-    left, failed = below(folder, b""), None
+    left = below(folder, b"")
     while left:
         path, shown = left.pop()
         parts = shown.split(b"/") if passed else []
@@ -71,7 +71,7 @@ def tree(folder, deep, hides, after):
         except FileNotFoundError:
             continue  # gone meanwhile
         except OSError as error:  # a path that is too long
-            failed = failed or error
+            failed.append(error.errno)
             continue
         if hides(shown, status):
             continue
@@ -83,17 +83,19 @@ def tree(folder, deep, hides, after):
             except FileNotFoundError:
                 pass
             except OSError as error:
-                failed = failed or error
-    if failed:
-        raise failed
+                failed.append(error.errno)
 
 
-def op_tree(folder, deep, after, most):
+def op_tree(folder, deep, after, most, before=b"0"):
+    """What cannot be looked at fails it when all else was told: its errno, or 0, goes from page to page."""
     hides = Own().hides if int(deep) and folder == b"." else lambda *_: False
-    for count, (shown, status) in enumerate(tree(folder, int(deep), hides, after)):
+    failed = [int(before)] if int(before) else []
+    for count, (shown, status) in enumerate(tree(folder, int(deep), hides, after, failed)):
         if count == int(most):
-            return say("m")
+            return say("m", failed[0] if failed else 0)
         tell(shown, status)
+    if failed:
+        raise OSError(failed[0], "")
 
 
 class Own:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,6 +233,16 @@ def test_long_listings_come_in_pages(service: agentcorelab.Service, at: libci.Se
     service.control("DELETE", "log")
     assert [file.path for file in at.list_files("d")] == [f"d/{n:05}" for n in range(1, 20002)]
     assert len(requests(service, "Invoke")) == 2
+
+
+def test_a_push_fails_with_what_an_earlier_page_of_its_walk_could_not_look_at(
+    service: agentcorelab.Service, tmp_path: Path
+) -> None:
+    deep = "import os\nfor _ in range(17):\n    os.mkdir('d' * 250)\n    os.chdir('d' * 250)"
+    with sandbox_of(service) as sandbox, libci.Session(sandbox=sandbox, workspace_dir=tmp_path) as session:
+        session.run_command(f"{shlex.join(['python3', '-c', deep])}; mkdir e; cd e; seq 20000 | xargs mkdir")
+        pushed = session.push()
+        assert pushed.outcome is Outcome.FAILED and "File name too long" in pushed.error_message
 
 
 def test_a_file_that_is_written_anew_keeps_its_mode_and_its_link(service: agentcorelab.Service) -> None:

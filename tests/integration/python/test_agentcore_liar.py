@@ -35,14 +35,16 @@ def refused(call: Any, service: liar.Service, operation: str) -> None:
 
 
 def test_a_list_that_promises_more_and_tells_nothing_is_refused() -> None:
-    with liar.start(tree=lambda *words: ["m"]) as service, session_of(service) as session:
+    with liar.start(tree=lambda *words: ["m 0"]) as service, session_of(service) as session:
         refused(session.list_files, service, "tree")
 
 
 def test_a_page_of_a_list_has_an_end() -> None:
     with liar.start(tree=lambda *words: [entry(b"x")] * 20001) as service, session_of(service) as session:
         refused(session.list_files, service, "tree")
-    with liar.start(tree=lambda *words: [entry(b"x")] * 3 + ["m"]) as service, session_of(service) as session:
+    with liar.start(tree=lambda *words: [entry(b"x")] * 3 + ["m 0"]) as service, session_of(service) as session:
+        refused(session.list_files, service, "tree")
+    with liar.start(tree=lambda *words: [entry(b"x")] * 20000 + ["m x"]) as service, session_of(service) as session:
         refused(session.list_files, service, "tree")
 
 

@@ -116,6 +116,16 @@ def test_a_path_that_is_too_long_fails_a_walk_when_all_else_was_told(at: libci.S
     assert base64.b64decode(last[-1]) == b"z" and error[:2] == ["!", str(errno.ENAMETOOLONG)]
 
 
+def test_what_an_earlier_page_could_not_look_at_fails_the_last(at: libci.Session) -> None:
+    deep = "import os\nfor _ in range(17):\n    os.mkdir('d' * 250)\n    os.chdir('d' * 250)"
+    at.run_command(f"mkdir t; cd t; touch y z; {shlex.join(['python3', '-c', deep])}")
+    error = str(errno.ENAMETOOLONG)
+    *_, y, more = ask(at, "tree", "t", "1", "", "17")
+    assert base64.b64decode(y[-1]) == b"y" and more == ["m", error]
+    z, last = ask(at, "tree", "t", "1", "y", "17", more[1])
+    assert base64.b64decode(z[-1]) == b"z" and last[:2] == ["!", error]
+
+
 # -- commands and tasks
 
 
