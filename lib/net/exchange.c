@@ -165,7 +165,8 @@ static void doubt(const cii_http_exchange *x, ci_error **error) {
     if (!x->plan.once || nothing_sent(x))
         return;
     if (x->plan.harmless) {
-        cii_error_hint(error, "it may have arrived, so it was not sent again by itself: it can be repeated");
+        if (ci_error_retryable(*error))
+            cii_error_hint(error, "it may have arrived, so it was not sent again by itself: it can be repeated");
         return;
     }
     cii_error_mark(error, false, false);

@@ -591,6 +591,16 @@ static void callbacks_end_an_exchange_with_their_reason(void **state) {
     assert_int_equal(log_count("/never"), 0);
 }
 
+static void what_fails_for_good_is_not_said_to_be_repeatable(void **state) {
+    (void)state;
+    pipe_end end = {0};
+    _cleanup_talk_ talk t = {
+        .plan = {.request = GET("/do/endless"), .write = stop_writing, .user = &end, .once = true, .harmless = true}};
+    assert_int_equal(talk_run(&t), CI_ERR_CANCELLED);
+    assert_false(ci_error_retryable(t.error));
+    assert_null(strstr(ci_error_hint(t.error), "repeated"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_without_an_address_is_told),
@@ -618,6 +628,7 @@ int main(void) {
         cmocka_unit_test(a_deadline_may_pass_before_anything_is_sent),
         cmocka_unit_test(a_pause_of_the_callers_is_no_stall),
         cmocka_unit_test(callbacks_end_an_exchange_with_their_reason),
+        cmocka_unit_test(what_fails_for_good_is_not_said_to_be_repeatable),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }
