@@ -4,6 +4,7 @@
 #include "sandbox/agentcore/agentcore.h"
 
 #include <stdio.h>
+#include <zlib.h>
 
 #include "base/str.h"
 #include "base/utf8.h"
@@ -22,26 +23,33 @@ typedef struct get_op {
     char *path;
     ci_op_write_cb write;
     void *user;
-    uint64_t offset, left;
+    uint64_t first, offset, left;
     cii_buf part; /* that has come, as far as it is not handed on */
     size_t part_at;
     bool has_part, has_more, has_size;
     int64_t seen[3]; /* size, inode and time of the part before */
+    bool has_grown;
+    bool is_check; /* the last probe, of one that has grown: what was told is there */
+    uint32_t sum;  /* of what was told */
+    int64_t sum_there;
 } get_op;
 
 static ci_status wrong(ci_error **ret_error) {
     return cii_error_set(ret_error, CI_ERR_PROTOCOL, CII_AGENTCORE_DOMAIN, "the file is not told as it must be");
 }
 
-/* Nothing holds the file open between two parts: what has taken its place, or was written over, must not be its rest. What was
- * written behind it, as in a log, does it no harm. */
-static ci_status check_unchanged(const get_op *g, const int64_t now[3], ci_error **ret_error) {
-    bool has_grown = now[0] > g->seen[0];
-    if (now[1] == g->seen[1] && (now[2] == g->seen[2] || has_grown))
-        return CI_OK;
+static ci_status changed(ci_error **ret_error) {
     ci_status status = cii_error_set(ret_error, CI_ERR_IO, CII_AGENTCORE_DOMAIN, "it was changed while it was read");
     cii_error_mark(ret_error, true, false);
     return status;
+}
+
+/* Nothing holds the file open between two parts: what has taken its place, or was written over, must not be its rest. What was
+ * written behind it, as in a log, does it no harm: whether it was only that is seen at the end. */
+static ci_status check_unchanged(get_op *g, const int64_t now[3], ci_error **ret_error) {
+    bool has_grown = now[0] > g->seen[0];
+    g->has_grown |= has_grown;
+    return now[1] == g->seen[1] && (now[2] == g->seen[2] || has_grown) ? CI_OK : changed(ret_error);
 }
 
 /* No more is read than the file had at first, so that one that grows comes to an end. A size of 0 says nothing, where the kernel
@@ -87,6 +95,23 @@ static ci_status begin_read(get_op *g, ci_error **ret_error) {
     return status;
 }
 
+static ci_status on_sum(void *user, const cii_agentcore_line *line, ci_error **ret_error) {
+    get_op *g = user;
+    return line->tag == 'k' && cii_agentcore_field_int(line, 0, &g->sum_there) ? CI_OK : wrong(ret_error);
+}
+
+static ci_status begin_check(get_op *g, ci_error **ret_error) {
+    g->op.busy = true;
+    g->is_check = true;
+    g->has_part = false;
+    g->sum_there = -1;
+    ci_status status = cii_agentcore_probe_begin(&g->probe, "sum", on_sum, g, ret_error);
+    cii_agentcore_probe_text(&g->probe, g->path);
+    cii_agentcore_probe_int(&g->probe, (int64_t)g->first);
+    cii_agentcore_probe_int(&g->probe, (int64_t)(g->offset - g->first));
+    return status;
+}
+
 /* 1: all of the part was taken; 0: a pause. */
 static int32_t hand_on(get_op *g, ci_error **ret_error) {
     while (g->part_at < g->part.size) {
@@ -106,14 +131,17 @@ static int32_t get_step(cii_agentcore_op *op, ci_error **ret_error) {
     int32_t result = g->has_part ? 1 : cii_agentcore_probe_step(op, &g->probe, ret_error);
     if (result <= 0)
         return result;
+    if (g->is_check)
+        return g->sum_there == g->sum ? 1 : changed(ret_error);
     g->has_part = true;
     result = hand_on(g, ret_error);
     if (result <= 0)
         return result;
+    g->sum = (uint32_t)crc32(g->sum, (const Bytef *)g->part.data, (uInt)g->part.size);
     g->offset += g->part.size;
     g->left -= g->part.size;
     if (!g->has_more || g->left == 0)
-        return 1;
+        return g->has_grown ? begin_check(g, ret_error) : 1;
     if (!g->has_size || g->part.size == 0)
         return wrong(ret_error);
     return begin_read(g, ret_error);
@@ -137,7 +165,7 @@ ci_status cii_agentcore_file_get(void *session, const char *path, uint64_t offse
     g->op.release = get_release;
     g->write = write;
     g->user = user;
-    g->offset = offset;
+    g->first = g->offset = offset;
     g->left = length;
     status = cii_agentcore_path(s, path, &g->path, ret_error);
     if (status == CI_OK)

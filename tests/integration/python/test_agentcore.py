@@ -202,7 +202,7 @@ class Sink(io.RawIOBase):
         return len(data)
 
 
-@pytest.mark.parametrize("change", ["mv b a", "cp b a"])
+@pytest.mark.parametrize("change", ["mv b a", "cp b a", "cat b b > a"])
 def test_a_file_that_is_changed_between_its_parts_is_not_told(service: agentcorelab.Service, change: str) -> None:
     with sandbox_of(service, part_bytes=10_000) as sandbox, libci.Session(sandbox=sandbox) as session:
         session.run_command("head -c 30000 /dev/zero > a; tr '\\0' b < a > b")
