@@ -1,12 +1,15 @@
 /* A server and a network that misbehave: what is repeated, what is not, what the caller is told, and that all of it ends. */
 #include "server.h"
 #include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <semaphore.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/str.h"
 #include "net/curl.h"
+#include "os/fd.h"
 
 #define GET(...) \
     { .method = "GET", .url = URL(__VA_ARGS__) }
@@ -15,17 +18,36 @@ static const cii_http_settings fast = {.retry_ms = 1};
 
 /* --- names --------------------------------------------------------------------------------------------------------- */
 
-/* In libcurl's place of the system's: one name does not exist, the other is never answered. */
+/* In libcurl's place of the system's: one name does not exist, one is never answered, one has two addresses. */
 static sem_t release;
+static union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} addresses[2];
+
+/* In one piece, as libc's freeaddrinfo() wants it. */
+static struct addrinfo *new_address(size_t i, struct addrinfo *next) {
+    struct addrinfo *info = calloc(1, sizeof *info + sizeof addresses[i]);
+    *info = (struct addrinfo){.ai_family = addresses[i].any.sa_family,
+                              .ai_socktype = SOCK_STREAM,
+                              .ai_addrlen = sizeof addresses[i],
+                              .ai_addr = memcpy(info + 1, &addresses[i], sizeof addresses[i]),
+                              .ai_next = next};
+    return info;
+}
+
 __attribute__((visibility("default"))) int getaddrinfo(const char *name, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **ret_list) {
     (void)service;
     (void)hints;
-    (void)ret_list;
     if (strcmp(name, "hangs.test") == 0)
         while (sem_wait(&release) < 0)
             ;
-    return EAI_NONAME;
+    if (strcmp(name, "two.test") != 0)
+        return EAI_NONAME;
+    *ret_list = new_address(0, new_address(1, NULL));
+    return 0;
 }
 
 static void a_name_without_an_address_is_told(void **state) {
@@ -601,6 +623,39 @@ static void what_fails_for_good_is_not_said_to_be_repeatable(void **state) {
     assert_null(strstr(ci_error_hint(t.error), "repeated"));
 }
 
+/* Of two families the one that stands second loses; libcurl closes it without a word while the other is at work. */
+static void a_connection_that_lost_spoils_none_that_gets_its_number(void **state) {
+    (void)state;
+    addresses[0].v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    addresses[1].v4 = (struct sockaddr_in){.sin_family = AF_INET,
+                                           .sin_port = htons((uint16_t)atoi(strrchr(http, ':') + 1)),
+                                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr *full = &addresses[0].any;
+    socklen_t size = sizeof addresses[0].v6;
+    _cleanup_close_ int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    _cleanup_close_ int waiting = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, full, size) < 0)
+        skip(); /* no IPv6 */
+    assert_int_equal(getsockname(listener, full, &size), 0);
+    assert_int_equal(listen(listener, 0), 0); /* one may wait; who comes next is not answered */
+    assert_int_equal(connect(waiting, full, size), 0);
+    pipe_end down = {0};
+    _cleanup_talk_ talk works = {.plan = {.request = {.method = "GET", .url = "http://two.test/bytes/50000000"},
+                                          .write = write_pattern,
+                                          .user = &down}};
+    assert_int_equal(talk_start(&works), CI_OK);
+    while (down.written == 0) {
+        assert_int_equal(cii_http_lane_process(works.lane, NULL), CI_OK);
+        assert_int_equal(cii_fd_wait(cii_http_lane_fd(works.lane), POLLIN, 30000), POLLIN);
+    }
+    talk next = {.pool = works.pool, .shared = true, .lane = works.lane, .plan.request = GET("/x")};
+    if (talk_run(&next) != CI_OK)
+        fail_msg("%s", ci_error_message(next.error));
+    next.lane = NULL;
+    talk_end(&next);
+    assert_int_equal(talk_finish(&works), CI_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_without_an_address_is_told),
@@ -629,6 +684,7 @@ int main(void) {
         cmocka_unit_test(a_pause_of_the_callers_is_no_stall),
         cmocka_unit_test(callbacks_end_an_exchange_with_their_reason),
         cmocka_unit_test(what_fails_for_good_is_not_said_to_be_repeatable),
+        cmocka_unit_test(a_connection_that_lost_spoils_none_that_gets_its_number),
     };
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }
