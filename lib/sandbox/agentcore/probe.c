@@ -23,7 +23,7 @@ ci_status cii_agentcore_probe_begin(cii_agentcore_probe *p, const char *operatio
 }
 
 void cii_agentcore_probe_free(cii_agentcore_probe *p) {
-    if (p->has_file && !p->lines.begun)
+    if (p->has_file && !p->lines.begun && !*p->task_id) /* a task, of which no line comes, reads it when it begins */
         cii_agentcore_litter(p->session, p->nonce);
     if (p->litter.size > 0)
         cii_agentcore_litter_put_back(p->session, &p->litter);

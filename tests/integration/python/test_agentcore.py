@@ -768,6 +768,15 @@ def test_a_task_whose_start_is_not_answered_is_killed_by_the_next_probe(
     assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
 
 
+def test_a_task_whose_text_came_in_a_file_goes_on_after_a_poll(at: libci.Session) -> None:
+    text = "x" * 100_000
+    task = at.run_command(f": {text}\necho $$ > new; mv new pid; until [ -e go ]; do sleep 0.01; done; exit 3", background=True).task_id
+    written(at, "pid")
+    assert at.poll_task(task).task_running
+    at.run_command("touch go")
+    assert polled(at, task)[1].exit_code == 3
+
+
 # -- deadlines, and what is left behind
 
 
