@@ -197,7 +197,7 @@ void cii_agentcore_litter(cii_agentcore_session *session, const char *nonce);
 void cii_agentcore_forget(cii_agentcore_session *session, const char *nonce);
 /* What there is, for a probe to take along; and what it did not come to. */
 void cii_agentcore_litter_take(cii_agentcore_session *session, cii_buf *ret_litter);
-void cii_agentcore_litter_put_back(cii_agentcore_session *session, cii_buf *litter);
+void cii_agentcore_litter_put_back(cii_agentcore_session *session, cii_buf *litter); /* before what came since */
 /* The request's own path as the file tools and the probe take it: relative to the root, or absolute. malloc'd. */
 ci_status cii_agentcore_path(const cii_agentcore_session *session, const char *path, char **ret_path,
                              ci_error **ret_error);
@@ -242,6 +242,7 @@ typedef struct cii_agentcore_call {
     cii_event_stream *stream;
     uint64_t result_count;
     ci_error *refused;        /* within the answer */
+    bool was_refused;         /* the last Invoke: it has done nothing */
     unsigned corrections;     /* bits of those made so far: each is made once */
     unsigned correction;      /* that the last answer wants */
     unsigned identity_number; /* of the last attempt */
@@ -326,6 +327,8 @@ void cii_agentcore_probe_text(cii_agentcore_probe *probe, const char *text);
 void cii_agentcore_probe_int(cii_agentcore_probe *probe, int64_t number);
 /* 1 when its lines have come, 0, negative; an errno that the probe met is a failure with its status. */
 int32_t cii_agentcore_probe_step(cii_agentcore_op *op, cii_agentcore_probe *probe, ci_error **ret_error);
+/* Whether what it runs may have begun. */
+bool cii_agentcore_probe_may_run(const cii_agentcore_op *op, const cii_agentcore_probe *probe);
 void cii_agentcore_probe_free(cii_agentcore_probe *probe);
 
 /* --- runs and files ----------------------------------------------------------------------------------------------------- */

@@ -54,6 +54,8 @@ static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii
     cii_aws_pair headers[4];
     const cii_aws_pair session = {"sessionId", call->session_id};
     call->identity_number = call->op->login.number;
+    if (call->operation == CII_AGENTCORE_INVOKE)
+        call->was_refused = false;
     cii_buf_clear(&call->path);
     if (cii_buf_printf(&call->path, "%s%s", core->path, operation->path) < 0)
         return cii_error_nomem(ret_error);
@@ -187,6 +189,8 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
         return CII_HTTP_BY_RULE;
     if (response->status >= 200 && response->status <= 299)
         return judge_good(call, error);
+    if (call->operation == CII_AGENTCORE_INVOKE)
+        call->was_refused = response->status <= 499 || response->status == 503;
     const cii_rest_json_call about = asked(call);
     (void)cii_rest_json_error(&about, response, &correction, error);
     if (!correct(call, response, correction))

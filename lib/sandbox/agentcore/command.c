@@ -179,7 +179,7 @@ static int32_t command_step(cii_agentcore_op *op, ci_error **ret_error) {
 
 static void command_release(cii_agentcore_op *op) {
     command_op *c = (command_op *)op;
-    if (c->nonce[0] && c->probe.stage != CII_AGENTCORE_PROBE_NEW)
+    if (c->nonce[0] && (c->stage == REST || cii_agentcore_probe_may_run(op, &c->probe)))
         cii_agentcore_litter(op->session, c->nonce);
     cii_turn_give(&op->session->commands, &c->turn);
     cii_agentcore_probe_free(&c->probe);

@@ -177,3 +177,7 @@ int32_t cii_agentcore_probe_step(cii_agentcore_op *op, cii_agentcore_probe *p, c
     p->stage = CII_AGENTCORE_PROBE_RUN;
     return run(op, p, ret_error);
 }
+
+bool cii_agentcore_probe_may_run(const cii_agentcore_op *op, const cii_agentcore_probe *p) {
+    return p->stage == CII_AGENTCORE_PROBE_RUN && !op->call.was_refused;
+}

@@ -95,9 +95,14 @@ void cii_agentcore_litter_take(cii_agentcore_session *s, cii_buf *ret_litter) {
 
 void cii_agentcore_litter_put_back(cii_agentcore_session *s, cii_buf *litter) {
     pthread_mutex_lock(&s->lock);
-    (void)cii_buf_append(&s->litter, litter->data, litter->size);
+    size_t size = CII_MIN(s->litter.size, CII_AGENTCORE_LITTER_MAX - litter->size);
+    while (size > 0 && size < s->litter.size && s->litter.data[size] != ',') /* whole names */
+        size--;
+    (void)cii_buf_append(litter, s->litter.data, size);
+    cii_buf_free(&s->litter);
+    s->litter = *litter;
+    *litter = (cii_buf){0};
     pthread_mutex_unlock(&s->lock);
-    cii_buf_free(litter);
 }
 
 ci_status cii_agentcore_path(const cii_agentcore_session *s, const char *path, char **ret_path, ci_error **ret_error) {

@@ -288,7 +288,7 @@ static int32_t task_step(cii_agentcore_op *op, ci_error **ret_error) {
 
 static void task_release(cii_agentcore_op *op) {
     task_op *t = (task_op *)op;
-    if (t->stage == START && t->task && t->probe.stage != CII_AGENTCORE_PROBE_NEW) /* it may run */
+    if (t->stage == START && t->task && cii_agentcore_probe_may_run(op, &t->probe))
         cii_agentcore_litter(op->session, t->probe.nonce);
     if (t->stage == START)
         free(t->task);

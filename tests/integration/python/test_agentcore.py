@@ -946,3 +946,41 @@ def test_a_command_that_waits_in_vain_does_not_run(service: agentcorelab.Service
     at.write_file("go", b"")
     assert [call.result().exit_code for call in calls] == [0] * 7
     assert not at.run_command("ls ran").ok
+
+
+def cancelled(at: libci.Session, command: str) -> None:
+    """A command that has come there, says so by a file `pid`, and is not waited for."""
+    call = at.start_command(f"echo $$ > new; mv new pid; {command}")
+    while not at.run_command("cat pid 2>/dev/null").stdout:
+        call.process()
+    call.cancel()
+    with pytest.raises(libci.Cancelled):
+        call.result()
+
+
+def test_refused_requests_leave_nothing_and_push_out_no_name_that_matters(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    cancelled(at, "exec sleep 1000")
+    rules(service, {"operation": "Invoke", "error": "ThrottlingException", "times": 0})
+    for _ in range(200):
+        for background in (False, True):
+            with pytest.raises(libci.Busy):
+                at.run_command("true", background=background)
+    rules(service)
+    at.run_command("true")
+    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+    assert at.run_command("ls -d /tmp/ci-*/over | wc -l").stdout == "1\n"
+
+
+def test_names_that_were_put_back_come_before_those_that_have_come_since(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    cancelled(at, "exec sleep 1000")
+    rules(service, {"operation": "Invoke", "tool": "executeCommand", "cut": "before-head", "times": 0})
+    for _ in range(200):
+        with pytest.raises(libci.Error):
+            at.run_command("true")
+    rules(service)
+    at.run_command("true")
+    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
