@@ -47,15 +47,26 @@ static ci_status is_over(cii_agentcore_op *op, ci_error **ret_error) {
     return status;
 }
 
+/* What a session that lives was asked was not found there, as if it were over: that is neither its end nor a file's lack. */
+static void tell_alive(cii_agentcore_op *op) {
+    ci_status status = ci_error_status(op->doubt);
+    if (status != CI_ERR_LOST && status != CI_ERR_NOTFOUND)
+        return;
+    cii_error_wrap(&op->doubt, CI_ERR_IO, "the session %s lives", op->session->id);
+    cii_error_mark(&op->doubt, op->call.was_refused, false);
+    cii_error_hint(&op->doubt, "try again: the service did not find what it was asked for");
+}
+
 /* 0: it is being asked; negative: what to tell. */
 static int32_t confirm(cii_agentcore_op *op, ci_error **ret_error) {
     int32_t result = cii_agentcore_call_result(op, NULL);
     if (result == 0)
         return 0;
-    bool gone =
-        result == CI_ERR_LOST || result == CI_ERR_NOTFOUND || (result > 0 && cii_agentcore_op_is_ready(op, NULL) == 0);
-    if (gone)
+    int32_t ready = result > 0 ? cii_agentcore_op_is_ready(op, NULL) : result;
+    if (ready == 0 || ready == CI_ERR_LOST || ready == CI_ERR_NOTFOUND)
         return is_over(op, ret_error);
+    if (ready > 0)
+        tell_alive(op);
     int32_t status = ci_error_status(op->doubt);
     if (ret_error) {
         ci_error_free(*ret_error);

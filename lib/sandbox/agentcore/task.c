@@ -250,7 +250,13 @@ static int32_t step_poll(task_op *t, ci_error **ret_error) {
     _cleanup_error_ ci_error *error = NULL;
     int32_t result = t->stage == LOOK ? cii_agentcore_probe_step(&t->op, &t->probe, &error)
                                       : cii_agentcore_call_result(&t->op, &error);
-    if (result < 0 && t->stage == STOP && t->has_ended) /* it was killed, whatever the service says of it */
+    bool is_unknown =
+        result == CI_ERR_LOST || result == CI_ERR_NOTFOUND; /* if it is the session, the next look tells */
+    if (t->stage == ASK && is_unknown) {
+        t->status[0] = '\0';
+        return asked(t, ret_error);
+    }
+    if (result < 0 && t->stage == STOP && (t->has_ended || is_unknown)) /* it was killed, whatever the service says */
         return stopped(t, ret_error);
     if (result < 0 && t->stage == LOOK && t->stops && (!t->was_stopped || t->told > 0 || result == CI_ERR_PROTOCOL))
         return not_seen(t, ret_error);

@@ -365,6 +365,21 @@ def test_code_that_ends_itself_tells_its_status(at: libci.Session) -> None:
     assert (failed.outcome, failed.error_name) == (Outcome.EXCEPTION, "ValueError")
 
 
+@pytest.mark.parametrize("rule", [{"error": "ResourceNotFoundException"}, {"html": 404}])
+def test_what_a_session_that_lives_does_not_find_is_not_its_end(
+    service: agentcorelab.Service, at: libci.Session, rule: dict[str, Any]
+) -> None:
+    at.run_code("kept = 41")
+    at.run_command("echo 1 > x")
+    for call in (lambda: at.run_code("pass"), lambda: at.run_command("true"), lambda: at.read_file("x")):
+        rules(service, {"operation": "Invoke", **rule})
+        with pytest.raises(libci.Error, match="lives") as raised:
+            call()
+        assert not isinstance(raised.value, libci.NotFound | libci.Lost) and raised.value.retryable
+    again = at.run_code("print(kept)")
+    assert again.stdout == "41\n" and not again.state_lost
+
+
 # -- failures
 
 
@@ -775,6 +790,34 @@ def test_a_task_whose_text_came_in_a_file_goes_on_after_a_poll(at: libci.Session
     assert at.poll_task(task).task_running
     at.run_command("touch go")
     assert polled(at, task)[1].exit_code == 3
+
+
+def gone(at: libci.Session) -> int:
+    """A task that has ended without a word."""
+    task = at.run_command("echo $$ > new; mv new begun; kill -9 $PPID; exit 3", background=True).task_id
+    written(at, "begun")
+    assert at.run_command("while kill -0 $(cat begun) 2>/dev/null; do sleep 0.01; done", timeout=60).ok
+    return task
+
+
+@pytest.mark.parametrize("stops", [False])
+def test_a_task_that_the_service_does_not_know_any_more_is_lost(
+    service: agentcorelab.Service, at: libci.Session, stops: bool
+) -> None:
+    task = gone(at)
+    rules(service, *({"operation": "Invoke", "tool": tool, "error": "ResourceNotFoundException"} for tool in ("getTask", "stopTask")))
+    assert (at.stop_task(task) if stops else polled(at, task)[1]).outcome is Outcome.LOST
+    with pytest.raises(libci.NotFound):
+        at.poll_task(task)
+
+
+def test_a_task_that_is_asked_about_in_a_session_that_is_over_is_not_lost_alone(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    task = gone(at)
+    rules(service, {"operation": "Invoke", "tool": "getTask", "expire": True})
+    with pytest.raises(libci.Lost, match="is over"):
+        at.poll_task(task)
 
 
 # -- deadlines, and what is left behind
