@@ -203,8 +203,9 @@ static int32_t looked(task_op *t, ci_error **ret_error) {
         t->stage = ASK;
         return ask(t, "getTask", ret_error);
     }
-    if (t->is_gone && !t->stops)
-        lose(t, "the task has ended, and what kept its exit code is gone");
+    if (!t->has_ended && (t->is_gone || t->stops))
+        lose(t, t->stops ? "the task was stopped, and how it ended is not known"
+                         : "the task has ended, and what kept its exit code is gone");
     t->outcome.task_running = !t->stops && (t->has_more || t->is_running);
     if (!t->outcome.task_running)
         return 1;
@@ -250,8 +251,8 @@ static int32_t step_poll(task_op *t, ci_error **ret_error) {
     _cleanup_error_ ci_error *error = NULL;
     int32_t result = t->stage == LOOK ? cii_agentcore_probe_step(&t->op, &t->probe, &error)
                                       : cii_agentcore_call_result(&t->op, &error);
-    bool is_unknown =
-        result == CI_ERR_LOST || result == CI_ERR_NOTFOUND; /* if it is the session, the next look tells */
+    /* There: if it is the session that is unknown, the next look says so. */
+    bool is_unknown = result == CI_ERR_LOST || result == CI_ERR_NOTFOUND;
     if (t->stage == ASK && is_unknown) {
         t->status[0] = '\0';
         return asked(t, ret_error);

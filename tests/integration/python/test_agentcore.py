@@ -800,7 +800,7 @@ def gone(at: libci.Session) -> int:
     return task
 
 
-@pytest.mark.parametrize("stops", [False])
+@pytest.mark.parametrize("stops", [False, True])
 def test_a_task_that_the_service_does_not_know_any_more_is_lost(
     service: agentcorelab.Service, at: libci.Session, stops: bool
 ) -> None:
