@@ -165,7 +165,8 @@ typedef struct ci_sandbox_agentcore_options {
     uint32_t session_timeout_s;    /**< Seconds after which the service ends a session, whatever it does, 28,800 at
                                         most; 0: the service's own, 900. */
     uint32_t attempts;           /**< How often a request is sent at most that may be repeated, 1: once; 0: 3. What ends
-                                        a session is sent ten times at most, whatever is said here. */
+                                        a session is sent ten times at most, whatever is said here; what runs nothing
+                                        and finds too many calls on its session, until its time is over, unless 1. */
     uint32_t connect_timeout_ms; /**< Until a connection stands; 0: 10 s. */
     uint32_t idle_timeout_ms;    /**< Without a byte either way, a request has failed; a run is as long without one as
                                         it prints nothing. 0: 16 minutes, since the service allows a run 15: what takes

@@ -243,6 +243,7 @@ typedef struct cii_agentcore_call {
     uint64_t result_count;
     ci_error *refused;        /* within the answer */
     bool was_refused;         /* the last Invoke: it has done nothing */
+    uint32_t failure_count;   /* of an Invoke, but those without room */
     unsigned corrections;     /* bits of those made so far: each is made once */
     unsigned correction;      /* that the last answer wants */
     unsigned identity_number; /* of the last attempt */

@@ -15,6 +15,8 @@
 #define CONTROL_TIMEOUT_MS 60000 /* of what no session answers, all attempts together */
 #define STOP_ATTEMPTS 10         /* a session that is not ended is paid for until its time is over */
 #define ANSWER_TIMES 10          /* answer_timeout_ms, until all is answered that runs nothing */
+#define ATTEMPTS 3
+#define ROOM_ATTEMPTS 1000 /* of what finds no room in its session, where its time ends it before */
 #define SESSION_HEADER "x-amzn-code-interpreter-session-id"
 
 static const struct operation {
@@ -177,6 +179,16 @@ static cii_http_verdict judge_good(cii_agentcore_call *call, ci_error **error) {
     return CII_HTTP_FAIL;
 }
 
+/* An Invoke that finds no room has done nothing, and is asked again until its time is over; of other failures there are fewer. */
+static cii_http_verdict judge_failure(cii_agentcore_call *call, int32_t http_status) {
+    uint32_t most = call->op->core->attempts ? call->op->core->attempts : ATTEMPTS;
+    if (call->operation != CII_AGENTCORE_INVOKE)
+        return CII_HTTP_BY_RULE;
+    if (http_status == 402)
+        return CII_HTTP_AGAIN;
+    return ++call->failure_count >= most ? CII_HTTP_FAIL : CII_HTTP_BY_RULE;
+}
+
 static cii_http_verdict judge(void *user, const cii_http_response *response, ci_error **error) {
     cii_agentcore_call *call = user;
     unsigned correction = 0;
@@ -186,7 +198,7 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
         return CII_HTTP_FAIL;
     }
     if (*error)
-        return CII_HTTP_BY_RULE;
+        return judge_failure(call, 0);
     if (response->status >= 200 && response->status <= 299)
         return judge_good(call, error);
     if (call->operation == CII_AGENTCORE_INVOKE)
@@ -194,7 +206,7 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
     const cii_rest_json_call about = asked(call);
     (void)cii_rest_json_error(&about, response, &correction, error);
     if (!correct(call, response, correction))
-        return CII_HTTP_BY_RULE;
+        return judge_failure(call, response->status);
     call->correction = correction;
     return CII_HTTP_FAIL;
 }
@@ -204,6 +216,7 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
 static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) {
     bool is_invoke = call->operation == CII_AGENTCORE_INVOKE;
     bool is_stop = call->operation == CII_AGENTCORE_STOP;
+    uint32_t attempts = call->op->core->attempts;
     uint32_t answer_ms = call->is_run ? 0 : call->op->core->answer_ms;
     const cii_http_plan plan = {.request = {.method = operations[call->operation].method},
                                 .user = call,
@@ -211,7 +224,9 @@ static ci_status start_exchange(cii_agentcore_call *call, ci_error **ret_error) 
                                 .head = is_invoke ? on_head : NULL,
                                 .write = is_invoke ? on_bytes : NULL,
                                 .judge = judge,
-                                .attempt_max = is_stop ? STOP_ATTEMPTS : call->op->core->attempts,
+                                .attempt_max = is_stop                      ? STOP_ATTEMPTS
+                                               : is_invoke && attempts != 1 ? ROOM_ATTEMPTS
+                                                                            : attempts,
                                 .timeout_ms = is_invoke ? (int64_t)answer_ms * ANSWER_TIMES : CONTROL_TIMEOUT_MS,
                                 .idle_ms = answer_ms,
                                 .once = is_invoke,
@@ -227,6 +242,7 @@ static void clear_call(cii_agentcore_call *call) {
     free(TAKE_PTR(call->body));
     call->corrections = call->correction = 0;
     call->result_count = 0;
+    call->failure_count = 0;
     call->once = call->is_run = false;
 }
 

@@ -416,6 +416,25 @@ def test_what_may_be_repeated_is(service: agentcorelab.Service, remote: libci.Sa
     assert len(started) == 2 and len(set(started)) == 1
 
 
+def test_what_finds_no_room_in_a_session_is_asked_again_until_its_time_is_over(
+    service: agentcorelab.Service, at: libci.Session
+) -> None:
+    at.run_command("echo kept > x")
+    no_room = {"operation": "Invoke", "error": "ServiceQuotaExceededException"}
+    rules(service, {**no_room, "times": 4})
+    assert at.read_file("x") == b"kept\n"
+    service.control("DELETE", "log")
+    rules(service, {"operation": "Invoke", "error": "ThrottlingException", "times": 0})
+    with pytest.raises(libci.Busy):
+        at.read_file("x")
+    assert len(requests(service, "Invoke")) == 3
+    rules(service)
+    with sandbox_of(service, answer_timeout=0.3) as sandbox, libci.Session(sandbox=sandbox) as session:
+        rules(service, {**no_room, "times": 0})
+        with pytest.raises(libci.Limit):
+            session.read_file("x")
+
+
 @pytest.mark.parametrize("rule", [
     {"cut": "before-head"},
     {"cut": "after-head"},
