@@ -33,7 +33,7 @@ RLIMIT_LOCKS = 10  # its soft limit is the tag of a call's processes (../README.
 UNTAGGED = resource.RLIM_INFINITY
 ITEMS_MAX = 64
 REPORT_MAX = 1 << 16
-LOOK_S = 0.1  # how often one looks after a shell that was interrupted and says nothing
+LOOK_S = 0.05  # how often one looks after a shell that was interrupted and says nothing
 
 # Line numbers in messages are counted from the line that runs the cell: the first. The inner loop is for a cell that says
 # `break` or `continue` outside of its own.

@@ -11,7 +11,7 @@ import signal
 
 FREE = signal.SIGSYS
 LOOKS = 5  # in a row; one that gets no processor looks the same for a while
-MASKS = "SigBlk", "SigCgt", "SigPnd", "ShdPnd"
+TOLD = "State:", "SigBlk", "SigCgt", "SigPnd", "ShdPnd"
 
 
 def _bit(number):
@@ -38,18 +38,20 @@ class Watch:
         return found
 
     def _sigint(self, pid):
-        """Whether it is pending, in a shell that may hang; None: it does not. Between two of them it is only blocked,
-        as also where a shell forks."""
+        """Whether it is pending, in a shell that may hang; None: it does not. Between two of them it is blocked or not
+        even that, as also where a shell forks or waits."""
         try:
             with open("/proc/%d/status" % pid) as status:
-                masks = {line[:6]: int(line[7:], 16) for line in status if line[:6] in MASKS}
+                told = {line[:6]: line[7:] for line in status if line[:6] in TOLD}
         except OSError:
             return None
+        runs = told.pop("State:").startswith("R")
+        masks = {name: int(mask, 16) for name, mask in told.items()}
         blocked, caught = masks["SigBlk"], masks["SigCgt"]
         pending = masks["SigPnd"] | masks.get("ShdPnd", 0)
         hangs = (
-            blocked & _bit(signal.SIGCHLD)  # it is about to wait
-            and (blocked | pending) & _bit(signal.SIGINT)
+            runs
+            and blocked & _bit(signal.SIGCHLD)  # it is about to wait
             and caught & _bit(signal.SIGINT)
             and not (blocked | pending) & _bit(FREE)  # it has not been told, or has seen it
             and _program(pid) == self._bash
