@@ -105,8 +105,8 @@ run() {
   mkdir -p "$home/$who/ctest"
   echo "subdirs(\"$cache/$name\")" >"$home/$who/ctest/CTestTestfile.cmake"
   chmod 777 "$home/$who/ctest"
-  # Twice as many as cores: half of what a suite takes is waiting, for deadlines among others.
-  "as_$who" ctest --test-dir "$home/$who/ctest" -V -j "$((cores * 2))" "$@" 2>&1 |
+  # One more than cores: much of what a suite takes is waiting, for deadlines among others.
+  "as_$who" ctest --test-dir "$home/$who/ctest" -V -j "$((cores + 1))" "$@" 2>&1 |
     /usr/bin/python3 "$source/tests/report.py" --who "$who" --log "$cache/$name-$who.log" \
       --expected "$source/tests/expected-skips.txt" --counts "$counts" --failures "$home/failures" || count_failure "$before"
 }
