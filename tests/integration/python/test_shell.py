@@ -191,7 +191,8 @@ def test_a_task_whose_call_was_read_late_does_not_block(session: libci.Session) 
     session.write_file(
         "task.py",
         "import fcntl, os, time\n"
-        "fcntl.fcntl(1, 1031, 1 << 20)  # F_SETPIPE_SZ\n"
+        "try: fcntl.fcntl(1, 1031, 1 << 20)  # F_SETPIPE_SZ\n"
+        "except PermissionError: pass  # the user has too many such pipes\n"
         "if os.fork() == 0:\n"
         "    for i in range(600): os.write(1, b'x' * 10000)\n"
         "    open('done', 'w')\n"
