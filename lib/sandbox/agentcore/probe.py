@@ -171,7 +171,7 @@ def op_read(path, offset, most):
 def op_sum(path, offset, size):
     """Of what was read of a file that grew meanwhile."""
     number, left = 0, int(size)
-    with open(path, "rb", 0) as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as file:
         file.seek(int(offset))
         while left and (chunk := file.read(min(left, 1 << 20))):
             number, left = binascii.crc32(chunk, number), left - len(chunk)
