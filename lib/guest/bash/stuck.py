@@ -10,7 +10,7 @@ import os
 import signal
 
 FREE = signal.SIGSYS
-LOOKS = 5  # in a row; one that gets no processor looks the same for a while
+LOOKS = 5  # that see it pending, in a row of looks at a hang; who gets no processor looks the same for a while
 TOLD = "State:", "SigBlk", "SigCgt", "SigPnd", "ShdPnd"
 
 

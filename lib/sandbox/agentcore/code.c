@@ -1,6 +1,8 @@
 /* Code: one `executeCode`, after all that was started before it in its language. The service runs it to its end, whatever
- * becomes of the connection: code that was given up has no context any more, and Python's is cleared before the next. */
+ * becomes of the connection: code that was given up goes on, and Python's context is cleared before the next. */
 #include "sandbox/agentcore/agentcore.h"
+
+#include <stdio.h>
 
 #include "base/str.h"
 
@@ -109,6 +111,13 @@ int32_t cii_agentcore_run_lost(const ci_sink *sink, ci_run_outcome *outcome, int
     outcome->error_message = ci_error_message(error);
     sink->done(sink->user, outcome);
     return 1;
+}
+
+void cii_agentcore_run_gap(const ci_sink *sink, int32_t stream, uint64_t bytes) {
+    char text[64];
+    snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)bytes);
+    if (bytes > 0)
+        sink->output(sink->user, stream, text, strlen(text));
 }
 
 static bool take_lost(code_op *c) {

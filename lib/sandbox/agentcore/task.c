@@ -173,13 +173,6 @@ static ci_status begin_stop(task_op *t, ci_error **ret_error) {
     return ask(t, "stopTask", ret_error);
 }
 
-void cii_agentcore_run_gap(const ci_sink *sink, int32_t stream, uint64_t bytes) {
-    char text[64];
-    snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)bytes);
-    if (bytes > 0)
-        sink->output(sink->user, stream, text, strlen(text));
-}
-
 static void hand_over(task_op *t) {
     for (size_t i = 0; i < 2; i++) {
         int32_t stream = i == 0 ? CI_STREAM_STDOUT : CI_STREAM_STDERR;
