@@ -19,6 +19,8 @@ START = re.compile(r"^\s*Start\s+(\d+): (\S+)")
 END = re.compile(r"^\s*\d+/\d+ Test\s+#(\d+): (\S+) \.*\s*(\S.*?)\s+([\d.]+) sec")
 CMOCKA = re.compile(r"^\[\s+(OK|FAILED|SKIPPED|PASSED)\s+\] (\w+)$")
 OVER = re.compile(r"^\d+% tests passed, \d+ tests failed out of (\d+)$")
+# Where a program says what was not as it should be: cmocka, pytest, a sanitizer.
+CAUSE = re.compile(r"^\[\s+(ERROR|LINE)\s+\] -|^E  |ERROR: \w+Sanitizer|: runtime error: ")
 PYTEST = re.compile(r"^(\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b")
 
 
@@ -112,7 +114,9 @@ def main() -> int:
                     print("\n".join(f"   | {text}" for text in program.lines[-200:]), flush=True)
                     which = ", ".join(sorted(program.failed) + unexpected)
                     print(f"{program.name} ({options.who}): {which}", file=failures)
-                    print("\n".join(f"   | {text}" for text in program.lines[-60:]), file=failures)
+                    # What comes after the cause, as reports of leaks do, may be longer than all that is shown.
+                    shown = [text for text in program.lines[:-40] if CAUSE.search(text)][:20] + program.lines[-40:]
+                    print("\n".join(f"   | {text}" for text in shown), file=failures)
             elif match := OVER.match(line):
                 announced = int(match.group(1))
     for program in programs.values():

@@ -23,7 +23,7 @@ typedef struct slow_op {
     ci_op op;
     slow *storage;
     ci_op *inner;
-    int timer_fd;
+    int wait_fd;
     bool fails; /* when it would have been done */
 } slow_op;
 
@@ -36,17 +36,18 @@ static ci_status fail(ci_status status, const char *message, ci_error **ret_erro
 static void wind(slow_op *op) {
     long ms = op->storage->step_ms;
     struct itimerspec at = {.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 + 1}};
-    timerfd_settime(op->timer_fd, 0, &at, NULL);
+    if (!op->storage->log->beats)
+        timerfd_settime(op->wait_fd, 0, &at, NULL);
 }
 
 static int32_t slow_fd(ci_op *op) {
-    return ((slow_op *)op)->timer_fd;
+    return ((slow_op *)op)->wait_fd;
 }
 
 static int32_t slow_process(ci_op *base, ci_error **ret_error) {
     slow_op *op = (slow_op *)base;
     uint64_t fired;
-    if (read(op->timer_fd, &fired, sizeof fired) < 0)
+    if (read(op->wait_fd, &fired, sizeof fired) < 0)
         return 0;
     wind(op);
     if (op->fails)
@@ -61,7 +62,7 @@ static void slow_free(ci_op *base) {
     slow_op *op = (slow_op *)base;
     op->storage->log->ops--;
     op->inner->ops->free(op->inner);
-    close(op->timer_fd);
+    close(op->wait_fd);
     free(op);
 }
 
@@ -73,7 +74,8 @@ static ci_status wrap(slow *storage, ci_status status, ci_op **op) {
     outer->op.ops = &ops;
     outer->storage = storage;
     outer->inner = *op;
-    outer->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int beats = storage->log->beats;
+    outer->wait_fd = beats ? dup(beats) : timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     wind(outer);
     int now = ++storage->log->ops;
     if (now > storage->log->most_ops)

@@ -19,6 +19,7 @@ typedef struct slow_log {
     int dies_after;                       /* the put that fails, and all after it; 0: none */
     int steps;                            /* of the storage behind it in one of its own; 0: one */
     void (*on_get)(const char *key);      /* before an object is read; NULL: nothing */
+    int beats;                            /* an eventfd(2) with EFD_SEMAPHORE that lets steps be made; 0: time does */
 } slow_log;
 
 ci_storage *slow_storage(const char *folder, long step_ms, slow_log *log);
