@@ -14,7 +14,7 @@ done
 exec </dev/null
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cores=$(nproc)
-say() { printf '\n== %s\n' "$*"; }
+say() { printf '\n== %s (after %d:%02d)\n' "$*" $((SECONDS / 60)) $((SECONDS % 60)); }
 
 say "Packages"
 "$top/.ci/deps.sh" build python node test s3 ${full:+full}
