@@ -23,9 +23,9 @@
 
 #include <ci/sys/sandbox.h>
 
+#include "aws/call.h"
 #include "aws/endpoint.h"
 #include "aws/http.h"
-#include "aws/login.h"
 #include "aws/rest_json.h"
 #include "base/json.h"
 #include "os/turns.h"
@@ -241,16 +241,12 @@ typedef struct cii_agentcore_call {
     cii_http_exchange *exchange;
     cii_event_stream *stream;
     uint64_t result_count;
-    ci_error *refused;        /* within the answer */
-    bool was_refused;         /* the last Invoke: it has done nothing */
-    uint32_t failure_count;   /* of an Invoke, but those without room */
-    unsigned corrections;     /* bits of those made so far: each is made once */
-    unsigned correction;      /* that the last answer wants */
-    unsigned identity_number; /* of the last attempt */
+    ci_error *refused;      /* within the answer */
+    bool was_refused;       /* the last Invoke: it has done nothing */
+    uint32_t failure_count; /* of an Invoke, but those without room */
     char body_hash[65];
-    cii_sigv4_signed signed_request;
-    cii_buf path, url;
-    cii_http_header headers[12];
+    cii_aws_call aws;
+    cii_buf path;
 } cii_agentcore_call;
 
 /* Consumes body, NULL when memory was short. The request goes out with the op's next round. */

@@ -7,7 +7,6 @@
  * An Invoke is answered by a stream of events, each of which is read where it lies and handed on when it is whole; nothing of
  * the stream is kept. What it was that an answer refused is told by aws/rest_json.h. */
 #include <stdio.h>
-#include <time.h>
 
 #include "base/str.h"
 #include "sandbox/agentcore/agentcore.h"
@@ -55,13 +54,12 @@ static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii
     const struct operation *operation = &operations[call->operation];
     cii_aws_pair headers[4];
     const cii_aws_pair session = {"sessionId", call->session_id};
-    call->identity_number = call->op->login.number;
     if (call->operation == CII_AGENTCORE_INVOKE)
         call->was_refused = false;
     cii_buf_clear(&call->path);
     if (cii_buf_printf(&call->path, "%s%s", core->path, operation->path) < 0)
         return cii_error_nomem(ret_error);
-    const cii_sigv4_request signed_request = {
+    const cii_sigv4_request to_sign = {
         .method = operation->method,
         .host = core->endpoint.host,
         .path = call->path.data,
@@ -72,28 +70,10 @@ static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii
         .header_count = own_headers(call, headers),
         .payload_hash = call->body ? call->body_hash : NULL,
     };
-    int64_t now_s = (int64_t)time(NULL) + atomic_load(&core->clock_ahead_s);
-    ci_status status = cii_sigv4_sign(core->signer, &signed_request, cii_aws_identity_keys(call->op->login.identity),
-                                      now_s, &call->signed_request, ret_error);
-    if (status < 0)
-        return status;
-    cii_buf_clear(&call->url);
-    if (cii_buf_printf(&call->url, "%s://%s%s", core->endpoint.is_tls ? "https" : "http", core->endpoint.host,
-                       call->signed_request.target) < 0)
-        return cii_error_nomem(ret_error);
-    size_t count = 0;
-    for (size_t i = 0; i < signed_request.header_count; i++)
-        call->headers[count++] = (cii_http_header){headers[i].name, headers[i].value};
-    for (size_t i = 0; i < call->signed_request.header_count; i++)
-        call->headers[count++] =
-            (cii_http_header){call->signed_request.headers[i].name, call->signed_request.headers[i].value};
-    *request = (cii_http_request){.method = operation->method,
-                                  .url = call->url.data,
-                                  .headers = call->headers,
-                                  .header_count = count,
-                                  .body = call->body,
-                                  .body_bytes = call->body_bytes};
-    return CI_OK;
+    ci_status status = cii_aws_call_sign(&call->aws, core->signer, core->endpoint.is_tls, &to_sign, request, ret_error);
+    request->body = call->body;
+    request->body_bytes = call->body_bytes;
+    return status;
 }
 
 /* --- an answer ------------------------------------------------------------------------------------------------------ */
@@ -145,23 +125,6 @@ static int32_t on_bytes(void *user, const void *data, size_t size) {
     return cii_event_stream_feed(call->stream, data, size, &call->refused) < 0 ? -1 : 0;
 }
 
-static bool correct_clock(cii_agentcore_call *call, const cii_http_response *response) {
-    const char *date = cii_http_header_value(response, "date");
-    int64_t then_s = date ? cii_http_date_s(date) : -1;
-    if (then_s < 0)
-        return false;
-    atomic_store(&call->op->core->clock_ahead_s, then_s - (int64_t)time(NULL));
-    return true;
-}
-
-/* Whether another attempt may go better now. */
-static bool correct(cii_agentcore_call *call, const cii_http_response *response, unsigned what) {
-    if (what == 0 || (call->corrections & what))
-        return false;
-    call->corrections |= what;
-    return what == CII_AWS_CORRECT_IDENTITY || (what == CII_AWS_CORRECT_CLOCK && correct_clock(call, response));
-}
-
 static void put_refused(cii_agentcore_call *call, ci_error **error) {
     ci_error_free(*error);
     *error = TAKE_PTR(call->refused);
@@ -192,7 +155,6 @@ static cii_http_verdict judge_failure(cii_agentcore_call *call, int32_t http_sta
 static cii_http_verdict judge(void *user, const cii_http_response *response, ci_error **error) {
     cii_agentcore_call *call = user;
     unsigned correction = 0;
-    call->correction = 0;
     if (call->refused) {
         put_refused(call, error);
         return CII_HTTP_FAIL;
@@ -205,10 +167,8 @@ static cii_http_verdict judge(void *user, const cii_http_response *response, ci_
         call->was_refused = response->status <= 499 || response->status == 503;
     const cii_rest_json_call about = asked(call);
     (void)cii_rest_json_error(&about, response, &correction, error);
-    if (!correct(call, response, correction))
-        return judge_failure(call, response->status);
-    call->correction = correction;
-    return CII_HTTP_FAIL;
+    return cii_aws_call_correct(&call->aws, response, correction) ? CII_HTTP_FAIL
+                                                                  : judge_failure(call, response->status);
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
@@ -240,7 +200,6 @@ static void clear_call(cii_agentcore_call *call) {
     cii_event_stream_free(TAKE_PTR(call->stream));
     ci_error_free(TAKE_PTR(call->refused));
     free(TAKE_PTR(call->body));
-    call->corrections = call->correction = 0;
     call->result_count = 0;
     call->failure_count = 0;
     call->once = call->is_run = false;
@@ -248,9 +207,8 @@ static void clear_call(cii_agentcore_call *call) {
 
 void cii_agentcore_call_free(cii_agentcore_call *call) {
     clear_call(call);
-    cii_sigv4_signed_free(&call->signed_request);
+    cii_aws_call_free(&call->aws);
     cii_buf_free(&call->path);
-    cii_buf_free(&call->url);
 }
 
 ci_status cii_agentcore_call_start(cii_agentcore_op *op, cii_agentcore_operation operation, const char *session_id,
@@ -258,6 +216,7 @@ ci_status cii_agentcore_call_start(cii_agentcore_op *op, cii_agentcore_operation
     cii_agentcore_call *call = &op->call;
     clear_call(call);
     call->op = op;
+    cii_aws_call_begin(&call->aws, &op->login, &op->core->clock_ahead_s);
     call->operation = operation;
     call->body = body;
     call->body_bytes = body_bytes;
@@ -274,20 +233,9 @@ int32_t cii_agentcore_call_result(cii_agentcore_op *op, ci_error **ret_error) {
         ci_status status = cii_aws_login_good(&op->login) ? start_exchange(call, ret_error) : CI_OK;
         return status < 0 ? status : 0;
     }
-    _cleanup_error_ ci_error *error = NULL;
-    int32_t result = cii_http_exchange_result(call->exchange, &error);
-    if (result < 0 && call->correction) {
-        cii_http_exchange_free(TAKE_PTR(call->exchange));
-        if (call->correction == CII_AWS_CORRECT_IDENTITY)
-            cii_aws_login_reject(&op->login, call->identity_number);
-        call->correction = 0;
+    int32_t result = cii_aws_call_result(&call->aws, &call->exchange, ret_error);
+    if (!call->exchange)
         op->busy = true;
-        return 0;
-    }
-    if (result < 0 && ret_error) {
-        ci_error_free(*ret_error);
-        *ret_error = TAKE_PTR(error);
-    }
     return result;
 }
 

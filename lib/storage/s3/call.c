@@ -7,7 +7,6 @@
  * lib/net repeats what may pass. A correction is another exchange, begun at once: it costs no attempt and no wait. */
 #include <ctype.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "aws/refusal.h"
 #include "aws/xml.h"
@@ -19,8 +18,7 @@
 void cii_s3_call_reset(cii_s3_call *call, const char *method, const char *key) {
     cii_http_exchange_free(call->exchange);
     cii_s3_call kept = *call;
-    *call = (cii_s3_call){
-        .method = method, .key = key, .signed_request = kept.signed_request, .path = kept.path, .url = kept.url};
+    *call = (cii_s3_call){.method = method, .key = key, .aws = kept.aws, .path = kept.path};
 }
 
 void cii_s3_call_query(cii_s3_call *call, const char *name, const char *value) {
@@ -34,6 +32,7 @@ void cii_s3_call_header(cii_s3_call *call, const char *name, const char *value) 
 
 void cii_s3_call_start(cii_s3_task *task, cii_s3_call *call) {
     call->task = task;
+    cii_aws_call_begin(&call->aws, &task->login, &task->s3->clock_ahead_s);
     task->busy = true;
 }
 
@@ -41,9 +40,8 @@ void cii_s3_call_free(cii_s3_call *call) {
     cii_http_exchange_free(call->exchange);
     call->exchange = NULL;
     call->task = NULL;
-    cii_sigv4_signed_free(&call->signed_request);
+    cii_aws_call_free(&call->aws);
     cii_buf_free(&call->path);
-    cii_buf_free(&call->url);
 }
 
 ci_status cii_s3_append_escaped(cii_buf *to, const char *text) {
@@ -72,11 +70,16 @@ static ci_status make_path(cii_s3_call *call) {
     return status == CI_OK && call->key ? cii_buf_append_str(&call->path, call->key) : status;
 }
 
-static ci_status sign(cii_s3_call *call, ci_error **ret_error) {
-    const cii_s3 *s3 = call->task->s3;
+static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
+                         ci_error **ret_error) {
+    (void)attempt;
+    cii_s3_call *call = user;
+    call->place = cii_s3_place_now(call->task->s3);
+    if (call->resume)
+        call->resume(call->user, taken_bytes);
     if (make_path(call) < 0)
         return cii_error_nomem(ret_error);
-    const cii_sigv4_request request = {.method = call->method,
+    const cii_sigv4_request to_sign = {.method = call->method,
                                        .host = call->place->host,
                                        .path = call->path.data,
                                        .path_size = call->path.size,
@@ -85,39 +88,11 @@ static ci_status sign(cii_s3_call *call, ci_error **ret_error) {
                                        .headers = call->headers,
                                        .header_count = call->header_count,
                                        .payload_hash = call->body_hash};
-    int64_t now_s = (int64_t)time(NULL) + atomic_load(&s3->clock_ahead_s);
-    return cii_sigv4_sign(call->place->signer, &request, cii_aws_identity_keys(call->task->login.identity), now_s,
-                          &call->signed_request, ret_error);
-}
-
-static ci_status prepare(void *user, unsigned attempt, uint64_t taken_bytes, cii_http_request *request,
-                         ci_error **ret_error) {
-    (void)attempt;
-    cii_s3_call *call = user;
-    call->place = cii_s3_place_now(call->task->s3);
-    call->identity_number = call->task->login.number;
-    if (call->resume)
-        call->resume(call->user, taken_bytes);
-    ci_status status = sign(call, ret_error);
-    if (status < 0)
-        return status;
-    cii_buf_clear(&call->url);
-    if (cii_buf_printf(&call->url, "%s://%s%s", call->place->is_tls ? "https" : "http", call->place->host,
-                       call->signed_request.target) < 0)
-        return cii_error_nomem(ret_error);
-    size_t count = 0;
-    for (size_t i = 0; i < call->header_count; i++, count++)
-        call->all_headers[count] = (cii_http_header){call->headers[i].name, call->headers[i].value};
-    for (size_t i = 0; i < call->signed_request.header_count; i++, count++)
-        call->all_headers[count] =
-            (cii_http_header){call->signed_request.headers[i].name, call->signed_request.headers[i].value};
-    *request = (cii_http_request){.method = call->method,
-                                  .url = call->url.data,
-                                  .headers = call->all_headers,
-                                  .header_count = count,
-                                  .body = call->body,
-                                  .body_bytes = call->body_bytes};
-    return CI_OK;
+    ci_status status =
+        cii_aws_call_sign(&call->aws, call->place->signer, call->place->is_tls, &to_sign, request, ret_error);
+    request->body = call->body;
+    request->body_bytes = call->body_bytes;
+    return status;
 }
 
 /* --- what an answer says ------------------------------------------------------------------------------------------ */
@@ -234,28 +209,13 @@ ci_status cii_s3_call_part_error(cii_s3_call *call, const char *code, const char
 
 /* --- corrections -------------------------------------------------------------------------------------------------- */
 
-static bool correct_region(cii_s3_call *call, const char *region) {
-    return *region && strcmp(region, call->place->region) != 0 &&
-           cii_s3_place_move(call->task->s3, region, NULL) == CI_OK;
-}
-
-static bool correct_clock(cii_s3_call *call, const cii_http_response *response) {
-    const char *date = cii_http_header_value(response, "date");
-    int64_t then_ms = date ? cii_s3_date_ms(date) : 0;
-    if (then_ms <= 0)
-        return false;
-    atomic_store(&call->task->s3->clock_ahead_s, then_ms / 1000 - (int64_t)time(NULL));
-    return true;
-}
-
 /* Whether another attempt may go better now. */
 static bool correct(cii_s3_call *call, const cii_http_response *response, const answer *a, unsigned what) {
-    if (what == 0 || (call->corrections & what))
+    if (what == CII_AWS_CORRECT_REGION &&
+        ((call->aws.corrections & what) || *a->region == '\0' || strcmp(a->region, call->place->region) == 0 ||
+         cii_s3_place_move(call->task->s3, a->region, NULL) < 0))
         return false;
-    call->corrections |= what;
-    if (what == CII_AWS_CORRECT_REGION)
-        return correct_region(call, a->region);
-    return what == CII_AWS_CORRECT_IDENTITY || correct_clock(call, response);
+    return cii_aws_call_correct(&call->aws, response, what);
 }
 
 static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response *response, const answer *a,
@@ -270,18 +230,13 @@ static cii_http_verdict judge_answer(cii_s3_call *call, const cii_http_response 
         return CII_HTTP_BY_RULE; /* a proxy's answer perhaps: in lib/net's words */
     }
     (void)make_error(call, response->status, a, m, error);
-    if (m && correct(call, response, a, m->correction)) {
-        call->correction = m->correction;
-        return CII_HTTP_FAIL;
-    }
-    return CII_HTTP_BY_RULE;
+    return m && correct(call, response, a, m->correction) ? CII_HTTP_FAIL : CII_HTTP_BY_RULE;
 }
 
 static cii_http_verdict judge(void *user, const cii_http_response *response, ci_error **error) {
     cii_s3_call *call = user;
     answer a;
     call->code[0] = '\0';
-    call->correction = 0;
     call->http_status = response->status;
     if (*error) {
         call->unsure = true;
@@ -335,19 +290,8 @@ int32_t cii_s3_call_result(cii_s3_call *call, ci_error **ret_error) {
         ci_status status = cii_aws_login_good(&task->login) ? start_exchange(call, ret_error) : CI_OK;
         return status < 0 ? status : 0;
     }
-    _cleanup_error_ ci_error *error = NULL;
-    int32_t result = cii_http_exchange_result(call->exchange, &error);
-    if (result < 0 && call->correction) {
-        cii_http_exchange_free(TAKE_PTR(call->exchange));
-        if (call->correction == CII_AWS_CORRECT_IDENTITY)
-            cii_aws_login_reject(&task->login, call->identity_number);
-        call->correction = 0;
-        cii_s3_call_start(task, call);
-        return 0;
-    }
-    if (result < 0 && ret_error) {
-        ci_error_free(*ret_error);
-        *ret_error = TAKE_PTR(error);
-    }
+    int32_t result = cii_aws_call_result(&call->aws, &call->exchange, ret_error);
+    if (!call->exchange)
+        task->busy = true;
     return result;
 }

@@ -14,9 +14,9 @@
 
 #include <ci/sys/storage.h>
 
+#include "aws/call.h"
 #include "aws/endpoint.h"
 #include "aws/http.h"
-#include "aws/login.h"
 #include "base/buf.h"
 #include "os/turns.h"
 
@@ -128,14 +128,10 @@ typedef struct cii_s3_call {
     /* Inside call.c. */
     cii_s3_task *task;
     cii_http_exchange *exchange;
-    cii_s3_place *place;      /* of the last attempt */
-    bool unsure;              /* of an attempt it is not known what became of it */
-    unsigned corrections;     /* bits: each is made once */
-    unsigned correction;      /* of the attempt that has just ended */
-    unsigned identity_number; /* of the last attempt */
-    cii_sigv4_signed signed_request;
-    cii_buf path, url;
-    cii_http_header all_headers[16];
+    cii_s3_place *place; /* of the last attempt */
+    bool unsure;         /* of an attempt it is not known what became of it */
+    cii_aws_call aws;
+    cii_buf path;
 } cii_s3_call;
 
 struct cii_s3_task {
