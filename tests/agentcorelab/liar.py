@@ -37,7 +37,7 @@ def frame(payload: bytes) -> bytes:
 
 
 class Service(http.server.ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False  # who ends it has closed his connections, and waits for their threads to have seen it
 
     def __init__(self, operations: dict[str, Lines]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -88,6 +88,8 @@ def start(**operations: Lines) -> Iterator[Service]:
     with Service(operations) as service:
         thread = threading.Thread(target=service.serve_forever, daemon=True)
         thread.start()
-        yield service
-        service.shutdown()
-        thread.join()
+        try:
+            yield service
+        finally:
+            service.shutdown()
+            thread.join()
