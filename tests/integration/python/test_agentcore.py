@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import shlex
 import time
 from collections.abc import Callable
@@ -603,6 +605,29 @@ def test_a_clock_that_is_wrong_is_put_right(service: agentcorelab.Service) -> No
     service.control("PUT", "settings", {"clock_ms": 3_600_000})
     with sandbox_of(service) as sandbox, libci.Session(sandbox=sandbox) as session:
         assert session.run_command("echo 1").stdout == "1\n"
+
+
+def test_credentials_that_have_expired_are_asked_for_anew(
+    service: agentcorelab.Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, (key_id, secret, token) in enumerate((agentcorelab.EXPIRED_KEY, agentcorelab.ROLE_KEY)):
+        keys = {"Version": 1, "AccessKeyId": key_id, "SecretAccessKey": secret, "SessionToken": token}
+        (tmp_path / f"keys{number}").write_text(json.dumps(keys))
+    process = tmp_path / "process"
+    process.write_text(f"#!/bin/sh\ncd {tmp_path} && cat keys0 && mv keys1 keys0 2>/dev/null || true\n")
+    process.chmod(0o755)
+    (tmp_path / "config").write_text(f"[default]\nregion = {agentcorelab.REGION}\ncredential_process = {process}\n")
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    with libci.Sandbox.agentcore(endpoint=service.endpoint) as sandbox, libci.Session(sandbox=sandbox) as session:
+        assert session.run_command("echo 1").stdout == "1\n"
+    assert [(one["operation"], one["status"]) for one in requests(service)][:3] == [
+        ("Start", 403),
+        ("Start", 200),
+        ("Invoke", 200),
+    ]
 
 
 def test_secrets_are_in_no_error(service: agentcorelab.Service) -> None:
