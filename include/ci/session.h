@@ -302,7 +302,7 @@ CI_API ci_status ci_execute_command_start(ci_session *session, const char *comma
 
 /**
  * @brief What a task printed since the last poll, whether it runs, and its exit code once its leader has ended. Blocks
- * for a round trip.
+ * for a round trip. A UTF-8 character that has begun comes whole with a later poll.
  * @param session the session.
  * @param task_id from ci_result_task_id().
  * @param[out] ret_result the result, the caller's; ci_result_task_running() tells whether to poll again.

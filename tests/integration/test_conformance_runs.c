@@ -190,6 +190,32 @@ static void a_task_is_started_polled_and_stopped(void **state) {
     ci_result_free(result);
 }
 
+static void a_poll_never_cuts_a_character(void **state) {
+    (void)state;
+    open_usual();
+    if (!can(CI_CAP_BACKGROUND))
+        return;
+    ci_run_options options = CI_RUN_OPTIONS_INIT;
+    options.flags = CI_RUN_BACKGROUND;
+    ci_result *result =
+        command_with("printf 'a\\303'; until test -e on; do sleep 0.02; done; printf '\\251b\\303'", &options);
+    uint64_t task = ci_result_task_id(result);
+    ci_result_free(result);
+    char seen[64] = "";
+    for (bool running = true; running;) {
+        assert_int_equal(ci_task_poll(session, task, &result, NULL), CI_OK);
+        running = ci_result_task_running(result);
+        const char *text = ci_result_stdout(result, NULL);
+        if (running && !strcmp(text, "a"))
+            run_quietly("touch on");
+        else
+            assert_true(!running || strchr("\303", *text)); /* nothing, or from the character on */
+        strncat(seen, text, sizeof seen - strlen(seen) - 1);
+        ci_result_free(result);
+    }
+    assert_string_equal(seen, "a\303\251b\303"); /* of what ends nothing is held back */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH(python_prints_and_keeps_its_variables),
@@ -202,6 +228,7 @@ int main(void) {
         WITH(a_long_command_runs),
         WITH(a_missing_working_folder_is_told),
         WITH(a_task_is_started_polled_and_stopped),
+        WITH(a_poll_never_cuts_a_character),
     };
     return run_conformance(tests, sizeof tests / sizeof tests[0]);
 }

@@ -257,7 +257,7 @@ void command_poll(job *j, job *task, bool stop) {
     done_info info = {.task = task->tag, .task_running = !stop && !task_over(task)};
     for (int i = 0; i < 2; i++) {
         stream_drain(&task->streams[i]);
-        job_send_log(j, i == 0 ? CII_WIRE_STDOUT : CII_WIRE_STDERR, &task->logs[i]);
+        job_send_log(j, i == 0 ? CII_WIRE_STDOUT : CII_WIRE_STDERR, &task->logs[i], info.task_running);
     }
     if (task->pid == 0) {
         j->oom_before = task->oom_before;

@@ -203,8 +203,9 @@ struct guest {
 };
 
 void job_send(job *j, uint8_t type, const void *data, size_t size);
-/* Sends what a log holds, with a word on what it does not, and empties it. */
-void job_send_log(job *j, uint8_t type, log_ring *log);
+/* Sends what a log holds, with a word on what it does not, and empties it; but, where more may come, for a character that has
+ * begun at its end. */
+void job_send_log(job *j, uint8_t type, log_ring *log, bool more_comes);
 void job_send_item(job *j, const void *message, size_t size);
 bool job_congested(const job *j);
 

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "base/utf8.h"
 #include "guest/init/guest.h"
 #include "guest/init/serve.h"
 #include "os/fd.h"
@@ -220,15 +221,20 @@ static void job_send_buf(job *j, const cii_buf *frames) {
     job_flush(j);
 }
 
-void job_send_log(job *j, uint8_t type, log_ring *log) {
+void job_send_log(job *j, uint8_t type, log_ring *log, bool more_comes) {
+    size_t size = log->bytes.size;
+    size -= more_comes ? cii_utf8_incomplete_tail(log->bytes.data, size) : 0;
     if (log->dropped > 0) {
         char text[96];
         snprintf(text, sizeof text, "[... %llu bytes omitted ...]\n", (unsigned long long)log->dropped);
         job_send(j, type, text, strlen(text));
     }
-    for (size_t at = 0; at < log->bytes.size; at += CII_WIRE_FRAME_MAX)
-        job_send(j, type, log->bytes.data + at, CII_MIN(log->bytes.size - at, (size_t)CII_WIRE_FRAME_MAX));
-    cii_buf_free(&log->bytes);
+    for (size_t at = 0; at < size; at += CII_WIRE_FRAME_MAX)
+        job_send(j, type, log->bytes.data + at, CII_MIN(size - at, (size_t)CII_WIRE_FRAME_MAX));
+    if (size < log->bytes.size)
+        cii_buf_consume(&log->bytes, size);
+    else
+        cii_buf_free(&log->bytes);
     log->dropped = 0;
 }
 

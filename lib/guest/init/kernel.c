@@ -312,7 +312,7 @@ static void run_job(kernel *k, job *j) {
     k->lost = k->lost && !clears(j);
     j->state = JOB_RUNNING;
     j->started_us = cii_clock_us();
-    job_send_log(j, CII_WIRE_BACKGROUND, &k->background);
+    job_send_log(j, CII_WIRE_BACKGROUND, &k->background, true);
     tag_set(k->pid, j->tag);
     cii_wire_mark mark;
     cii_wire_begin(&k->out, CII_WIRE_EXEC, &mark);

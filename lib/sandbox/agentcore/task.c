@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "base/utf8.h"
 
 #define LOOK_MAX ((uint64_t)(1 << 20) - 64) /* bytes of a stream: with what is said of a gap, what a result keeps */
 #define LOG_MAX ((uint64_t)4 << 20)         /* bytes that the probe keeps of both streams */
@@ -263,7 +264,18 @@ static int32_t step_poll(task_op *t, ci_error **ret_error) {
 
 /* --- the end ------------------------------------------------------------------------------------------------------------ */
 
+/* The rest of a character that has begun comes with another poll. */
+static void leave_begun(task_op *t) {
+    for (size_t i = 0; i < 2; i++) {
+        size_t begun = cii_utf8_incomplete_tail(t->seen[i].data, t->seen[i].size);
+        t->seen[i].size -= begun;
+        t->taken[i] -= begun;
+    }
+}
+
 static void end(task_op *t) {
+    if (t->outcome.task_running)
+        leave_begun(t);
     hand_over(t);
     pthread_mutex_lock(&t->op.session->lock);
     t->task->ended = !t->outcome.task_running;
