@@ -1,6 +1,8 @@
 #include "fixture.h"
 
 #include <ftw.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -70,6 +72,7 @@ ci_session_options usual(void) {
     options.sandbox = sandbox;
     options.storage = storage;
     options.network = CI_NETWORK_HOST;
+    options.open_timeout_ms = PATIENCE_MS;
     return options;
 }
 
@@ -90,7 +93,7 @@ ci_call *start(const char *command, int64_t timeout_ms) {
 
 ci_result *end(ci_call *call) {
     ci_result *result = NULL;
-    assert_int_equal(ci_call_wait(call, 60000), CI_CALL_DONE);
+    assert_int_equal(ci_call_wait(call, PATIENCE_MS), CI_CALL_DONE);
     assert_int_equal(ci_call_take_result(call, &result, NULL), CI_OK);
     ci_call_free(call);
     return result;
@@ -108,6 +111,31 @@ void make_uploads(int count) {
         snprintf(name, sizeof name, "uploads/%02d.txt", i);
         write_here(name, name);
     }
+}
+
+void hold(void) {
+    logged.beats = eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK | EFD_CLOEXEC);
+    assert_true(logged.beats > 0);
+}
+
+void beat(int steps) {
+    assert_int_equal(eventfd_write(logged.beats, steps), 0);
+}
+
+void hold_no_more(void) {
+    close(logged.beats);
+    logged.beats = 0;
+}
+
+int beat_until_done(ci_call *call) {
+    int beats = 0;
+    struct pollfd fd = {.fd = ci_call_fd(call), .events = POLLIN};
+    for (int32_t r = CI_CALL_RUNNING; r == CI_CALL_RUNNING; r = ci_call_process(call))
+        if (poll(&fd, 1, 0) == 0) {
+            beat(1);
+            beats++;
+        }
+    return beats;
 }
 
 static void keep_impl(void *impl) {

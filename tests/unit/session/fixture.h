@@ -8,6 +8,8 @@
 #include "fake.h"
 #include "slow.h"
 
+#define PATIENCE_MS 300000 /* with what shall end, and does not hang on time */
+
 extern char folder[64]; /* the workspace */
 extern slow_log logged;
 extern ci_storage *storage;
@@ -21,6 +23,14 @@ void write_here(const char *name, const char *text); /* a file of the workspace 
 bool is_here(const char *name);
 void remove_folder(void);
 void make_uploads(int count); /* uploads/00.txt, … */
+
+/* Steps of the storage are made from here on only when `beat` lets them, until `hold_no_more`: so how many are due at once
+ * does not hang on how fast the machine is. */
+void hold(void);
+void hold_no_more(void);
+void beat(int steps);
+/* One step at a time, each when the call has nothing else to do; returns how many. */
+int beat_until_done(ci_call *call);
 
 /* A backend that is the template but for what a test puts in place of its functions. */
 ci_sandbox *disguised(const ci_sandbox_ops *ops);

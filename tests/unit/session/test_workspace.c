@@ -13,15 +13,21 @@ static int set_up(void **state) {
     return fixture_set_up(1);
 }
 
-static int set_up_slower(void **state) { /* than this machine at its slowest begins eight operations */
-    (void)state;
-    return fixture_set_up(50);
-}
-
 static void open_with(const ci_session_options *options) {
     ci_error *error = NULL;
     if (ci_session_open(options, &session, &error) < 0)
         fail_msg("%s", ci_error_message(error));
+}
+
+/* With a storage that makes no step as long as there is anything else to do. */
+static void open_held(const ci_session_options *options) {
+    ci_call *call = NULL;
+    hold();
+    assert_int_equal(ci_session_open_start(options, &call, NULL), CI_OK);
+    beat_until_done(call);
+    assert_int_equal(ci_call_take_session(call, &session, NULL), CI_OK);
+    ci_call_free(call);
+    hold_no_more();
 }
 
 /* In the folder of the workspace. */
@@ -158,7 +164,8 @@ static void prefixes_that_cannot_be_are_refused(void **state) {
 static void uploads_come_eight_at_a_time_and_are_told_in_order(void **state) {
     (void)state;
     make_uploads(40);
-    open_session();
+    ci_session_options options = usual();
+    open_held(&options);
     assert_int_equal(logged.most_ops, 8);
     assert_requests(1, 40, 0, 0);
     ci_result *report = NULL;
@@ -236,11 +243,12 @@ static void an_upload_that_changed_since_the_list_is_fetched_once_and_as_it_is(v
     assert_requests(1, 1, 0, 0);
 }
 
-static void make_slow_upload(const char *name) {
+/* One that comes in many steps. */
+static void make_upload(const char *name, off_t size) {
     char path[256];
     write_here(name, "");
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    assert_int_equal(truncate(path, 40 << 20), 0);
+    assert_int_equal(truncate(path, size), 0);
 }
 
 static void archives_are_unpacked_while_others_come(void **state) {
@@ -253,7 +261,7 @@ static void archives_are_unpacked_while_others_come(void **state) {
     snprintf(unpacked, sizeof unpacked, "%s/early/x", root);
     snprintf(large, sizeof large, "%s/large", root);
     shell("echo x > x && tar cf uploads/early.tar x");
-    make_slow_upload("uploads/large");
+    make_upload("uploads/large", 40 << 20);
     ci_call *call = start("cat early/x", 0);
     while (access(unpacked, F_OK) < 0)
         assert_int_equal(ci_call_wait(call, 1), CI_CALL_RUNNING);
@@ -266,13 +274,13 @@ static void names_of_unpacked_folders_do_not_hang_on_what_comes_first(void **sta
     (void)state;
     shell(
         "echo x > x && tar cf uploads/data.tar x && tar cf uploads/data.zip.tar x && mkdir 'uploads/data (2)' uploads/data");
-    make_slow_upload("uploads/data (2)/y");
+    make_upload("uploads/data (2)/y", 4 << 20);
     for (int i = 1; i <= 8; i++) { /* take all places when the archive has come and the last has not begun to */
         char name[32];
         snprintf(name, sizeof name, "uploads/data.z%d", i);
-        make_slow_upload(name);
+        make_upload(name, 4 << 20);
     }
-    make_slow_upload("uploads/data/y");
+    make_upload("uploads/data/y", 4 << 20);
     open_session();
     ci_result *report = NULL;
     assert_int_equal(ci_session_preload_report(session, &report, NULL), CI_OK);
@@ -335,7 +343,7 @@ static void an_upload_without_room_beside_others_is_tried_again_alone(void **sta
         refusals = times;
         ci_session_options options = usual();
         options.sandbox = disguised(&ops);
-        open_with(&options);
+        open_held(&options);
         ci_sandbox_free(options.sandbox);
         assert_requests(1, 13, 0, 0);
         ci_result *report = NULL;
@@ -499,7 +507,14 @@ static void large_files_go_two_at_a_time(void **state) {
     open_session();
     run_quietly("for i in 1 2 3 4; do truncate -s 9M large$i; done");
     logged.most_ops = 0;
-    assert_push(NULL, 4, 0);
+    hold();
+    ci_call *call = NULL;
+    assert_int_equal(ci_push_to_workspace_start(session, NULL, 0, NULL, &call, NULL), CI_OK);
+    beat_until_done(call);
+    hold_no_more();
+    ci_result *result = end(call);
+    assert_int_equal(count(result, CI_FILES_MAIN, CI_FILE_SAVED), 4);
+    ci_result_free(result);
     assert_int_equal(logged.most_ops, 2);
 }
 
@@ -639,8 +654,8 @@ static void assert_told(const char *what, uint64_t files, uint64_t bytes) {
 
 static void progress_is_told_now_and_then_and_at_the_end(void **state) {
     (void)state;
-    make_slow_upload("uploads/large1");
-    make_slow_upload("uploads/large2");
+    make_upload("uploads/large1", 40 << 20);
+    make_upload("uploads/large2", 40 << 20);
     write_here("uploads/small", "small");
     ci_session_options options = usual();
     options.progress = on_progress;
@@ -672,13 +687,12 @@ static void progress_is_told_now_and_then_and_at_the_end(void **state) {
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, set_up, fixture_tear_down)
-#define WITH_SLOWER(test) cmocka_unit_test_setup_teardown(test, set_up_slower, fixture_tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH(a_host_adds_prefixes_of_its_own),
         WITH(prefixes_that_cannot_be_are_refused),
-        WITH_SLOWER(uploads_come_eight_at_a_time_and_are_told_in_order),
+        WITH(uploads_come_eight_at_a_time_and_are_told_in_order),
         WITH(what_is_not_new_costs_a_list_a_thousand),
         WITH(options_save_the_list),
         WITH(one_upload_that_fails_does_not_stop_the_rest),
@@ -686,7 +700,7 @@ int main(void) {
         WITH(archives_are_unpacked_while_others_come),
         WITH(names_of_unpacked_folders_do_not_hang_on_what_comes_first),
         WITH(an_upload_waits_for_one_that_is_a_folder_on_its_way),
-        WITH_SLOWER(an_upload_without_room_beside_others_is_tried_again_alone),
+        WITH(an_upload_without_room_beside_others_is_tried_again_alone),
         WITH(what_is_unchanged_costs_a_list_a_thousand),
         WITH(few_files_are_asked_for_one_by_one),
         WITH(what_cannot_be_asked_for_is_written),
