@@ -71,7 +71,7 @@ static int32_t fake_process(ci_op *base, ci_error **ret_error) {
     if ((is(op, "say") || is(op, "lost")) && !op->said++)
         op->sink->output(op->sink->user, CI_STREAM_STDOUT, strchr(op->text, ' ') + 1,
                          strlen(strchr(op->text, ' ') + 1));
-    if (is(op, "say") || (is(op, "sleep") && due && !op->interrupted && !op->killed))
+    if (is(op, "say") || ((is(op, "sleep") || is(op, "hold")) && due && !op->interrupted && !op->killed))
         return finish(op, CI_OUTCOME_OK, NULL);
     if (is(op, "refuse")) {
         for (int32_t port = 1; port <= atoi(op->text + 7); port++)
@@ -116,7 +116,10 @@ static ci_status fake_kill(ci_op *base) {
 
 static void fake_op_free(ci_op *base) {
     fake_op *op = (fake_op *)base;
-    op->session->backend->log->open_ops--;
+    fake_log *log = op->session->backend->log;
+    log->open_ops--;
+    if (log->held == op)
+        log->held = NULL;
     close(op->timer_fd);
     free(op);
 }
@@ -170,10 +173,13 @@ static ci_status fake_run(void *impl, const ci_run_request *request, const ci_si
     fake_session_state *session = impl;
     fake_op *op = op_new(session);
     op->sink = sink;
-    snprintf(op->text, sizeof op->text, "%s", request->kind == CI_RUN_KIND_CLEAR ? "sleep 100" : request->text);
+    snprintf(op->text, sizeof op->text, "%s", request->kind == CI_RUN_KIND_CLEAR ? "hold" : request->text);
     fake_log *log = session->backend->log;
+    if (is(op, "hold"))
+        log->held = op;
     log->order[log->runs++ % 250] = request->text[0];
-    fire(op, is(op, "sleep") ? atol(op->text + 6) : 0);
+    if (!is(op, "hold"))
+        fire(op, is(op, "sleep") ? atol(op->text + 6) : 0);
     *ret_op = &op->op;
     return CI_OK;
 }
@@ -201,6 +207,10 @@ ci_sandbox *fake_sandbox(unsigned flags, fake_log *log) {
     *backend = (fake_backend){.flags = flags, .log = log};
     ci_sandbox *sandbox = NULL;
     return ci_sandbox_new(&ops, backend, &sandbox, NULL) == CI_OK ? sandbox : NULL;
+}
+
+void fake_let_go(fake_log *log) {
+    fire(log->held, 0);
 }
 
 ci_session *fake_session(ci_sandbox *sandbox, int64_t grace_ms, uint32_t flags) {

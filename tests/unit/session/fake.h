@@ -6,8 +6,9 @@
  *     stubborn       ends only when it is killed        undead       does not even then
  *     lost WORDS     prints, then the sandbox is gone
  *     refuse N       is refused N connections, and fails
+ *     hold           is done when the test says so: fake_let_go()
  *
- * Clearing a context is done after 100 ms.
+ * Clearing a context is done as "hold" is.
  */
 #ifndef FAKE_H
 #define FAKE_H
@@ -27,11 +28,13 @@ typedef struct fake_log {
     _Atomic int interrupts;
     _Atomic int kills;
     _Atomic int shutdown_waits; /* as long as it is set */
+    void *_Atomic held;         /* the run that waits for fake_let_go() */
     char order[256];            /* first letters of the texts, as run() got them */
     char allow[64], deny[64];   /* rules that open() got, by comma; "-": no list */
 } fake_log;
 
 ci_sandbox *fake_sandbox(unsigned flags, fake_log *log);
+void fake_let_go(fake_log *log); /* the run that is held */
 ci_session *fake_session(ci_sandbox *sandbox, int64_t grace_ms, uint32_t flags);
 
 /* Descriptors that this process has open. */
