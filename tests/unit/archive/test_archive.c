@@ -15,11 +15,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "archive/archive.h"
-#include "base/clock.h"
 #include "tree.h"
 
 typedef struct row {
@@ -290,6 +290,13 @@ static void ratio_holds_beyond_what_is_free(void **state _unused_) {
     assert_int_equal(unpack_within("bomb.tar.gz", limits), CI_OK);
 }
 
+/* What this thread has used of a processor, which others that use it do not lengthen. */
+static int64_t worked_ms(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
 static void steps_end_within_their_budget_inside_one_file(void **state _unused_) {
     world w;
     cii_archive *archive;
@@ -301,9 +308,9 @@ static void steps_end_within_their_budget_inside_one_file(void **state _unused_)
     int fd = open_archive("bomb.tar.gz");
     assert_int_equal(cii_archive_new(fd, w.in_fd, &limits, NULL, NULL, &archive, NULL), CI_OK);
     while (result == 0) {
-        int64_t begin = cii_clock_ms();
+        int64_t begin = worked_ms();
         result = cii_archive_step(archive, 1, &report, NULL);
-        longest = CII_MAX(longest, cii_clock_ms() - begin);
+        longest = CII_MAX(longest, worked_ms() - begin);
         steps++;
     }
     assert_int_equal(result, 1);

