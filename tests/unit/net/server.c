@@ -11,7 +11,7 @@
 #include "os/fd.h"
 #include "os/process.h"
 
-#define PATIENCE_MS 30000
+#define PATIENCE_MS 300000 /* with what shall end, and does not hang on time */
 
 char http[64], https[64], ca[128];
 static char folder[] = "/tmp/ci-http-XXXXXX";

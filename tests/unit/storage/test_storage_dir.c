@@ -13,11 +13,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "archive/archive.h"
-#include "base/clock.h"
 #include "base/str.h"
 #include "drive.h"
 
@@ -393,8 +393,7 @@ typedef struct locker {
 static void *lock_often(void *user) {
     locker *l = user;
     const ci_storage_ops *ops = cii_storage_ops(l->storage);
-    int64_t until = cii_clock_ms() + 500;
-    while (cii_clock_ms() < until) {
+    while (l->taken < 20) {
         void *lock;
         if (ops->lock(cii_storage_impl(l->storage), "id", &lock, NULL) < 0)
             continue;
@@ -417,13 +416,9 @@ static void a_lock_whose_file_comes_and_goes_still_has_one_holder(void **state) 
         lockers[i] = (locker){.storage = f->storage, .inside = &inside, .clashes = &clashes};
         assert_int_equal(pthread_create(&threads[i], NULL, lock_often, &lockers[i]), 0);
     }
-    unsigned taken = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-        taken += lockers[i].taken;
-    }
     assert_int_equal(clashes, 0);
-    assert_true(taken > 10);
     assert_false(is_there(f, ".ci"));
 }
 
@@ -550,7 +545,7 @@ static void large_folders_are_listed_in_pages_in_linear_time(void **state) {
         snprintf(name, sizeof name, "f%05d", i);
         write_file(f->work_fd, name, "");
     }
-    int64_t begin = cii_clock_ms();
+    clock_t begin = clock();
     while (count == 100) {
         _cleanup_buf_ cii_buf keys = {0};
         assert_int_equal(list(f->storage, "f", last[0] ? last : NULL, 100, &keys, &count), CI_OK);
@@ -559,7 +554,7 @@ static void large_folders_are_listed_in_pages_in_linear_time(void **state) {
         total += count;
     }
     assert_int_equal(total, 5000);
-    assert_true(cii_clock_ms() - begin < 5000);
+    assert_true(clock() - begin < 5 * CLOCKS_PER_SEC); /* of a processor's time */
 }
 
 static void write_text(const char *path, const char *text) {
