@@ -18,6 +18,7 @@ A request's path says what is done, step by step, once its head has been read: /
     endless             bytes until the other side has enough
     stall               nothing, until the other side is gone
     freeze              the same without reading what comes
+    rules               nothing, until there are other rules
     reset               end the connection by RST        close           end it by FIN
     until-N             all that follows only for the first N requests of this id; then as if it were not there
     again               keep the connection, but reset it when the next request has come, unanswered (again-head: has
@@ -59,6 +60,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.other_rules = threading.Condition(self.lock)
         self.log: dict[str, list[list[str]]] = {}  # of each id the requests, of each its lines
         self.counts: dict[str, int] = {}
         self.rules: list[list] = []  # [times, method, pattern, steps]
@@ -78,7 +80,8 @@ class Shared:
         return None
 
     def set_rules(self, text: str) -> None:
-        with self.lock:
+        with self.other_rules:
+            self.other_rules.notify_all()
             self.rules = [[int(times), *rest] for times, *rest in (line.split(None, 3) for line in text.splitlines())]
 
 
@@ -296,6 +299,9 @@ class Request:
             self.start = int(value)
         elif name == "freeze":
             threading.Event().wait()
+        elif name == "rules":
+            with self.shared.other_rules:
+                self.shared.other_rules.wait()
         elif name == "stall":
             self.connection.stall()
         elif name == "reset":

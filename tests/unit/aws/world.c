@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "os/fd.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 300000 /* with what shall end, and does not hang on time */
 
 /* --- the server --------------------------------------------------------------------------------------------------- */
 

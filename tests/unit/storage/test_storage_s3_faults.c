@@ -1,13 +1,16 @@
 /* The S3 storage and a server that misbehaves (tests/http): what breaks is gone on with or told, and nothing that is short or
  * damaged passes for whole. */
 #include "../net/server.h"
+#include "aws/resolve.h"
 #include "base/clock.h"
 #include "base/str.h"
 #include "drive.h"
 
+#define STALL_MS 500 /* where a stall is what is looked at; else it takes a minute, which no busy machine needs */
+
 #define MD5_OF_PATTERN_1000 "a24f1e3ef66950e1327f210e3997ba2c"
 
-static ci_storage *new_storage(const char *bucket) {
+static ci_storage *new_storage_within(const char *bucket, int64_t idle_timeout_ms) {
     ci_storage *storage = NULL;
     char url[64];
     ci_storage_s3_options options = CI_STORAGE_S3_OPTIONS_INIT;
@@ -15,12 +18,16 @@ static ci_storage *new_storage(const char *bucket) {
     options.access_key_id = "AKIDEXAMPLE";
     options.secret_access_key = "a-secret-of-some-length";
     options.session_token = "a-token-of-some-length";
-    options.idle_timeout_ms = 500;
+    options.idle_timeout_ms = idle_timeout_ms;
     options.part_bytes = 5 << 20;
     options.no_environment = 1;
     snprintf(url, sizeof url, "s3://%s", bucket);
     assert_int_equal(ci_storage_s3_new(url, &options, &storage, NULL), CI_OK);
     return storage;
+}
+
+static ci_storage *new_storage(const char *bucket) {
+    return new_storage_within(bucket, 0);
 }
 
 typedef struct outcome {
@@ -55,14 +62,17 @@ static void end(outcome *o, ci_op *op) {
     assert_null(strstr(ci_error_message(o->error), "a-token"));
 }
 
-static void get_it(const char *bucket, const char *rules, uint64_t offset, uint64_t length, outcome *o) {
+static void get_by(ci_storage *s, const char *rules, uint64_t offset, uint64_t length, outcome *o) {
     ci_op *op = NULL;
-    ci_storage *s = new_storage(bucket);
     server_rules(rules);
     assert_int_equal(cii_storage_ops(s)->get(cii_storage_impl(s), "k", NULL, offset, length, keep, count, o, &op, NULL),
                      CI_OK);
     end(o, op);
     ci_storage_free(s);
+}
+
+static void get_it(const char *bucket, const char *rules, uint64_t offset, uint64_t length, outcome *o) {
+    get_by(new_storage(bucket), rules, offset, length, o);
 }
 
 static void put_it(const char *bucket, const char *rules, size_t size, outcome *o) {
@@ -185,7 +195,7 @@ static void what_is_read_is_checked(void **state) {
 static void a_server_that_stalls_does_not_hold_up_for_ever(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
-    get_it("stall", "9 GET /stall/k body/stall\n", 0, UINT64_MAX, &o);
+    get_by(new_storage_within("stall", STALL_MS), "9 GET /stall/k body/stall\n", 0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_ERR_TIMEOUT);
     assert_true(ci_error_retryable(o.error));
 }
@@ -273,7 +283,7 @@ static ci_status put_twice(const char *bucket, const char *nonce) {
     source from = {.data = "x", .size = 1};
     request.if_absent = 1;
     snprintf(path, sizeof path, "/%s/k", bucket);
-    snprintf(rules, sizeof rules, "1 PUT /%s/k body/reset\n", bucket);
+    snprintf(rules, sizeof rules, "1 PUT /%s/k body/rules/reset\n", bucket);
     server_rules(rules);
     ci_op *op = start_put(s, &request, &from);
     _cleanup_free_ char *sent = NULL;
@@ -340,12 +350,12 @@ static void another_clock_is_adopted_once(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
     get_it("skewed",
-           "1 GET /skewed/k body/header-Date=Sun, 06 Nov 2044 08:49:37 GMT/status-403/" ERROR_TEXT(
+           "1 GET /skewed/k body/header-Date=Sun, 06 Nov 2044 08:00:00 GMT/status-403/" ERROR_TEXT(
                "RequestTimeTooSkewed") "\n"
                                        "1 GET /skewed/k body/header-ETag=%22abc%22/bytes-10\n",
            0, UINT64_MAX, &o);
     assert_int_equal(o.status, CI_OK);
-    assert_true(log_has("/skewed/k", "X-Amz-Date: 20441106T0849"));
+    assert_true(log_has("/skewed/k", "X-Amz-Date: 20441106T08"));
     assert_int_equal(log_count("/skewed/k"), 2);
 }
 
@@ -372,6 +382,17 @@ static void put_parts(const char *bucket, const char *format, outcome *o) {
     put_it(bucket, rules, 12 << 20, o);
 }
 
+/* The library (--wrap) gives an instance's metadata service a second, which a busy machine may need. */
+static bool is_patient;
+
+ci_status __real_cii_resolve_fetch(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error);
+ci_status __wrap_cii_resolve_fetch(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error);
+ci_status __wrap_cii_resolve_fetch(aws_resolver *r, const cii_aws_fetch_request *request, ci_error **ret_error) {
+    cii_aws_fetch_request same = *request;
+    same.timeout_ms *= is_patient ? 100 : 1;
+    return __real_cii_resolve_fetch(r, &same, ret_error);
+}
+
 /* Of an instance's metadata service, as the environment names it. */
 static void get_by_instance(const char *bucket, const char *rules, outcome *o) {
     static const char *const names[] = {"AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_CONFIG_FILE",
@@ -395,6 +416,7 @@ static void get_by_instance(const char *bucket, const char *rules, outcome *o) {
 static void keys_that_are_not_given_are_asked_for(void **state) {
     (void)state;
     _cleanup_outcome_ outcome o = {0};
+    is_patient = true;
     get_by_instance("asks",
                     "1 PUT /asks-imds/latest/api/token text-T\n"
                     "1 GET /asks-imds/latest/*/security-credentials/ text-r\n"
@@ -403,6 +425,7 @@ static void keys_that_are_not_given_are_asked_for(void **state) {
                     "1 GET /asks/k body/bytes-10\n",
                     &o);
     assert_int_equal(o.status, CI_OK);
+    is_patient = false;
     assert_true(is_pattern(&o.data, 0, 10));
     assert_true(log_has("/asks/k", "X-Amz-Security-Token: a-token\n"));
     assert_true(log_has("/asks/k", "Credential=AK/"));

@@ -218,7 +218,7 @@ static void set_late(const char *bucket, unsigned looks_in_vain) {
 
 static void an_upload_given_up_unanswered_is_aborted_at_the_storages_end(void **state) {
     (void)state;
-    set_late("late", 5);
+    set_late("late", 2);
     ci_storage *s = new_storage("late");
     give_up_while_it_is_created(s, "/late/k");
     ci_storage_free(s);
