@@ -9,7 +9,7 @@
 
 static int make_session(void **state) {
     ci_session_options options = CI_SESSION_OPTIONS_INIT;
-    options.timeout_ms = 30000;
+    options.timeout_ms = 300000; /* emulated machines are slow */
     *state = open_session(&options);
     return 0;
 }
@@ -128,7 +128,7 @@ static void files_that_claim_to_be_endless_are_not_read(void **state) {
     assert_non_null(mkdtemp(folder));
     options.workspace_dir = folder;
     options.workspace_bytes = 16u << 20;
-    options.timeout_ms = 5000;
+    options.timeout_ms = 60000; /* an exbibyte takes for ever */
     ci_session *session = open_session(&options);
     ci_result_free(run_command(session, "truncate -s 1E endless; truncate -s 8M sparse; ln endless /tmp/x || "
                                         "truncate -s 1E /tmp/endless"));
