@@ -59,7 +59,7 @@ int server_start(void **state) {
 int server_stop(void **state) {
     (void)state;
     close(server_life_fd);
-    assert_int_equal(cii_fd_wait(server_pidfd, POLLIN, PATIENCE_MS), POLLIN);
+    assert_true(cii_fd_wait(server_pidfd, POLLIN, PATIENCE_MS) & POLLIN);
     close(server_pidfd);
     char command[64]; /* what a program leaves in its TMPDIR goes too: records of uploads */
     snprintf(command, sizeof command, "rm -rf %s", folder);
