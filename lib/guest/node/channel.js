@@ -67,10 +67,10 @@ class Channel {
 
     /* Sends an item and waits until it has its place in stdout. */
     sendItem(mime, data) {
-        const before = Atomics.load(this._shared, wire.ACKS);
+        const number = Atomics.add(this._shared, wire.ITEMS, 1) + 1;
         this.send(wire.ITEM, [[wire.MIME, mime], [wire.DATA, data]]);
-        while (Atomics.load(this._shared, wire.ACKS) === before)
-            Atomics.wait(this._shared, wire.ACKS, before);
+        for (let acks; (acks = Atomics.load(this._shared, wire.ACKS)) < number; )
+            Atomics.wait(this._shared, wire.ACKS, acks);
     }
 }
 

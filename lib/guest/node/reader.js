@@ -17,9 +17,10 @@ const tell = (message) => port.postMessage(JSON.stringify(message));
 
 const HEARD_MS = 10; // a main thread that only waits answers within this
 const PATIENT_MS = 50; // or within this, when the machine is busy
-const TRIES = 12;
+const TRIES = 100; // seconds: a main thread that others keep from running hears at last
 const IMPATIENT_TRIES = 6;
 let asks = 0; // words about interrupts given to the main thread
+let postponed = false; // there is an interrupt, which waits for the next acknowledgement
 
 /* The main thread may be in the middle of a user's endless loop: then only a signal ends the process. */
 function end(status) {
@@ -98,6 +99,7 @@ function request(payload) {
 }
 
 const hasEnded = () => Atomics.load(shared, wire.ENDED) === sent;
+const waitsForAck = () => Atomics.load(shared, wire.ITEMS) > Atomics.load(shared, wire.ACKS);
 
 /* Whether the main thread takes a word about the interrupt in time. */
 function isHeard(milliseconds) {
@@ -126,12 +128,18 @@ function terminate(session) {
 /* A main thread that waits takes the message and is done. One that does not is busy: if with a user's code, that is
  * terminated, after which it comes to the message; if with the kernel's, that ends soon. It has come to rest when it has
  * heard two in a row: a chain of process.nextTick() goes on after the first. Since the channel is read by this thread
- * alone, an interrupt is dealt with before the next request is heard of. */
+ * alone, an interrupt is dealt with before the next request is heard of, and after an acknowledgement without which the
+ * main thread does not go on. */
 function interrupt() {
     let session = null;
-    for (let i = 0, heard = 0; i < TRIES && heard < 2; i++) {
+    postponed = false;
+    for (let i = 0, heard = 0; i < TRIES && heard < 2 && !postponed; i++) {
         if (session === null && hasEnded()) // by itself: what may run now is not to be hit
             return;
+        if (waitsForAck()) {
+            postponed = true;
+            continue;
+        }
         if (isHeard(i < IMPATIENT_TRIES ? HEARD_MS : PATIENT_MS)) {
             heard++;
             continue;
@@ -157,6 +165,8 @@ for (;;) {
     } else if (type === wire.ITEM_ACK) {
         Atomics.add(shared, wire.ACKS, 1);
         Atomics.notify(shared, wire.ACKS);
+        if (postponed)
+            interrupt();
     } else if (type === wire.INTERRUPT) {
         interrupt();
     } else {

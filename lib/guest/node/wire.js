@@ -56,7 +56,8 @@ module.exports = {
     ENDED: 2, // number of the last request that has been answered
     SEEN: 3, // number of the reader's last word about an interrupt that the main thread has seen
     ENDING: 4, // the main thread has been told to end, and does
-    SHARED_SIZE: 5,
+    ITEMS: 5, // items that were, or are being sent
+    SHARED_SIZE: 6,
 
     // What an interrupt may do to the main thread now.
     ARMED: 0, // a user's code runs, or nothing
