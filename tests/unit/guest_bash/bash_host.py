@@ -9,7 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "guest_python"))
 
 import host  # noqa: E402
-from host import EXCEPTION, EXIT, OK, Lost, frames  # noqa: E402, F401
+from host import EXCEPTION, EXIT, OK, PATIENCE_S, Lost, frames  # noqa: E402, F401
 from program import start_program  # noqa: E402
 
 KERNEL = os.path.normpath(os.path.join(HERE, "..", "..", "..", "lib", "guest", "bash", "kernel.py"))

@@ -1,7 +1,6 @@
 """State, values, errors: what a cell leaves to the next, and what its result says."""
 
 import json
-import statistics
 import time
 
 import pytest
@@ -53,17 +52,18 @@ def test_a_failed_cell_leaves_its_names_usable(kernel, declaration):
 
 
 def test_a_failure_costs_no_more_after_many_declarations(kernel):
-    def typical(text):
+    def cost(text):
+        """Of the run that other programs disturbed least."""
         times = []
-        for _ in range(11):
+        for _ in range(21):
             started = time.monotonic()
             kernel.run(text)
             times.append(time.monotonic() - started)
-        return statistics.median(times)
+        return min(times)
 
     for number in range(800):
         kernel.run(f"let again = {number}")
-    assert typical("throw 1") < 12 * typical("1")
+    assert cost("throw 1") < 12 * cost("1")
 
 
 def test_await_at_the_top_level(kernel):
@@ -217,11 +217,11 @@ def test_what_nobody_catches_fails_the_cell(kernel, text):
     assert kernel.value("1") == "1"
 
 
-def test_what_nobody_catches_between_cells_is_told_on_stderr(kernel):
-    import time
-
-    kernel.run("setTimeout(() => { throw new Error('late') }, 20)")
-    time.sleep(0.2)
+def test_what_nobody_catches_between_cells_is_told_on_stderr(kernel, tmp_path):
+    late = "if (require('fs').existsSync('go')) { clearInterval(timer); throw new Error('late') }"
+    kernel.run("const timer = setInterval(() => { %s }, 5)" % late)
+    (tmp_path / "go").touch()
+    kernel.wait_for_output(1)
     result = kernel.run("1")
     assert (result.outcome, result.value) == (OK, "1")
     assert b"Error: late" in result.background[1] and b"<cell 1>" in result.background[1]

@@ -1,7 +1,5 @@
 """Output: byte for byte, in order, whatever code does to its streams."""
 
-import time
-
 import pytest
 from node_host import OK
 
@@ -32,20 +30,21 @@ def test_much_output(kernel):
     assert len(result.stdout) == 50_000_000
 
 
-def test_output_of_timers_after_a_cell_is_background(kernel):
-    assert kernel.run("setTimeout(() => console.log('late'), 20); console.log('now')").stdout == b"now\n"
-    time.sleep(0.2)
+def test_output_of_timers_after_a_cell_is_background(kernel, tmp_path):
+    late = "if (require('fs').existsSync('go')) { clearInterval(timer); console.log('late') }"
+    assert kernel.run("const timer = setInterval(() => { %s }, 5); console.log('now')" % late).stdout == b"now\n"
+    (tmp_path / "go").touch()
+    kernel.wait_for_output()
     assert kernel.run("console.log('next')").stdout == b"next\n"
     assert kernel._result.background == (b"late\n", b"")
 
 
-def test_a_child_goes_on_after_its_cell(kernel):
-    text = (
-        "const c = require('child_process').spawn('sh', ['-c', 'sleep 0.1; echo child'], { stdio: 'inherit' })\n"
-        "c.pid > 0"
-    )
+def test_a_child_goes_on_after_its_cell(kernel, tmp_path):
+    child = "until [ -e go ]; do sleep 0.01; done; echo child"
+    text = "const c = require('child_process').spawn('sh', ['-c', '%s'], { stdio: 'inherit' })\nc.pid > 0" % child
     assert kernel.value(text) == "true"
-    time.sleep(0.4)
+    (tmp_path / "go").touch()
+    kernel.wait_for_output()
     assert kernel.run("c.exitCode").background == (b"child\n", b"")
 
 

@@ -10,19 +10,19 @@ from host import CALL, EXEC, TEXT, VALUE, Lost, frames
 
 def test_the_call_is_echoed(kernel):
     kernel.send("1", call=12345)
-    assert dict(kernel._message(10)[1])[CALL] == struct.pack("<q", 12345)
+    assert dict(kernel._message()[1])[CALL] == struct.pack("<q", 12345)
 
 
 def test_a_request_in_single_bytes(kernel):
     kernel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     for byte in frames(EXEC, [(TEXT, b"'in pieces'")]):
         kernel.socket.sendall(bytes([byte]))
-    assert dict(kernel._message(10)[1])[VALUE] == b"'in pieces'"
+    assert dict(kernel._message()[1])[VALUE] == b"'in pieces'"
 
 
 def test_unknown_fields_are_ignored(kernel):
     kernel.socket.sendall(frames(EXEC, [(200, b"?"), (TEXT, b"6"), (9, b"")]))
-    assert dict(kernel._message(10)[1])[VALUE] == b"6"
+    assert dict(kernel._message()[1])[VALUE] == b"6"
 
 
 @pytest.mark.parametrize(
@@ -39,5 +39,5 @@ def test_unknown_fields_are_ignored(kernel):
 def test_what_makes_no_sense_ends_the_kernel(kernel, data):
     kernel.socket.sendall(data)
     with pytest.raises(Lost):
-        kernel._message(10)
+        kernel._message()
     assert os.WEXITSTATUS(kernel.status) == 70

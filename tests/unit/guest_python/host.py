@@ -21,6 +21,8 @@ ITEM_DROPPED = 41
 OK, EXCEPTION, EXIT = 0, 1, 2
 
 FRAME_MAX = 1 << 20
+PATIENCE_S = 200  # what hangs is found by it; a busy machine is slower than one thinks
+MEANWHILE_S = 0.1  # from a cell's word to its interrupt: as a rule the cell has got on with what is to be interrupted
 
 
 def frames(kind, fields):
@@ -44,7 +46,6 @@ class Result:
         self.stdout, self.stderr = bytearray(), bytearray()
         self.items = []  # (MIME type, data, stdout bytes before it)
         self.background = (b"", b"")
-        self.first_output_s = None
 
     def take(self, fields):
         found = dict(fields)
@@ -89,25 +90,29 @@ class Kernel:
         self._interrupted = False
         self._input = b""
         self._result = Result()
-        kind, fields = self._message(30)
+        kind, fields = self._message()
         assert kind == READY
         self.info = json.loads(dict(fields)[INFO])
 
-    def run(self, text, cwd=None, env=(), timeout=30, interrupts=(), on_item=None):
-        """interrupts: seconds after the start at which SIGINT is sent."""
+    def run(self, text, cwd=None, env=(), interrupts=(), on_item=None, answers=()):
+        """interrupts: when SIGINT is sent: so many seconds after the start, whatever the cell does by then, or when it has
+        printed these bytes. answers: pairs of what the cell prints to stdout and what is done when it is there. In order."""
         started = time.monotonic()
         result = self._result = Result()
         result.background = self.drain()
         result.stdout, result.stderr = bytearray(), bytearray()
-        result.first_output_s = None
         self.send(text, cwd, env)
-        interrupts = [started + s for s in interrupts]
+        answers = [*answers, *((when, self._interrupt_soon) for when in interrupts if isinstance(when, bytes))]
+        moments = [started + when for when in interrupts if not isinstance(when, bytes)]
         while True:
-            due = min(interrupts) if interrupts else started + timeout
-            message = self._message(due - time.monotonic(), may_expire=bool(interrupts))
+            wanted = answers[0][0] if answers else None
+            message = self._message(expires=min(moments, default=None), wanted=wanted)
             if message is None:
-                self.interrupt()
-                interrupts.remove(due)
+                if wanted is not None and wanted in result.stdout:
+                    answers.pop(0)[1]()
+                else:
+                    self.interrupt()
+                    moments.remove(min(moments))
                 continue
             kind, fields = message
             self.drain()
@@ -127,6 +132,10 @@ class Kernel:
         os.kill(self.pid, signal.SIGINT)
         self._interrupted = True
 
+    def _interrupt_soon(self):
+        time.sleep(MEANWHILE_S)
+        self.interrupt()
+
     def send(self, text, cwd=None, env=(), call=7):
         fields = [(TEXT, text if isinstance(text, bytes) else text.encode())]
         if cwd is not None:
@@ -134,19 +143,36 @@ class Kernel:
         fields += [(ENV, os.fsencode(entry)) for entry in env]
         fields.append((CALL, struct.pack("<q", call)))
         if self._interrupted:
-            self._settle()
+            self.settle()
         self.socket.sendall(frames(EXEC, fields))
 
-    def _settle(self):
-        """Waits, as init does, until the kernel has taken the signals that were meant for the cell before."""
+    def settle(self, number=signal.SIGINT):
+        """Waits, as init does, until the kernel has taken a signal that was meant for the cell before, or blocks it."""
         self._interrupted = False
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            with open("/proc/%d/status" % self.pid) as status:
-                told = dict(line.split(":", 1) for line in status)
-            pending = int(told["ShdPnd"], 16) & 1 << signal.SIGINT - 1
-            if not pending and told["State"].split()[0] != "R":
-                break
+        bit = 1 << number - 1
+
+        def has_taken_it():
+            told = self.status_of(self.pid)
+            pending = int(told["ShdPnd"], 16) & ~int(told["SigBlk"], 16)
+            return not pending & bit and told["State"].split()[0] != "R"
+
+        self.wait_until(has_taken_it)
+
+    @staticmethod
+    def status_of(pid):
+        with open("/proc/%d/status" % pid) as status:
+            return dict(line.split(":", 1) for line in status)
+
+    @staticmethod
+    def wait_until(condition):
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+    def wait_for_output(self, stream=0):
+        """Until something of stdout, or of stderr, can be taken in."""
+        assert select.select([self.outputs[stream]], [], [], PATIENCE_S)[0]
 
     def value(self, text, **kwargs):
         """The value of code that must run well."""
@@ -170,24 +196,25 @@ class Kernel:
                 continue
             if data:
                 any_data = True
-                self._result.first_output_s = self._result.first_output_s or time.monotonic()
                 taken = self._result.stdout if fd == self.outputs[0] else self._result.stderr
                 taken += data
         return any_data
 
-    def _message(self, timeout, may_expire=False):
-        """The next message; output is taken in meanwhile."""
-        end = time.monotonic() + timeout
+    def _message(self, expires=None, wanted=None):
+        """The next message; output is taken in meanwhile. None at the moment `expires`, or when stdout has what is wanted."""
+        end = time.monotonic() + PATIENCE_S
         while True:
             message = self._parse()
             if message is not None:
                 return message
-            left = end - time.monotonic()
+            if wanted is not None and wanted in self._result.stdout:
+                return None
+            left = (end if expires is None else expires) - time.monotonic()
             readable = select.select([self.socket, *self.outputs], [], [], max(left, 0))[0]
             if left <= 0:
-                if may_expire:
+                if expires is not None:
                     return None
-                raise TimeoutError("no message from the kernel; it printed %r" % (self.drain(),))
+                raise TimeoutError("no message from the kernel; it printed %r" % [text[-1000:] for text in self.drain()])
             self._take([fd for fd in readable if fd in self.outputs])
             if self.socket in readable:
                 try:
@@ -265,7 +292,7 @@ class Forker:
 
     def close(self):
         self._socket.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
 
 
 def fresh_kernel(cwd, arguments, python=sys.executable, **environment):
@@ -285,4 +312,4 @@ def fresh_kernel(cwd, arguments, python=sys.executable, **environment):
         processes[process.pid] = process
         return process.pid
 
-    return Kernel(start, lambda pid: processes[pid].wait(10))
+    return Kernel(start, lambda pid: processes[pid].wait(PATIENCE_S))

@@ -5,6 +5,8 @@ import subprocess
 import threading
 from contextlib import contextmanager
 
+from host import PATIENCE_S
+
 
 def start_program(kernel_class, command, cwd, environment):
     processes = {}
@@ -24,7 +26,7 @@ def start_program(kernel_class, command, cwd, environment):
         return process.pid
 
     def wait(pid):
-        status = processes[pid].wait(10)
+        status = processes[pid].wait(PATIENCE_S)
         return -status if status < 0 else status << 8
 
     return kernel_class(start, wait)

@@ -23,7 +23,7 @@ def plot(forkers, tmp_path_factory):
     kernel = forkers("data").kernel(folder, HOME=str(folder), MPLBACKEND="agg")
 
     def run(text):
-        result = kernel.run(IMPORTS + text + ";", timeout=60)
+        result = kernel.run(IMPORTS + text + ";")
         assert result.outcome == OK, result.traceback
         assert [mime for mime, _, _ in result.items] == ["image/png", CHART], result
         data = json.loads(result.items[1][1], parse_constant=refuse)

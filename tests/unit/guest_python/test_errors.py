@@ -106,8 +106,9 @@ def test_deep_recursion(kernel):
 def test_very_deep_recursion_is_reported_quickly(plain):
     if sys.version_info < (3, 11):
         pytest.skip("Python calls take C stack before 3.11")
-    result = plain.run("import sys\nsys.setrecursionlimit(200_000)\ndef f(n): return f(n + 1)\nf(0)")
-    assert result.error == "RecursionError" and result.execution_us < 5_000_000
+    plain.run("import sys, time\nsys.setrecursionlimit(200_000)\ndef f(n): return f(n + 1)\nbefore = time.process_time()")
+    assert plain.run("f(0)").error == "RecursionError"
+    assert plain.value("time.process_time() - before < 5") == "True"
 
 
 def test_a_low_recursion_limit_does_not_hurt_the_kernel(kernel):
@@ -150,7 +151,8 @@ def test_exceptions_that_are_hard_to_describe(kernel, body, message):
 
 def test_an_endless_exception_str_can_be_interrupted(kernel):
     result = kernel.run(
-        "class Odd(Exception):\n    def __str__(self):\n        while True: pass\nraise Odd()", interrupts=[0.3, 0.8]
+        "class Odd(Exception):\n    def __str__(self):\n        print('on')\n        while True: pass\nraise Odd()",
+        interrupts=[b"on\n", b"on\non\n"],
     )
     assert (result.outcome, result.error) == (EXCEPTION, "Odd")
 

@@ -18,7 +18,7 @@ from host import EXCEPTION, OK
         "import asyncio\nawait asyncio.sleep(60)",
         "import asyncio\nasyncio.run(asyncio.sleep(60))",
         "import threading\nthreading.Event().wait()",
-        "import threading\nt = threading.Thread(target=lambda: __import__('time').sleep(3))\nt.start()\nt.join()",
+        "import threading\nt = threading.Thread(target=lambda: __import__('time').sleep(60))\nt.start()\nt.join()",
         "import os\nr, w = os.pipe()\nos.read(r, 1)",
         "import queue\nqueue.Queue().get()",
         "import itertools\nfor i in itertools.count(): str(i)",
@@ -33,52 +33,55 @@ from host import EXCEPTION, OK
 )
 def test_code_that_is_interrupted(kernel, text):
     kernel.run("import asyncio, itertools, queue, threading\nkept = 1")  # so that it is the code that is interrupted
-    result = kernel.run("mine = 2\n" + text, interrupts=[0.25], timeout=20)
+    result = kernel.run("mine = 2\nprint('on')\n" + text, interrupts=[b"on\n"])
     assert (result.outcome, result.error) == (EXCEPTION, "KeyboardInterrupt")
     assert "<cell 2>" in result.traceback
     assert kernel.value("kept, mine") == "(1, 2)"
 
 
 def test_output_before_an_interrupt_is_kept(kernel):
-    result = kernel.run("print('one', end='')\nwhile True: pass", interrupts=[0.2])
-    assert result.stdout == b"one"
+    text = "import os\nprint('one', end='')\nos.write(1, b'on\\n')\nwhile True: pass"
+    assert kernel.run(text, interrupts=[b"on\n"]).stdout == b"on\none"
 
 
 def test_cleaning_up_is_awaited_after_an_interrupt(kernel):
     kernel.value("import asyncio\nawait asyncio.sleep(0, 1)")
     result = kernel.run(
-        "try:\n    await asyncio.sleep(60)\nfinally:\n    await asyncio.sleep(0.01)\n    print('cleaned')",
-        interrupts=[0.3],
+        "try:\n    print('on')\n    await asyncio.sleep(60)\nfinally:\n    await asyncio.sleep(0.01)\n    print('cleaned')",
+        interrupts=[b"on\n"],
     )
-    assert (result.error, result.stdout) == ("KeyboardInterrupt", b"cleaned\n")
+    assert (result.error, result.stdout) == ("KeyboardInterrupt", b"on\ncleaned\n")
     assert kernel.value("await asyncio.sleep(0, 3)") == "3"
 
 
 def test_code_that_will_not_be_cancelled_is_left_to_later_cells(kernel):
     kernel.run("import asyncio\nkept = 1")
-    text = "while True:\n    try: await asyncio.sleep(60)\n    except asyncio.CancelledError: print('no')"
-    result = kernel.run(text, interrupts=[0.3], timeout=1.2)
-    assert (result.error, result.stdout) == ("KeyboardInterrupt", b"no\n")
+    text = "while True:\n    try: print('on'); await asyncio.sleep(600)\n    except asyncio.CancelledError: print('no')"
+    result = kernel.run(text, interrupts=[b"on\n"])
+    assert (result.error, result.stdout) == ("KeyboardInterrupt", b"on\nno\non\n")
     assert kernel.value("await asyncio.sleep(0, kept)") == "1"
 
 
 def test_code_may_catch_the_interrupt(kernel):
-    text = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('caught')\n5"
-    result = kernel.run(text, interrupts=[0.2])
-    assert (result.outcome, result.value, result.stdout) == (OK, "5", b"caught\n")
+    text = "import time\ntry: print('on'); time.sleep(60)\nexcept KeyboardInterrupt: print('caught')\n5"
+    result = kernel.run(text, interrupts=[b"on\n"])
+    assert (result.outcome, result.value, result.stdout) == (OK, "5", b"on\ncaught\n")
 
 
 def test_a_second_interrupt_ends_code_that_caught_the_first(kernel):
-    result = kernel.run(
-        "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: time.sleep(60)", interrupts=[0.2, 0.4]
-    )
+    text = "import time\ntry: print('on'); time.sleep(600)\nexcept KeyboardInterrupt: print('caught'); time.sleep(600)"
+    result = kernel.run(text, interrupts=[b"on\n", b"caught\n"])
     assert result.error == "KeyboardInterrupt"
 
 
 def test_code_may_have_its_own_handler_until_the_cell_ends(kernel):
-    text = "import signal, time\nsignal.signal(signal.SIGINT, lambda *a: print('mine'))\ntime.sleep(0.5)"
-    result = kernel.run(text, interrupts=[0.2])
-    assert (result.outcome, result.stdout) == (OK, b"mine\n")
+    text = (
+        "import signal, time\ntaken = []\n"
+        "signal.signal(signal.SIGINT, lambda *a: taken.append(print('mine')))\n"
+        "print('on')\nwhile not taken: time.sleep(0.01)"
+    )
+    result = kernel.run(text, interrupts=[b"on\n"])
+    assert (result.outcome, result.stdout) == (OK, b"on\nmine\n")
     kernel.interrupt()
     assert kernel.value("1") == "1"
     assert kernel.run("while True: pass", interrupts=[0.2]).error == "KeyboardInterrupt"
@@ -108,19 +111,22 @@ def test_between_cells_interrupts_are_dropped(kernel):
 def test_interrupts_at_any_moment_hit_the_running_cell_or_nothing(kernel):
     """Fires at random around the whole life of a cell: the kernel answers each one, and in order."""
     kernel.run("done = 0")
-    hit = 0
+    hit = rounds = 0
+    longest_s = 0.0012
     draw = random.Random(1)
-    for i in range(400):
+    while rounds < 400 or hit <= 20:
+        i = rounds = rounds + 1
         kernel.send("for _ in range(20000): pass\ndone = %d\n%d" % (i, i))
-        deadline = time.monotonic() + draw.random() * 0.0012
+        deadline = time.monotonic() + draw.random() * longest_s
         while time.monotonic() < deadline:
             pass
         for _ in range(draw.randrange(1, 4)):
             kernel.interrupt()
-        kind, fields = kernel._message(10)
+        kind, fields = kernel._message()
         fields = dict(fields)
         interrupted = fields[30] == b"\1" + bytes(7)
         hit += interrupted
+        longest_s *= 1.05 if interrupted else 0.95  # a cell's life is as long as the machine lets it be
         assert kind == 18
         if interrupted:
             assert fields[34] == b"KeyboardInterrupt"
@@ -128,7 +134,6 @@ def test_interrupts_at_any_moment_hit_the_running_cell_or_nothing(kernel):
             assert fields[32] == str(i).encode()
         result = kernel.run("'after'")
         assert (result.outcome, result.value) == (OK, "'after'")
-    assert hit > 20
 
 
 def test_an_interrupt_right_after_the_request_is_not_lost(kernel):
@@ -137,7 +142,7 @@ def test_an_interrupt_right_after_the_request_is_not_lost(kernel):
         kernel.send("while True: pass")
         time.sleep(i % 4 / 10_000)
         kernel.interrupt()
-        _, fields = kernel._message(10)
+        _, fields = kernel._message()
         assert dict(fields)[34] == b"KeyboardInterrupt"
         assert kernel.value("1") == "1"
 
@@ -160,7 +165,7 @@ def test_an_interrupt_while_an_item_waits_for_its_answer(ipython):
     def on_item():
         if not seen:
             ipython.interrupt()
-            time.sleep(0.05)
+            ipython.settle()
         seen.append(1)
 
     result = ipython.run("while True: display(Image(data=b'x', format='png'))", on_item=on_item)
@@ -182,7 +187,7 @@ def test_handlers_of_other_signals_that_raise_between_cells(kernel):
     kernel.run("import signal\ndef h(*a): raise OSError('between')\nsignal.signal(signal.SIGUSR1, h)")
     for _ in range(20):
         os.kill(kernel.pid, signal.SIGUSR1)
-        time.sleep(0.002)
+        kernel.settle(signal.SIGUSR1)
         assert kernel.value("5") == "5"
 
 

@@ -11,7 +11,7 @@ from any_kernel import (  # noqa: F401
     test_unknown_fields_are_ignored,
     test_what_makes_no_sense_ends_the_kernel,
 )
-from host import EXEC, ROOT, TEXT, Lost, frames, fresh_kernel
+from host import EXEC, PATIENCE_S, ROOT, TEXT, Lost, frames, fresh_kernel
 
 ASKED_BY_HANDLERS = """
 import signal, socket, sys
@@ -38,7 +38,7 @@ assert channel.has_request()
 
 def test_requests_that_come_together_run_in_order(kernel):
     kernel.socket.sendall(b"".join(frames(EXEC, [(TEXT, b"%d" % i)]) for i in range(5)))
-    assert [dict(kernel._message(10)[1])[32] for _ in range(5)] == [b"%d" % i for i in range(5)]
+    assert [dict(kernel._message()[1])[32] for _ in range(5)] == [b"%d" % i for i in range(5)]
 
 
 def test_a_source_of_many_frames(kernel):
@@ -49,13 +49,13 @@ def test_a_source_of_many_frames(kernel):
 def test_a_name_that_is_no_name_is_ignored_in_the_environment(kernel):
     assert kernel.value("1", env=["=x", "novalue", ""]) == "1"
     kernel.socket.sendall(frames(EXEC, [(TEXT, b"7"), (5, b"A=b\0c")]))
-    _, fields = kernel._message(10)
+    _, fields = kernel._message()
     assert dict(fields)[34] == b"ValueError"
     assert kernel.value("2") == "2"
 
 
 def test_handlers_of_signals_that_interrupt_each_other_ask_for_a_request():
-    subprocess.run(["/usr/bin/python3", "-I", "-S", "-B", "-c", ASKED_BY_HANDLERS, ROOT], check=True, timeout=60)
+    subprocess.run(["/usr/bin/python3", "-I", "-S", "-B", "-c", ASKED_BY_HANDLERS, ROOT], check=True, timeout=PATIENCE_S)
 
 
 def test_few_descriptors_are_enough(tmp_path):
@@ -75,5 +75,5 @@ def test_a_message_beyond_the_limit_ends_the_kernel(plain):
         for _ in range(400):
             plain.socket.sendall(piece)
     with pytest.raises(Lost):
-        plain._message(10)
+        plain._message()
     assert os.WEXITSTATUS(plain.status) == 70

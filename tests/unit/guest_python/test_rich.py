@@ -190,7 +190,6 @@ def test_large_tables_are_cut_and_tell_their_size(plain):
     pytest.importorskip("pandas")
     result = plain.run(
         "import pandas as pd, numpy as np\npd.DataFrame(np.arange(500_000 * 4).reshape(-1, 4)).assign(t='x' * 5000)",
-        timeout=60,
     )
     found = data(result, TABLE)
     assert (len(found["data"]), found["totalRows"], found["totalColumns"]) == (100, 500000, 5)
@@ -219,7 +218,7 @@ def test_pictures_of_pil(kernel):
 
 def test_formulas_are_text_and_latex(kernel):
     pytest.importorskip("sympy")
-    result = kernel.run("import sympy\nsympy.Symbol('x') ** 2", timeout=60)
+    result = kernel.run("import sympy\nsympy.Symbol('x') ** 2")
     assert (result.value, result.items) == ("x**2", [("text/latex", b"$\\displaystyle x^{2}$", 0)])
 
 
@@ -250,7 +249,7 @@ def test_what_display_leaves_out_on_request(ipython):
 def test_plotly(kernel, ask):
     pytest.importorskip("plotly")
     text = "import numpy, plotly.graph_objects as go\nfig = go.Figure(go.Bar(y=numpy.array([1.5, 3])))\n" + ask
-    result = kernel.run(text, timeout=60)
+    result = kernel.run(text)
     assert (result.outcome, result.stdout, result.stderr) == (OK, b"", b"")
     assert [mime for mime, _, _ in result.items] == ["text/html", "application/vnd.plotly.v1+json"]
     assert data(result, "application/vnd.plotly.v1+json")["data"][0]["y"] == [1.5, 3]
@@ -265,7 +264,7 @@ def test_altair(kernel, ask):
         "import altair as alt, pandas as pd\nchart = alt.Chart(pd.DataFrame({'a': [1]})).mark_bar().encode(x='a')\n"
         + ask
     )
-    result = kernel.run(text, timeout=60)
+    result = kernel.run(text)
     assert (result.outcome, result.stdout, result.stderr) == (OK, b"", b"")
     (mime,) = [mime for mime, _, _ in result.items if "vegalite" in mime]
     assert data(result, mime)["mark"] == {"type": "bar"}
@@ -275,7 +274,7 @@ def test_altair(kernel, ask):
 def test_bokeh(kernel, ask):
     pytest.importorskip("bokeh")
     text = "from bokeh.plotting import figure, show\np = figure()\np.line([1, 2], [3, 4])\n" + ask
-    result = kernel.run(text, timeout=60)
+    result = kernel.run(text)
     assert (result.outcome, result.stdout, result.stderr) == (OK, b"", b"")
     assert [mime for mime, _, _ in result.items] == ["text/html", "application/vnd.bokeh.item+json"]
     assert b"<!DOCTYPE html>" in result.items[0][1]
