@@ -37,7 +37,7 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 #: For the programs that set the namespaces up: CAP_DAC_OVERRIDE, CAP_NET_ADMIN and CAP_SYS_ADMIN.
 SETUP_CAPABILITIES = [1, 12, 21]
-TRIES_MAX = 2000
+TRIES_MAX = 100_000
 
 _c = ctypes.CDLL(None, use_errno=True)
 
@@ -199,7 +199,7 @@ class Lab:
 
     def _control(self, side: str, question: str) -> Any:
         address = "127.0.0.1" if side == "host" else names.WEB4
-        with socket.create_connection((address, names.CONTROL), 20) as s:
+        with socket.create_connection((address, names.CONTROL), 200) as s:
             s.sendall(question.encode() + b"\n")
             return json.loads(s.makefile("rb").read())
 
@@ -215,7 +215,7 @@ class Lab:
         scope = "%" + names.HOST_INTERFACE if address.startswith("fe80") else ""
         known = len(self._everything(side))
         with socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as s:
-            s.settimeout(10)
+            s.settimeout(60)
             s.connect(socket.getaddrinfo(address + scope, port, family)[0][4])
             if protocol == "udp":
                 s.send(b"")

@@ -240,7 +240,7 @@ class NameServer(socketserver.BaseRequestHandler):
 
 
 class Control(socketserver.StreamRequestHandler):
-    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in 10 s.
+    """`log N`: all of it but the first N. `open PORT COUNT`: whether a port came to have so many connections, in 100 s.
     `go`: who waits for it goes on."""
 
     def handle(self) -> None:
@@ -257,7 +257,7 @@ class Control(socketserver.StreamRequestHandler):
         else:
             port, count = map(int, line[1:])
             with CHANGED:
-                told = CHANGED.wait_for(lambda: OPEN[port] == count, 10)
+                told = CHANGED.wait_for(lambda: OPEN[port] == count, 100)
         self.wfile.write(json.dumps(told).encode())
 
 

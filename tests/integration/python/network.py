@@ -12,6 +12,7 @@ from typing import Any
 import libci
 import pytest
 from conftest import SOURCE
+from moments import PATIENCE
 
 sys.path.insert(0, str(SOURCE / "tests"))
 
@@ -39,13 +40,13 @@ def trying(function):
     return tried
 
 @trying
-def tcp(host, port=80, message=b"GET / HTTP/1.0\\r\\n\\r\\n", timeout=10):
+def tcp(host, port=80, message=b"GET / HTTP/1.0\\r\\n\\r\\n", timeout=60):
     with socket.create_connection((host, port), timeout) as s:
         s.sendall(message)
         return s.recv(65536)
 
 @trying
-def udp(host, port=7, message=b"ping", timeout=10):
+def udp(host, port=7, message=b"ping", timeout=60):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as s:
         s.settimeout(timeout)
@@ -63,7 +64,7 @@ def query(name, kind=1):
     question = b"".join(bytes([len(label)]) + label for label in labels) + b"\\0" + struct.pack("!HH", kind, 1)
     return struct.pack("!HHHHHH", 4711, 0x100, 1, 0, 0, 0) + question
 
-def ask(name, kind=1, server=None, timeout=5):
+def ask(name, kind=1, server=None, timeout=60):
     """The code and number of records of a name server's answer, by a query made by hand."""
     answer = udp(server or open("/etc/resolv.conf").read().split()[1], 53, query(name, kind), timeout)
     return answer if isinstance(answer, str) else (answer[3] & 15, struct.unpack_from("!H", answer, 6)[0])
@@ -71,7 +72,7 @@ def ask(name, kind=1, server=None, timeout=5):
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition() and time.monotonic() < deadline:
         os.sched_yield()
     return condition()
@@ -91,6 +92,17 @@ class Guest:
         self.refusals = result.json()["structuredContent"].get("refusals", [])
         assert result.ok, result.traceback or result.stderr
         return result
+
+    def is_told(self, condition: Callable[[], bool]) -> bool:
+        """Whether the host is told of a refusal: with the run, or with a later one where the gateway was slow."""
+
+        def look_again() -> bool:
+            before = self.refusals
+            self.run("pass")
+            self.refusals = before + self.refusals
+            return condition()
+
+        return condition() or wait_for(look_again)
 
     def shell(self, command: str, **options: Any) -> libci.Result:
         result = self.session.run_command(command, **options)
@@ -117,7 +129,7 @@ def sandbox(lab: netlab.Lab) -> Iterator[libci.Sandbox]:
 
 @pytest.fixture
 def open_guest(open_session: Callable[..., libci.Session]) -> Callable[..., Guest]:
-    return lambda **options: Guest(open_session(**{"network": "internet", "timeout": 60, **options}))
+    return lambda **options: Guest(open_session(**{"network": "internet", "timeout": PATIENCE, **options}))
 
 
 @pytest.fixture

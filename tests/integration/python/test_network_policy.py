@@ -91,7 +91,7 @@ def test_a_name_opens_no_address_that_is_not_public(lab: netlab.Lab, open_guest:
     for name in [*bad, "cname-private.example.com"]:
         assert guest.ask(f"tcp({name!r}, timeout=2)") in REFUSED | {NOT_RESOLVED, TIMEOUT}
     for _ in range(4):
-        answer = guest.ask("tcp('rebind.example.net', timeout=2)")
+        answer = guest.ask("tcp('rebind.example.net')")
         assert b"hello" in answer if isinstance(answer, bytes) else answer in REFUSED | {NOT_RESOLVED}
     assert host_reached(lab) == before
 
@@ -263,7 +263,8 @@ def test_a_refusal_says_what_was_refused_and_why(open_guest: Open) -> None:
         network_deny=["other.example.com"],
         log=lambda level, domain, message: said.append((level, message)),
     )
-    guest.run("tcp('10.1.2.3', 81); tcp('evil.example.org'); tcp('other.example.com'); udp('8.8.8.8', 53, timeout=0.2)")
+    guest.run("tcp('10.1.2.3', 81); tcp('evil.example.org'); tcp('other.example.com'); udp('8.8.8.8', 53)")
+    assert guest.is_told(lambda: {"10.1.2.3", "8.8.8.8"} <= {entry.get("address") for entry in guest.refusals})
     by_protocol = {(entry["protocol"], entry.get("name"), entry.get("address")): entry for entry in guest.refusals}
     connection = by_protocol["tcp", None, "10.1.2.3"]
     assert connection["port"] == 81 and connection["rule"] and connection["count"] == 1
@@ -276,7 +277,7 @@ def test_a_refusal_says_what_was_refused_and_why(open_guest: Open) -> None:
 
 
 def test_commands_are_told_of_as_cells_are_and_each_of_its_own(guest: Guest) -> None:
-    assert guest.shell("curl -sS -m 5 http://10.1.2.3:82/").exit_code != 0
+    assert guest.shell("curl -sS -m 60 http://10.1.2.3:82/").exit_code != 0
     assert [entry["port"] for entry in guest.refusals] == [82]
     guest.run("1")
     assert guest.refusals == []
@@ -299,13 +300,13 @@ go.set()
 
 def test_ci_run_takes_rules_and_tells_refusals(lab: netlab.Lab, ci_run: Run) -> None:
     allow = ["--network", "internet", "--allow", "web.example.com", "--allow", "*.example.org:80"]
-    get = "curl -sS -m 5 http://"
+    get = "curl -sS -m 60 http://"
     command = f"{get}web.example.com/ && ! {get}web.example.org/ && ! {get}10.1.2.3/"
     done = ci_run(*allow, "--deny", names.OTHER4, "--json", "-c", command)
     content = json.loads(done.stdout)["structuredContent"]
     assert content["exitCode"] == 0 and content["stdout"] == "hello from web.example.com\n", content
     assert {entry.get("address") for entry in content["refusals"]} >= {names.OTHER4, "10.1.2.3"}
-    done = ci_run("--network", "internet", "--allow", "none", "-c", "curl -sS -m 5 http://web.example.com/")
+    done = ci_run("--network", "internet", "--allow", "none", "-c", "curl -sS -m 60 http://web.example.com/")
     assert done.returncode == 6 and not done.stdout
     done = ci_run("--network", "internet", "--allow", "x y", "-c", "true")
     assert done.returncode == 125 and b"x y" in done.stderr
