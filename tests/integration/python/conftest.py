@@ -206,7 +206,7 @@ def open_session(sandbox: libci.Sandbox) -> Iterator[Callable[..., libci.Session
 @pytest.fixture
 def session(open_session: Callable[..., libci.Session]) -> libci.Session:
     """A session with all defaults and a deadline that ends a test gone wrong."""
-    return open_session(timeout=60)
+    return open_session(timeout=300)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def ci_run() -> Callable[..., subprocess.CompletedProcess]:
 
     def run(*arguments: object, stdin: bytes = b"", **options: object) -> subprocess.CompletedProcess:
         command = [str(BUILD / "bin/ci-run"), *map(str, arguments)]
-        return subprocess.run(command, input=stdin, capture_output=True, timeout=120, **options)  # type: ignore
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=300, **options)  # type: ignore
 
     return run
 

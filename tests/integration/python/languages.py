@@ -74,7 +74,7 @@ class Language:
     no_memory: tuple[str, ...]  # names of errors that say there is none left
     # Time.
     loop: str
-    sleep: str  # a minute, within the kernel
+    sleep: str  # minutes, within the kernel
     stubborn: str  # goes on whatever interrupts it
     wait_for: Callable[[str], str]  # until a file is there
     late: str  # as LATE, by the kernel's own means after the cell's end
@@ -138,7 +138,7 @@ _PYTHON = Language(
     exhaust="taken = []\nwhile True: taken.append(bytearray(16 << 20))",
     no_memory=("MemoryError",),
     loop="while True: pass",
-    sleep="import time; time.sleep(60)",
+    sleep="import time; time.sleep(600)",
     stubborn="import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on', flush=True)\nwhile True: pass",
     wait_for=lambda path: f"import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)",
     late="import os, threading, time\ndef late():\n    while not os.path.exists('go'): time.sleep(0.02)\n"
@@ -215,7 +215,7 @@ _JAVASCRIPT = Language(
     exhaust="let taken = [Buffer.alloc(0)]\nfor (;;) taken.push(Buffer.alloc(16 << 20, 1))",
     no_memory=("RangeError",),
     loop="for (;;);",
-    sleep="await new Promise(done => setTimeout(done, 60000))",
+    sleep="await new Promise(done => setTimeout(done, 600000))",
     stubborn="require('child_process').execSync(\"trap '' INT; echo on; while :; do sleep 1; done\","
     " { stdio: 'inherit' })",
     wait_for=lambda path: f"while (!require('fs').existsSync({_js(path)}))"
@@ -309,7 +309,7 @@ _BASH = Language(
     exhaust="for name in {a..z}; do printf -v $name %300000000s; done",
     no_memory=(),
     loop="while :; do :; done",
-    sleep="exec {pipe}<> <(:)\nread -rt 60 -u $pipe",
+    sleep="exec {pipe}<> <(:)\nread -rt 600 -u $pipe",
     stubborn="trap '' INT\necho on\nwhile :; do :; done",
     wait_for=lambda path: f"until [ -e {quote(path)} ]; do sleep 0.02; done",
     late=f"({LATE}) &",

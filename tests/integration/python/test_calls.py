@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import BUILD
+from moments import PATIENCE, until
 
 Start = Callable[..., subprocess.Popen]
 
@@ -40,16 +42,16 @@ class Conversation:
 
     def end(self) -> int:
         self.process.stdin.close()
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager
 def conversation(workspace: Path, *arguments: object) -> Iterator[Conversation]:
-    command = [BUILD / "bin/ci-run", "--calls", "-", "--workspace", workspace, "--timeout", "60", *arguments]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [BUILD / "bin/ci-run", "--calls", "-", "--workspace", workspace, "--timeout", PATIENCE, *arguments]
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     yield Conversation(process)
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     process.stdout.close()
     process.stderr.close()
 
@@ -279,8 +281,8 @@ def test_without_a_workspace_there_is_one_for_as_long_as_the_conversation_lasts(
 
 def test_timeout_is_the_default_of_each_call(talk: Callable[..., Conversation]) -> None:
     conversation = talk("--timeout", "3", "--preload", "none")
-    assert conversation.call("execute_command", command="sleep 60")["structuredContent"]["outcome"] == "timeout"
-    assert conversation.text("execute_code", code="print(1)") == "1\n"
+    assert conversation.call("execute_command", command="sleep 600")["structuredContent"]["outcome"] == "timeout"
+    assert conversation.text("execute_code", code="print(1)", timeout=PATIENCE) == "1\n"
     assert conversation.end() == 0
 
 
@@ -330,20 +332,27 @@ def test_a_line_beyond_all_bounds_is_refused_and_the_next_is_fine(talk: Callable
     assert conversation.end() == 0
 
 
+def first_word(pid: str) -> bytes:
+    """Of a process's command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]
+    except OSError:
+        return b""  # it has ended meanwhile
+
+
 def test_ctrl_c_interrupts_a_call_and_ends_an_idle_conversation(talk: Callable[..., Conversation]) -> None:
     conversation = talk("--preload", "none")
     assert conversation.text("execute_code", code="x = 1") == ""
     process = conversation.process
-    process.stdin.write(b'{"name": "execute_command", "input": {"command": "sleep 60"}}\n')
+    mark = uuid.uuid4().hex
+    process.stdin.write(b'{"name": "execute_command", "input": {"command": "exec -a %s sleep 600"}}\n' % mark.encode())
     process.stdin.flush()
-    import time
-
-    time.sleep(0.5)
+    until(lambda: any(first_word(pid) == mark.encode() for pid in filter(str.isdigit, os.listdir("/proc"))))
     process.send_signal(signal.SIGINT)
     assert json.loads(process.stdout.readline())["structuredContent"]["outcome"] == "interrupted"
     assert conversation.text("execute_code", code="print(x)") == "1\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 130
+    assert process.wait(PATIENCE) == 130
 
 
 def test_a_reader_that_leaves_ends_the_conversation(talk: Callable[..., Conversation]) -> None:
@@ -355,7 +364,7 @@ def test_a_reader_that_leaves_ends_the_conversation(talk: Callable[..., Conversa
         conversation.process.stdin.flush()
     except BrokenPipeError:
         pass
-    assert conversation.process.wait(10) == 128 + signal.SIGPIPE
+    assert conversation.process.wait(PATIENCE) == 128 + signal.SIGPIPE
     conversation.process.stdout = None
     try:
         conversation.process.stdin.close()

@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import termios
-import time
 import zipfile
 from collections.abc import Callable
 from fcntl import ioctl
@@ -21,6 +20,7 @@ from struct import pack
 
 import pytest
 from conftest import BUCKET, BUILD, SOURCE, Bucket
+from moments import PATIENCE
 from s3lab.client import Client
 from s3lab.throttle import throttle
 
@@ -159,10 +159,9 @@ def test_the_first_failure_ends_the_run(ci_run: Run) -> None:
 
 
 def test_output_streams_as_it_comes(ci_run_start: Callable[..., subprocess.Popen]) -> None:
-    process = ci_run_start("-e", "import time\nprint('now', flush=True)\ntime.sleep(5)")
-    start = time.monotonic()
+    process = ci_run_start("-e", "import time\nprint('now', flush=True)\ntime.sleep(600)")
     assert process.stdout.readline() == b"now\n"
-    assert process.poll() is None and time.monotonic() - start < 5
+    assert process.poll() is None
 
 
 def test_every_byte_of_both_streams_passes(ci_run: Run) -> None:
@@ -171,21 +170,21 @@ def test_every_byte_of_both_streams_passes(ci_run: Run) -> None:
 
 
 def test_ctrl_c_interrupts_the_cell_and_twice_ends(ci_run_start: Callable[..., subprocess.Popen]) -> None:
-    process = ci_run_start("-e", "print('on', flush=True)\nimport time\ntime.sleep(60)", "-e", "print('never')")
+    process = ci_run_start("-e", "print('on', flush=True)\nimport time\ntime.sleep(600)", "-e", "print('never')")
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 130 and process.stdout.read() == b""
+    assert process.wait(PATIENCE) == 130 and process.stdout.read() == b""
 
     process = ci_run_start(
         "-e",
-        "import time\ntry:\n    print('on', flush=True)\n    time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    print('caught', flush=True)\ntime.sleep(60)",
+        "import time\ntry:\n    print('on', flush=True)\n    time.sleep(600)\n"
+        "except KeyboardInterrupt:\n    print('caught', flush=True)\ntime.sleep(600)",
     )
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == b"caught\n"
     process.send_signal(signal.SIGINT)
-    assert process.wait(5) == 130
+    assert process.wait(PATIENCE) == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -196,11 +195,11 @@ def test_other_signals_end_it_and_leave_nothing(
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
     process = ci_run_start(
-        "--upload", tmp_path / "up", "-e", "print('on', flush=True)\nimport time\ntime.sleep(60)", env=environment
+        "--upload", tmp_path / "up", "-e", "print('on', flush=True)\nimport time\ntime.sleep(600)", env=environment
     )
     process.stdout.readline()
     process.send_signal(number)
-    assert process.wait(5) == 128 + number
+    assert process.wait(PATIENCE) == 128 + number
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
@@ -215,14 +214,14 @@ def test_a_signal_that_was_ignored_when_it_started_stays_ignored(
     )
     process.stdout.readline()
     process.send_signal(number)
-    assert process.wait(10) == 0 and process.stdout.read() == b"end\n"
+    assert process.wait(PATIENCE) == 0 and process.stdout.read() == b"end\n"
 
 
 def test_a_reader_that_leaves_ends_it(ci_run_start: Callable[..., subprocess.Popen]) -> None:
     process = ci_run_start("-e", "while True: print('y' * 1000)")
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(10) == 128 + signal.SIGPIPE
+    assert process.wait(PATIENCE) == 128 + signal.SIGPIPE
     process.stdout = None
 
 
@@ -388,7 +387,7 @@ def test_the_quickstart_program_does_the_main_job(tmp_path: Path) -> None:
     (tmp_path / "uploads").mkdir()
     make = [SOURCE / "examples/quickstart/make_data.py", tmp_path / "uploads/sales.zip"]
     subprocess.run(["/usr/bin/python3", *make], check=True)
-    done = subprocess.run([BUILD / "bin/quickstart", tmp_path], capture_output=True, timeout=120, check=False)
+    done = subprocess.run([BUILD / "bin/quickstart", tmp_path], capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert b"3024 rows" in done.stdout and b"Lisbon" in done.stdout and b"best month" in done.stdout
     assert (tmp_path / "code-interpreter/chart.png").read_bytes().startswith(b"\x89PNG")
@@ -471,7 +470,7 @@ def test_a_slow_transfer_is_a_line_of_the_terminal_that_is_gone_at_the_end(
                 if b": 0 of 1 files, " in shown:
                     relay.open_up()
         os.close(ours)
-        assert (process.wait(60), process.stdout.read()) == (0, b"20971520\n"), shown
+        assert (process.wait(PATIENCE), process.stdout.read()) == (0, b"20971520\n"), shown
     *drawn, last = re.findall(rb"\r([^\r\n]*)\x1b\[K", shown)
     assert re.fullmatch(what.encode() + rb": 0 of 1 files, \d+(\.\d .i)?B of 20.*", drawn[0]), shown
     assert last == b"" and all(len(line) < 40 for line in drawn), shown

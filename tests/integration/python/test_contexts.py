@@ -7,12 +7,13 @@ import threading
 import libci
 import pytest
 from libci import Context
+from moments import PATIENCE
 
 
 def test_contexts_are_told_in_the_order_in_which_they_began(session: libci.Session) -> None:
     assert session.contexts() == [Context("python", "", False)]  # kept ready
     session.run_code("x = 1", context="b")
-    call = session.start_code("import time; print('on', flush=True); time.sleep(30)", context="a")
+    call = session.start_code("import time; print('on', flush=True); time.sleep(600)", context="a")
     while not any(context.running for context in session.contexts()):
         pass
     assert session.contexts() == [Context("python", "", False), Context("python", "b", False), Context("python", "a", True)]
@@ -52,10 +53,10 @@ def test_a_call_that_runs_in_a_removed_context_ends_as_lost(session: libci.Sessi
     threads = [threading.Thread(target=lambda c=c: results.append(c.result())) for c in (call, waiting)]
     for thread in threads:
         thread.start()
-    assert started.wait(20)
+    assert started.wait(PATIENCE)
     session.remove_context(context="one")
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     lost, fresh = sorted(results, key=lambda result: result.ok)
     assert (lost.outcome, lost.state_lost) == (libci.Outcome.LOST, True)
     assert "removed" in (lost.error_message or "")

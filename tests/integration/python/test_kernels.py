@@ -11,6 +11,7 @@ from typing import Any
 import libci
 import pytest
 from conftest import BUILD
+from moments import PATIENCE, until
 
 NO_NODE = {"PATH": "/opt/libci/bin"}
 needs_node = pytest.mark.skipif(
@@ -28,12 +29,6 @@ def kernels(session: libci.Session) -> dict[str, Any]:
     return {kernel["name"]: kernel for kernel in session.info()["sandbox"]["guest"]["kernels"]}
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-
-
 def arguments(session: libci.Session) -> list[str]:
     """Of the Node kernel; asks the shell, so that no kernel is started for it."""
     found = session.run_command("cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -A9 -x '[n]ode'").stdout
@@ -43,13 +38,13 @@ def arguments(session: libci.Session) -> list[str]:
 @needs_node
 def test_a_kernel_that_was_asked_for_is_there_before_its_first_cell() -> None:
     with libci.Sandbox(kernels=" javascript,") as sandbox:
-        sandbox.prepare(timeout=60)
-        with libci.Session(sandbox=sandbox, timeout=60) as session:
+        sandbox.prepare(timeout=PATIENCE)
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE) as session:
             assert kernels(session)["javascript"]["kernel"]["node"]
             assert "--typescript" not in arguments(session)
             assert session.run_code("1 + 1", language="javascript").value == "2"
         # One that cannot be the spare gets them too, by and by.
-        with libci.Session(sandbox=sandbox, timeout=60, workspace_bytes=64 << 20) as session:
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE, workspace_bytes=64 << 20) as session:
             assert kernels(session)["javascript"]["running"]
 
 
@@ -61,12 +56,16 @@ def test_one_that_was_not_asked_for_is_not(session: libci.Session) -> None:
 @typed
 def test_typescript_that_is_kept_ready_has_its_types_loaded() -> None:
     def first_cell(**options: Any) -> float:
-        with libci.Sandbox(**options) as sandbox:
-            sandbox.prepare(timeout=120)
-            with libci.Session(sandbox=sandbox, timeout=120) as session:
-                start = time.perf_counter()
-                assert session.run_code(CELL, language="typescript").value == "4"
-                return time.perf_counter() - start
+        """In the session that other programs disturbed least."""
+        times = []
+        for _ in range(3):
+            with libci.Sandbox(**options) as sandbox:
+                sandbox.prepare(timeout=PATIENCE)
+                with libci.Session(sandbox=sandbox, timeout=PATIENCE) as session:
+                    start = time.perf_counter()
+                    assert session.run_code(CELL, language="typescript").value == "4"
+                    times.append(time.perf_counter() - start)
+        return min(times)
 
     assert first_cell(kernels="typescript") * 3 < first_cell()
 
@@ -74,7 +73,7 @@ def test_typescript_that_is_kept_ready_has_its_types_loaded() -> None:
 @needs_node
 @typed
 def test_it_stays_so_after_a_restart() -> None:
-    with libci.Sandbox(kernels="typescript") as sandbox, libci.Session(sandbox=sandbox, timeout=120) as session:
+    with libci.Sandbox(kernels="typescript") as sandbox, libci.Session(sandbox=sandbox, timeout=PATIENCE) as session:
         assert session.run_code("const a = 1", language="typescript").ok
         session.clear_context("javascript")
         assert "--typescript" in arguments(session)
@@ -84,8 +83,8 @@ def test_it_stays_so_after_a_restart() -> None:
 @needs_node
 def test_a_kernel_that_ends_before_it_was_used_is_started_on_use() -> None:
     with libci.Sandbox(kernels="javascript") as sandbox:
-        sandbox.prepare(timeout=60)
-        with libci.Session(sandbox=sandbox, timeout=60) as session:
+        sandbox.prepare(timeout=PATIENCE)
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE) as session:
             session.run_command("kill -9 $(grep -lx node /proc/[0-9]*/comm | cut -d / -f 3)")
             until(lambda: not kernels(session)["javascript"]["running"])
             result = session.run_code("1", language="javascript")
@@ -99,7 +98,7 @@ def test_a_kernel_that_cannot_start_is_not_tried_again_and_again(tmp_path: Path)
     node.chmod(0o755)
     starts = tmp_path / "starts"
     with libci.Sandbox(kernels="javascript") as sandbox:
-        with libci.Session(sandbox=sandbox, timeout=60, host_dir=tmp_path) as session:
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE, host_dir=tmp_path) as session:
             until(lambda: starts.exists() and not kernels(session)["javascript"]["running"])
             assert session.run_code("1").value == "1"
             result = session.run_code("1", language="javascript")
@@ -112,8 +111,8 @@ def test_a_kernel_that_cannot_start_is_not_tried_again_and_again(tmp_path: Path)
 @needs_node
 def test_its_limits_are_the_sessions(tmp_path: Path) -> None:
     with libci.Sandbox(kernels="javascript") as sandbox:
-        sandbox.prepare(timeout=60)
-        with libci.Session(sandbox=sandbox, timeout=60, open_file_count=64) as session:
+        sandbox.prepare(timeout=PATIENCE)
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE, open_file_count=64) as session:
             limits = session.run_command("cat /proc/$(grep -lx node /proc/[0-9]*/comm | cut -d / -f 3)/limits").stdout
             assert limits.split("Max open files")[1].split()[:2] == ["64", "64"]
 
@@ -131,9 +130,9 @@ def test_without_node_the_rest_goes_on_and_one_warning_says_so() -> None:
             said.append(message)
 
     with libci.Sandbox(env=NO_NODE, kernels="javascript", log=log) as sandbox:
-        sandbox.prepare(timeout=60)
+        sandbox.prepare(timeout=PATIENCE)
         for options in ({}, {"workspace_bytes": 64 << 20}):  # a spare, and one that is not
-            with libci.Session(sandbox=sandbox, timeout=60, **options) as session:
+            with libci.Session(sandbox=sandbox, timeout=PATIENCE, **options) as session:
                 assert session.run_code("1").value == "1"
     assert said == ["kernels: javascript is not kept ready: sessions do not have it"]
 
@@ -141,8 +140,8 @@ def test_without_node_the_rest_goes_on_and_one_warning_says_so() -> None:
 @pytest.mark.parametrize("options", [{}, {"workspace_bytes": 64 << 20}], ids=["spare", "made"])
 def test_without_node_its_languages_are_not_there(options: dict[str, Any]) -> None:
     with libci.Sandbox(env=NO_NODE) as sandbox:
-        sandbox.prepare(timeout=60)
-        with libci.Session(sandbox=sandbox, timeout=60, **options) as session:
+        sandbox.prepare(timeout=PATIENCE)
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE, **options) as session:
             there = session.info()["capabilities"]
             assert "python" in there and not {"javascript", "typescript", "typecheck"} & set(there)
             for language in ("javascript", "typescript"):
@@ -158,8 +157,8 @@ def test_without_the_package_typescript_there_is_javascript(build_without: Calla
     helper_dir = build_without("guest/node/node_modules")
     said: list[str] = []
     with libci.Sandbox(helper_dir=helper_dir, kernels="typescript", log=lambda *m: said.append(m[2])) as sandbox:
-        sandbox.prepare(timeout=60)
-        with libci.Session(sandbox=sandbox, timeout=60) as session:
+        sandbox.prepare(timeout=PATIENCE)
+        with libci.Session(sandbox=sandbox, timeout=PATIENCE) as session:
             there = session.info()["capabilities"]
             assert "javascript" in there and not {"typescript", "typecheck"} & set(there)
             with pytest.raises(libci.NotSupported) as refusal:

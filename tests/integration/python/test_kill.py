@@ -21,7 +21,7 @@ from s3lab.client import Client
 
 pytestmark = pytest.mark.s3
 OUTPUT = "code-interpreter/"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 200
 CLIENT_ROUNDS = 8
 SERVER_ROUNDS = 3
 
@@ -88,7 +88,7 @@ def test_a_client_that_is_killed_leaves_nothing_short_and_nothing_behind(
     rounds = [hashes(0)]
     process = push(ci_run_start, place, 0)
     begun = time.monotonic()
-    assert process.wait(120) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     whole = time.monotonic() - begun
     killed = 0
     for round in range(1, CLIENT_ROUNDS + 1):
@@ -96,13 +96,15 @@ def test_a_client_that_is_killed_leaves_nothing_short_and_nothing_behind(
         process = push(ci_run_start, place, round)
         time.sleep(chance.uniform(0, whole))  # anywhere in it
         process.kill()
-        killed += process.wait() == -signal.SIGKILL
+        was_killed = process.wait() == -signal.SIGKILL
+        killed += was_killed
+        whole *= 1 if was_killed else 0.5  # the first may have been slow
         assert_whole(place, rounds)
         if round % 2:  # the next is killed upon what this one has left
             continue
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            assert push(ci_run_start, place, round).wait(120) == 0
+            assert push(ci_run_start, place, round).wait(PATIENCE_SECONDS) == 0
             if not place.unfinished():
                 break  # a server may have been at a request of the dead still
             assert time.monotonic() < deadline, place.unfinished()
@@ -146,7 +148,7 @@ def test_a_push_whose_server_is_killed_tells_what_failed_and_the_next_sends_what
     rounds = []
     failures = 0
     with libci.Storage.s3(place.name, attempts=1) as storage:  # with more the push might outlast the kill
-        session = open_session(storage=storage, timeout=120, progress=on_progress)
+        session = open_session(storage=storage, timeout=PATIENCE_SECONDS, progress=on_progress)
         for round in range(SERVER_ROUNDS):
             rounds.append(hashes(round))
             session.run_code(MAKE.replace("{round}", str(round)))

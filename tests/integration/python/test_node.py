@@ -10,6 +10,7 @@ from pathlib import Path
 import libci
 import pytest
 from conftest import BUILD
+from moments import PATIENCE
 
 pytestmark = pytest.mark.skipif(shutil.which("node", path="/usr/local/bin:/usr/bin:/bin") is None, reason="no node")
 typed = pytest.mark.skipif(
@@ -44,10 +45,11 @@ def test_exceptions_and_exits(session: libci.Session) -> None:
         "for (;;);",
         "await null; for (;;);",
         "await new Promise(() => {})",
-        "require('child_process').execSync('sleep 60')",
+        "require('child_process').execSync('sleep 600')",
     ],
 )
-def test_a_deadline_keeps_the_state(session: libci.Session, code: str) -> None:
+def test_a_deadline_keeps_the_state(open_session: Callable[..., libci.Session], code: str) -> None:
+    session = open_session(grace=PATIENCE)  # in which the kernel is not killed, however slow
     js(session, "kept = 1")
     result = js(session, code, timeout=0.5)
     assert result.outcome == libci.Outcome.TIMEOUT and not result.state_lost

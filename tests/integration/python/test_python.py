@@ -12,11 +12,13 @@ from collections.abc import Callable
 
 import pytest
 from conftest import BUILD, SOURCE
+from moments import PATIENCE, late, once, until
 
 import libci
 from libci import Outcome
 
 OpenSession = Callable[..., libci.Session]
+WAIT_TO_GO = "while not os.path.exists('go'): time.sleep(0.01)"
 
 
 def lives(session: libci.Session) -> None:
@@ -154,7 +156,7 @@ def test_exit_ends_the_cell_with_its_status_and_keeps_the_state(
     ],
 )
 def test_the_session_survives(session: libci.Session, code: str) -> None:
-    result = session.run_code(code, timeout=10)
+    result = session.run_code(code)
     assert result.outcome is not Outcome.TIMEOUT
     restarted = False
     try:
@@ -176,10 +178,14 @@ def test_a_broken_pipe_is_an_exception_in_python_and_a_signal_to_programs(sessio
 
 
 def test_a_kernel_that_becomes_another_program_between_calls_is_replaced(session: libci.Session) -> None:
-    code = "import os, threading\nthreading.Timer(0.2, os.execv, ('/bin/sleep', ['sleep', '1000'])).start()"
-    assert session.run_code(code).ok
-    time.sleep(0.6)
-    assert session.run_code("6 * 7", timeout=10).value == "42"
+    code = (
+        f"import os, threading, time\ndef leave():\n    {WAIT_TO_GO}\n    os.execv('/bin/sleep', ['sleep', '1000'])\n"
+        "threading.Thread(target=leave).start()\nos.getpid()"
+    )
+    pid = session.run_code(code).value
+    name = f'"$(cat /proc/{pid}/comm)"'  # none when it is gone
+    assert session.run_command(f'was={name}; touch go; while [ {name} = "$was" ]; do sleep 0.01; done').ok
+    assert session.run_code("6 * 7").value == "42"
 
 
 def test_a_kernel_that_ended_itself_tells_how(session: libci.Session) -> None:
@@ -194,13 +200,14 @@ def test_a_kernel_that_ended_itself_tells_how(session: libci.Session) -> None:
 
 
 def test_a_kernel_that_ended_between_calls_is_told_of_once(session: libci.Session) -> None:
-    session.run_command("kill -9 -1; sleep 0.5")
+    all_of_it = "set -- /proc/[0-9]*; kill -9 -1; for p; do until [ $p = /proc/1 ] || [ $p = /proc/$$ ] || [ ! -e $p ]; do :; done; done"
+    session.run_command(all_of_it)
     assert not session.run_code("x = 1").state_lost, "there was nothing to be lost"
-    session.run_command("kill -9 -1; sleep 0.5")
+    session.run_command(all_of_it)
     result = session.run_code("x")
     assert (result.error_name, result.state_lost) == ("NameError", True)
     assert not session.run_code("y = 2").state_lost
-    session.run_command("kill -9 -1; sleep 0.5")
+    session.run_command(all_of_it)
     session.clear_context()
     assert not session.run_code("1").state_lost
 
@@ -212,10 +219,8 @@ def test_files_outlive_a_lost_kernel(session: libci.Session) -> None:
 
 
 def test_a_stopped_interpreter_ends_at_the_deadline(session: libci.Session) -> None:
-    start = time.monotonic()
     result = session.run_code("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", timeout=0.5)
     assert result.outcome is Outcome.TIMEOUT
-    assert time.monotonic() - start < 0.5 + 1 + 1
     lives(session)
 
 
@@ -223,7 +228,7 @@ def test_an_interpreter_that_a_command_stopped_goes_on(session: libci.Session) -
     session.run_code("x = 6")
     for _ in range(5):
         session.run_command("kill -STOP -1")
-        assert session.run_code("x * 7", timeout=10).value == "42"
+        assert session.run_code("x * 7").value == "42"
 
 
 def test_a_forked_child_that_comes_back_from_the_cell_is_no_second_kernel(session: libci.Session) -> None:
@@ -255,12 +260,12 @@ def test_multiprocessing_works(session: libci.Session) -> None:
 
 def test_what_a_thread_prints_late_comes_with_the_next_result(session: libci.Session) -> None:
     result = session.run_code(
-        "import threading, time\n"
-        "def late():\n    time.sleep(0.3)\n    print('late', flush=True)\n"
+        "import os, threading, time\n"
+        f"def late():\n    {WAIT_TO_GO}\n    print('late', flush=True)\n    open('done', 'w')\n"
         "threading.Thread(target=late).start()\nprint('now')"
     )
     assert result.stdout == "now\n"
-    time.sleep(0.8)
+    assert session.run_command("touch go; until [ -e done ]; do sleep 0.01; done").ok
     result = session.run_code("print('next')")
     assert result.stdout == "next\n"
     assert result.background == b"late\n"
@@ -269,14 +274,11 @@ def test_what_a_thread_prints_late_comes_with_the_next_result(session: libci.Ses
 
 def test_what_is_kept_of_late_output_is_bounded_and_says_so(session: libci.Session) -> None:
     session.run_code(
-        "import threading, time\n"
-        "def late():\n    time.sleep(0.1)\n    for i in range(5000): print('x' * 999)\n    open('end', 'w')\n"
+        "import os, threading, time\n"
+        f"def late():\n    {WAIT_TO_GO}\n    for i in range(5000): print('x' * 999)\n    open('end', 'w')\n"
         "threading.Thread(target=late).start()"
     )
-    deadline = time.monotonic() + 30
-    while not session.run_command("test -e end").ok:
-        assert time.monotonic() < deadline, "the writer is blocked"
-        time.sleep(0.1)
+    assert session.run_command("touch go; until [ -e end ]; do sleep 0.01; done").ok, "the writer is blocked"
     background = session.run_code("1").background
     assert re.match(rb"\[\.\.\. \d+ bytes omitted \.\.\.\]\n", background) and len(background) < 4 << 20
 
@@ -381,7 +383,8 @@ def test_sessions_draw_different_random_numbers(open_session: OpenSession) -> No
 # -- deadlines and interrupts
 
 
-def test_a_deadline_ends_the_cell_and_keeps_the_state(session: libci.Session) -> None:
+def test_a_deadline_ends_the_cell_and_keeps_the_state(open_session: OpenSession) -> None:
+    session = open_session(grace=PATIENCE)  # in which the kernel is not killed, however slow
     session.run_code("kept = [1, 2, 3]")
     for code in (
         "while True: pass",
@@ -390,7 +393,7 @@ def test_a_deadline_ends_the_cell_and_keeps_the_state(session: libci.Session) ->
     ):
         start = time.monotonic()
         result = session.run_code(code, timeout=0.4)
-        assert 0.3 < time.monotonic() - start < 0.4 + 1 + 1
+        assert time.monotonic() - start > 0.3
         assert (result.outcome, result.exit_code, result.state_lost) == (Outcome.TIMEOUT, 124, False), code
         assert session.run_code("kept").value == "[1, 2, 3]"
 
@@ -398,22 +401,24 @@ def test_a_deadline_ends_the_cell_and_keeps_the_state(session: libci.Session) ->
 @pytest.mark.parametrize(
     "code",
     [
-        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
-        "import time\nwhile True:\n    try: time.sleep(60)\n    except BaseException: pass",
-        "import itertools; sum(itertools.repeat(1))",
-        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on', flush=True)\nwhile True: pass",
+        "import time\nwhile True:\n    try: print('on', flush=True); time.sleep(600)\n    except BaseException: pass",
+        # The interpreter's lock is held: that it no longer runs Python is told by another process.
+        "import ctypes; ctypes.PyDLL(None).system(b'trap \"\" INT; echo on; exec sleep 600')",
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nprint('on', flush=True)\nwhile True: pass",
     ],
 )
 def test_code_that_cannot_be_interrupted_is_killed_after_the_grace(open_session: OpenSession, code: str) -> None:
     session = open_session(grace=0.5)
     start = time.monotonic()
-    result = session.run_code(code, timeout=0.5)
-    assert time.monotonic() - start < 0.5 + 0.5 + 1
+    result = late(session.start_code, code)
+    assert time.monotonic() - start > 0.4
     assert (result.outcome, result.state_lost) == (Outcome.TIMEOUT, True)
     lives(session)
 
 
-def test_a_child_that_is_interrupted_too_does_not_let_the_cell_go_on(session: libci.Session) -> None:
+def test_a_child_that_is_interrupted_too_does_not_let_the_cell_go_on(open_session: OpenSession) -> None:
+    session = open_session(grace=PATIENCE)
     session.run_code("import subprocess")
     for _ in range(60):
         result = session.run_code("subprocess.run(['sleep', '60'])\nopen('on', 'w')", timeout=0.05)
@@ -422,35 +427,36 @@ def test_a_child_that_is_interrupted_too_does_not_let_the_cell_go_on(session: li
 
 
 def test_a_deadline_kills_what_the_cell_started_and_nothing_older(session: libci.Session) -> None:
-    session.run_command("sleep 1000 & echo $! > older")
-    result = session.run_code(
+    session.run_command("sleep 1000 & until grep -qx sleep /proc/$!/comm; do sleep 0.01; done")
+    result = late(
+        session.start_code,
         "import subprocess, time\n"
         "p = subprocess.Popen(['sleep', '1001'])\n"
         "subprocess.Popen('setsid sleep 1002 & (setsid sleep 1003 &) &', shell=True)\n"
-        "time.sleep(60)",
-        timeout=0.5,
+        "print('on', flush=True)\ntime.sleep(600)",
     )
     assert result.outcome is Outcome.TIMEOUT
-    alive = session.run_command(
-        "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done | grep '^sleep'"
-    ).stdout
-    assert alive.split("\n") == ["sleep 1000 ", ""]
+    alive = "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p; echo; done | grep '^sleep'"
+    until(lambda: session.run_command(alive).stdout == "sleep 1000 \n")  # a process that is killed may be there for a while
 
 
 def test_a_deadline_covers_the_wait_for_ones_turn(session: libci.Session) -> None:
-    first = session.start_code("import time; time.sleep(1.5)")
+    first = session.start_code(f"import os, time\n{WAIT_TO_GO}")
     first.process()
-    start = time.monotonic()
     result = session.run_code("print('mine')", timeout=0.3)
     assert result.outcome is Outcome.TIMEOUT and result.stdout == ""
-    assert time.monotonic() - start < 1.4
+    session.write_file("go", "")
     assert first.result().ok
 
 
-def test_interrupt_from_another_thread_keeps_the_state(session: libci.Session) -> None:
+def test_interrupt_from_another_thread_keeps_the_state(open_session: OpenSession) -> None:
+    session = open_session(grace=PATIENCE)
     session.run_code("kept = 5")
-    threading.Timer(0.3, session.interrupt).start()
-    result = session.run_code("import time\nprint('start', flush=True)\ntime.sleep(60)")
+    seen = threading.Event()
+    thread = once(seen, session.interrupt)
+    code = "import time\nprint('start', flush=True)\ntime.sleep(600)"
+    result = session.run_code(code, on_output=lambda *_: seen.set())
+    thread.join()
     assert (result.outcome, result.exit_code, result.state_lost) == (Outcome.INTERRUPTED, 130, False)
     assert result.stdout == "start\n"
     assert session.run_code("kept").value == "5"
@@ -469,9 +475,11 @@ def test_an_interrupt_that_comes_as_a_cell_ends_hits_no_later_one(session: libci
 
 def test_an_interrupt_while_the_end_is_on_its_way_loses_nothing(session: libci.Session) -> None:
     session.run_code("import fcntl, os; fcntl.fcntl(1, 1031, 1 << 20)  # F_SETPIPE_SZ: the cell ends, whoever reads")
-    call = session.start_code("os.write(1, b'x' * 1_300_000)")
+    pid = session.run_code("os.getpid()").value
+    call = session.start_code("os.write(1, b'x' * 1_300_000 if not open('on', 'w').close() else b'')")
     call.process()
-    time.sleep(1)
+    asleep = f"[ -e on ] && grep -q 'State:.S' /proc/{pid}/status"
+    assert session.run_command(f"until {asleep}; do sleep 0.01; done; sleep 0.3; {asleep}").ok
     call.interrupt()
     result = call.result()
     assert (result.outcome, result.stdout_total, result.value) == (Outcome.OK, 1_300_000, "1300000")
@@ -559,17 +567,26 @@ def test_the_workspace_has_its_size(open_session: OpenSession) -> None:
 
 
 def test_output_streams_as_it_is_produced_and_never_inside_a_character(session: libci.Session) -> None:
-    seen: list[tuple[float, str, bytes]] = []
+    seen: list[tuple[str, bytes]] = []
+    whole = ("☃" * 50_000 + "\n").encode()
+    all_there = threading.Event()
+
+    def take(stream: str, data: bytes) -> None:
+        seen.append((stream, data))
+        if sum(len(data) for _, data in seen) == len(whole):
+            all_there.set()
+
+    thread = once(all_there, lambda: session.write_file("go", ""))  # or the cell never ends
     result = session.run_code(
-        "import sys, time\nprint('☃' * 50_000, flush=True)\n"
-        "time.sleep(0.6)\nprint('é', file=sys.stderr, flush=True)",
-        on_output=lambda stream, data: seen.append((time.monotonic(), stream, data)),
+        f"import os, sys, time\nprint('☃' * 50_000, flush=True)\n{WAIT_TO_GO}\nprint('é', file=sys.stderr, flush=True)",
+        on_output=take,
     )
+    thread.join()
     assert result.ok
-    assert b"".join(data for _, stream, data in seen if stream == "stdout") == ("☃" * 50_000 + "\n").encode()
-    for _, _, data in seen:
+    assert b"".join(data for stream, data in seen if stream == "stdout") == whole
+    for _, data in seen:
         data.decode()  # each piece is whole
-    assert seen[-1][1] == "stderr" and seen[-1][0] - seen[0][0] > 0.4
+    assert seen[-1][0] == "stderr"
 
 
 def test_rich_items_are_streamed_too(session: libci.Session) -> None:
@@ -587,8 +604,8 @@ def test_an_exception_in_the_callback_interrupts_and_is_raised(session: libci.Se
 
     start = time.monotonic()
     with pytest.raises(LookupError, match="enough"):
-        session.run_code("import time\nprint('x', flush=True)\ntime.sleep(30)", on_output=refuse)
-    assert time.monotonic() - start < 5
+        session.run_code("import time\nprint('x', flush=True)\ntime.sleep(600)", on_output=refuse, timeout=600)
+    assert time.monotonic() - start < PATIENCE
     lives(session)
 
 
@@ -635,13 +652,13 @@ def test_contexts_that_are_restarted_together_all_come_back(session: libci.Sessi
         session.clear_context("python", context)
         done.append(context)
 
-    for sleep in (0, 0, 30):
+    for sleep in (0, 0, 600):
         busy = [session.start_code(f"import time; time.sleep({sleep})", context=context) for context in contexts]
         restarts = [threading.Thread(target=restart, args=(context,)) for context in contexts]
         for thread in restarts:
             thread.start()
         for thread in restarts:
-            thread.join(20)
+            thread.join(PATIENCE)
         for call in busy:
             call.result()
     assert sorted(done) == sorted(contexts * 3)
@@ -688,25 +705,24 @@ def test_sessions_run_beside_each_other(open_session: OpenSession) -> None:
 
 
 def test_commands_and_files_run_beside_code_and_code_waits_its_turn(session: libci.Session) -> None:
-    slow = session.start_code("import time; time.sleep(1); print('slow'); order = ['slow']")
+    slow = session.start_code(f"import os, time\n{WAIT_TO_GO}\nprint('slow'); order = ['slow']")
     slow.process()
-    start = time.monotonic()
     assert session.run_command("echo beside").stdout == "beside\n"
     session.write_file("beside", b"x")
     assert session.run_code("1", context="beside").value == "1"
-    assert time.monotonic() - start < 0.9
-    assert session.run_code("order.append('next')\norder").value == "['slow', 'next']"
+    after = session.start_code("order.append('next')\norder")
+    after.process()
+    session.write_file("go", "")
+    assert after.result().value == "['slow', 'next']"
     assert slow.result().stdout == "slow\n"
 
 
 def test_shutdown_from_another_thread_ends_a_running_call(open_session: OpenSession) -> None:
     session = open_session()
-    other = threading.Timer(0.3, session.shutdown)
-    other.start()
-    start = time.monotonic()
+    seen = threading.Event()
+    other = once(seen, session.shutdown)
     with pytest.raises(libci.Closed):
-        session.run_code("import time; time.sleep(30)")
-    assert time.monotonic() - start < 3
+        session.run_code("import time; print('on', flush=True); time.sleep(600)", on_output=lambda *_: seen.set())
     other.join()  # it may have descriptors still
     with pytest.raises(libci.Closed):
         session.run_code("1")
@@ -716,7 +732,7 @@ def test_shutdown_from_another_thread_ends_a_running_call(open_session: OpenSess
 
 
 def test_a_cancelled_call_raises_and_the_session_goes_on(session: libci.Session) -> None:
-    call = session.start_code("import time; time.sleep(30)")
+    call = session.start_code("import time; time.sleep(600)")
     call.process()
     call.cancel()
     with pytest.raises(libci.Cancelled):
