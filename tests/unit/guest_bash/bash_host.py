@@ -29,6 +29,12 @@ class Kernel(host.Kernel):
             except ProcessLookupError:
                 pass
 
+    def settle(self, number=signal.SIGINT):
+        """The shell as well."""
+        super().settle(number)
+        for pid in self.tagged():
+            self.settle_one(pid, number)
+
     def tagged(self):
         """The processes of the call, as init finds them."""
         found = []

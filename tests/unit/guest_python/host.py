@@ -149,10 +149,16 @@ class Kernel:
     def settle(self, number=signal.SIGINT):
         """Waits, as init does, until the kernel has taken a signal that was meant for the cell before, or blocks it."""
         self._interrupted = False
+        self.settle_one(self.pid, number)
+
+    def settle_one(self, pid, number):
         bit = 1 << number - 1
 
         def has_taken_it():
-            told = self.status_of(self.pid)
+            try:
+                told = self.status_of(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                return True
             pending = int(told["ShdPnd"], 16) & ~int(told["SigBlk"], 16)
             return not pending & bit and told["State"].split()[0] != "R"
 
