@@ -10,6 +10,7 @@ from typing import Any
 import agentcorelab
 import libci
 import pytest
+from moments import PATIENCE
 
 KEYS = {
     "access_key_id": agentcorelab.ROLE_KEY[0],
@@ -34,6 +35,11 @@ def at(remote: libci.Sandbox) -> Iterator[libci.Session]:
     """A session there."""
     with libci.Session(sandbox=remote) as session:
         yield session
+
+
+def ends(session: libci.Session, pid: str = "$(cat pid)") -> bool:
+    """Whether a process comes to its end, which takes a while when it is killed."""
+    return session.run_command(f"while kill -0 {pid} 2>/dev/null; do sleep 0.01; done", timeout=PATIENCE).ok
 
 
 def rules(service: agentcorelab.Service, *rules: dict[str, Any]) -> None:

@@ -16,13 +16,14 @@ import libci
 import pytest
 from agentcore import KEYS, at, body, remote, requests, rules, sandbox_of  # noqa: F401
 from libci import Outcome
+from moments import PATIENCE
 
 pytestmark = pytest.mark.parametrize("started", agentcorelab.MANNERS, indirect=True, scope="module")
 
 
 def ended(service: agentcorelab.Service, count: int) -> list[dict[str, Any]]:
     """The requests that end sessions, when they have come: closing does not wait for them."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while len(requests(service, "Stop")) < count and time.monotonic() < until:
         pass
     return requests(service, "Stop")
@@ -289,7 +290,7 @@ def test_a_doubt_about_the_session_is_looked_into(
 def test_a_session_whose_opening_was_given_up_is_ended(service: agentcorelab.Service) -> None:
     rules(service, {"operation": "Start", "head_ms": 60_000})
     with sandbox_of(service) as sandbox, pytest.raises(libci.Error):
-        libci.Session(sandbox=sandbox, open_timeout=0.5)
+        libci.Session(sandbox=sandbox, open_timeout=3)
     first, again, stop = requests(service)
     assert body(first)["clientToken"] == body(again)["clientToken"] and stop["status"] == 200
 
@@ -392,7 +393,7 @@ def test_what_finds_no_room_in_a_session_is_asked_again_until_its_time_is_over(
         at.read_file("x")
     assert len(requests(service, "Invoke")) == 3
     rules(service)
-    with sandbox_of(service, answer_timeout=0.3) as sandbox, libci.Session(sandbox=sandbox) as session:
+    with sandbox_of(service, answer_timeout=2.5) as sandbox, libci.Session(sandbox=sandbox) as session:
         rules(service, {**no_room, "times": 0})
         with pytest.raises((libci.Limit, libci.TimedOut)):  # it waits, or asks, when its time is over
             session.read_file("x")
@@ -569,23 +570,23 @@ def test_how_an_answer_is_cut_does_not_matter(
 
 
 def test_what_runs_nothing_is_not_silent_for_long(service: agentcorelab.Service) -> None:
-    with sandbox_of(service, answer_timeout=0.5, attempts=1) as sandbox, libci.Session(sandbox=sandbox) as session:
-        rules(service, {"operation": "Invoke", "head_ms": 1500, "times": 2})
+    with sandbox_of(service, answer_timeout=2.5, attempts=1) as sandbox, libci.Session(sandbox=sandbox) as session:
+        rules(service, {"operation": "Invoke", "head_ms": 4000, "times": 2})
         assert session.run_command("echo 1").stdout == "1\n"
         assert session.run_code("print(1)").stdout == "1\n"
         rules(service, {"operation": "Invoke", "head_ms": 60_000, "times": 3})
         for call in (lambda: session.read_file("x"), lambda: session.list_files(), lambda: session.write_file("x", b"")):
-            with pytest.raises((libci.Error, libci.Failed), match="no byte in 500 ms"):
+            with pytest.raises((libci.Error, libci.Failed), match="no byte in 2500 ms"):
                 call()
         rules(service, {"operation": "Invoke", "head_ms": 60_000})
-        with pytest.raises((libci.Error, libci.Failed), match="no byte in 500 ms"):
+        with pytest.raises((libci.Error, libci.Failed), match="no byte in 2500 ms"):
             libci.Session(sandbox=sandbox)
 
 
 def test_what_runs_nothing_is_not_answered_for_ever(service: agentcorelab.Service) -> None:
-    with sandbox_of(service, answer_timeout=0.5) as sandbox, libci.Session(sandbox=sandbox) as session:
+    with sandbox_of(service, answer_timeout=2.5) as sandbox, libci.Session(sandbox=sandbox) as session:
         rules(service, {"operation": "Invoke", "pace": [1, 50]})
-        with pytest.raises(libci.Failed, match="not done in 5000 ms"):
+        with pytest.raises(libci.Failed, match="not done in 25000 ms"):
             session.list_files()
 
 

@@ -4,48 +4,68 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import agentcorelab
 import libci
 import pytest
-from agentcore import at, remote, requests, rules, sandbox_of  # noqa: F401
+from agentcore import at, ends, remote, requests, rules, sandbox_of  # noqa: F401
 from agentcorelab.client import Client
 from libci import Outcome
+from moments import PATIENCE
 
 pytestmark = pytest.mark.parametrize("started", agentcorelab.MANNERS, indirect=True, scope="module")
 
 
+WAIT_TO_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)"
+
+
 def test_code_that_did_not_come_to_run_loses_no_state(at: libci.Session) -> None:
-    first = at.start_code("import time; kept = 1; time.sleep(1)")
+    first = at.start_code(f"kept = 1\n{WAIT_TO_GO}")
     late = at.run_code("pass", timeout=0.2)
     assert late.outcome is Outcome.TIMEOUT and not late.state_lost
+    at.write_file("go", b"")
     assert first.result().ok and at.run_code("print(kept)").stdout == "1\n"
+
+
+def arrived(service: agentcorelab.Service, at: libci.Session, code: str, **options: Any) -> libci.Call:
+    """Code that has come there, and waits."""
+    service.control("DELETE", "log")
+    call = at.start_code(code, **options)
+    while not requests(service, "Invoke"):
+        call.process()
+    return call
 
 
 def test_code_that_was_given_up_leaves_no_variables(service: agentcorelab.Service, at: libci.Session) -> None:
     at.run_code("kept = 1")
-    late = at.run_code("import time; time.sleep(1)", timeout=0.2)
+    call = arrived(service, at, WAIT_TO_GO)
+    call.set_timeout(0.001)
+    late = call.result()
     assert late.outcome is Outcome.TIMEOUT and late.state_lost
+    at.write_file("go", b"")
     assert at.run_code("print('kept' in globals())").stdout == "False\n"
 
 
-def test_javascript_that_was_given_up_loses_no_variables(at: libci.Session) -> None:
+def test_javascript_that_was_given_up_loses_no_variables(service: agentcorelab.Service, at: libci.Session) -> None:
     at.run_code("let kept = 1", language="javascript")
-    late = at.run_code("await new Promise(done => setTimeout(done, 1000))", language="javascript", timeout=0.2)
+    code = "while (!require('fs').existsSync('go')) await new Promise(done => setTimeout(done, 10))"
+    call = arrived(service, at, code, language="javascript")
+    call.set_timeout(0.001)
+    late = call.result()
     assert late.outcome is Outcome.TIMEOUT and not late.state_lost
+    at.write_file("go", b"")
     assert at.run_code("console.log(kept)", language="javascript").stdout == "1\n"
 
 
 def given_up(service: agentcorelab.Service, at: libci.Session) -> None:
     """Code that has come there and is not waited for."""
     at.run_code("kept = 1")
-    service.control("DELETE", "log")
-    call = at.start_code("import time; time.sleep(0.5)")
-    while not requests(service, "Invoke"):
-        call.process()
+    call = arrived(service, at, WAIT_TO_GO)
     call.cancel()
     with pytest.raises(libci.Cancelled):
         call.result()
+    at.write_file("go", b"")
 
 
 def test_the_run_that_clears_what_was_given_up_says_so(service: agentcorelab.Service, at: libci.Session) -> None:
@@ -83,7 +103,7 @@ def test_a_command_that_was_given_up_is_killed_by_the_next(
     with pytest.raises(libci.Cancelled):
         call.result()
     at.run_command("true")
-    assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
+    assert ends(at)
 
 
 def test_what_a_refused_request_was_to_kill_is_killed_by_the_next(
@@ -99,7 +119,7 @@ def test_what_a_refused_request_was_to_kill_is_killed_by_the_next(
     with pytest.raises(libci.Busy):
         at.run_command("true")
     at.run_command("true")
-    assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
+    assert ends(at)
 
 
 def test_code_of_one_language_runs_in_the_order_of_its_start(at: libci.Session) -> None:
@@ -168,7 +188,7 @@ def test_commands_beyond_what_a_session_takes_wait_and_leave_room_for_what_kills
         call.cancel()
         with pytest.raises(libci.Cancelled):
             call.result()
-    assert at.run_command("for f in pid.*; do while kill -0 $(cat $f) 2>/dev/null; do sleep 0.01; done; done", timeout=30).ok
+    assert at.run_command("for f in pid.*; do while kill -0 $(cat $f) 2>/dev/null; do sleep 0.01; done; done", timeout=PATIENCE).ok
 
 
 def test_a_command_that_waits_in_vain_does_not_run(service: agentcorelab.Service, at: libci.Session) -> None:
@@ -204,7 +224,7 @@ def test_refused_requests_leave_nothing_and_push_out_no_name_that_matters(
                 at.run_command("true", background=background)
     rules(service)
     at.run_command("true")
-    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+    assert ends(at)
     assert at.run_command("ls -d /tmp/ci-*/over | wc -l").stdout == "1\n"
 
 
@@ -218,4 +238,4 @@ def test_names_that_were_put_back_come_before_those_that_have_come_since(
             at.run_command("true")
     rules(service)
     at.run_command("true")
-    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+    assert ends(at)

@@ -7,21 +7,22 @@ import time
 import agentcorelab
 import libci
 import pytest
-from agentcore import at, remote, requests, rules, sandbox_of  # noqa: F401
+from agentcore import at, ends, remote, requests, rules, sandbox_of  # noqa: F401
 from libci import Outcome
+from moments import PATIENCE
 
 pytestmark = pytest.mark.parametrize("started", agentcorelab.MANNERS, indirect=True, scope="module")
 
 
 def written(session: libci.Session, name: str) -> None:
     """Waits for a file that a task makes."""
-    assert session.run_command(f"until [ -e {name} ]; do sleep 0.01; done", timeout=60).ok
+    assert session.run_command(f"until [ -e {name} ]; do sleep 0.01; done", timeout=PATIENCE).ok
 
 
 def polled(session: libci.Session, task: int) -> tuple[str, libci.Result]:
     """Until it ends: all that it printed, and the last poll."""
     seen = ""
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         result = session.poll_task(task)
         seen += result.stdout
@@ -48,7 +49,7 @@ def test_polls_of_one_task_take_turns(at: libci.Session) -> None:
 
 def test_a_poll_that_fails_loses_nothing(service: agentcorelab.Service, at: libci.Session) -> None:
     task = at.run_command("seq 1000; exit 3", background=True).task_id
-    at.run_command("until ls /tmp/ci-*/x >&2; do sleep 0.01; done", timeout=60)
+    at.run_command("until ls /tmp/ci-*/x >&2; do sleep 0.01; done", timeout=PATIENCE)
     rules(service, {"operation": "Invoke", "cut": "in-frame"})
     with pytest.raises(libci.Error) as raised:
         at.poll_task(task)
@@ -59,7 +60,7 @@ def test_a_poll_that_fails_loses_nothing(service: agentcorelab.Service, at: libc
 
 def test_a_task_is_over_when_its_end_is_there(service: agentcorelab.Service, at: libci.Session) -> None:
     task = at.run_command("echo said; exit 3", background=True).task_id
-    at.run_command("until ls /tmp/ci-*/x >&2; do sleep 0.01; done", timeout=60)
+    at.run_command("until ls /tmp/ci-*/x >&2; do sleep 0.01; done", timeout=PATIENCE)
     service.control("DELETE", "log")
     last = at.poll_task(task)
     assert (last.stdout, last.exit_code, len(requests(service))) == ("said\n", 3, 1)
@@ -69,9 +70,9 @@ def test_a_task_is_over_when_its_end_is_there(service: agentcorelab.Service, at:
 def test_a_task_that_prints_without_end_is_polled_and_bounded(at: libci.Session) -> None:
     task = at.run_command("yes", background=True).task_id
     rotated = r"ls /tmp/ci-*/o.* | grep -qv 'o\.\(0\|1048576\)$'"
-    assert at.run_command(f"until {rotated}; do sleep 0.01; done", timeout=30).ok
+    assert at.run_command(f"until {rotated}; do sleep 0.01; done", timeout=PATIENCE).ok
     call = at.start_poll_task(task)
-    call.set_timeout(30)
+    call.set_timeout(PATIENCE)
     result = call.result()
     assert result.task_running and b"bytes omitted" in result.stdout_bytes and result.stdout_total <= 1 << 20
     assert int(at.run_command("set -- /tmp/ci-*/o.*; echo $#").stdout) <= 4
@@ -101,7 +102,7 @@ def test_what_else_stands_for_a_tasks_files_holds_nobody_up(at: libci.Session) -
     written(at, "begun")
     at.run_command("for f in /tmp/ci-*/{o,e,o.0,e.0,x}; do rm -f $f; mkfifo $f; done")
     for call in (at.start_poll_task(task), at.start_stop_task(task)):
-        call.set_timeout(30)
+        call.set_timeout(PATIENCE)
         assert call.result().outcome is not Outcome.TIMEOUT
     with pytest.raises(libci.NotFound):
         at.poll_task(task)
@@ -127,7 +128,7 @@ def test_a_task_is_stopped_though_the_service_refuses(service: agentcorelab.Serv
     rules(service, {"operation": "Invoke", "tool": "stopTask", "error": "ValidationException", "message": "no"})
     stopped = at.stop_task(task)
     assert stopped.stdout == "said\n" and not stopped.task_running
-    assert at.run_command("kill -0 $(cat pid) 2>/dev/null || echo gone").stdout == "gone\n"
+    assert ends(at)
 
 
 def test_all_that_a_stopped_task_printed_is_told(service: agentcorelab.Service) -> None:
@@ -144,7 +145,7 @@ def test_a_task_that_spoils_what_is_seen_of_it_is_stopped(at: libci.Session, spo
     task = at.run_command(f"echo $$ > pid; {found}; rm $d/p; {spoil}; touch spoilt; sleep 1000", background=True).task_id
     written(at, "spoilt")
     assert not at.stop_task(task).task_running
-    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+    assert ends(at)
     with pytest.raises(libci.NotFound):
         at.poll_task(task)
 
@@ -157,7 +158,7 @@ def test_a_task_whose_start_is_not_answered_is_killed_by_the_next_probe(
         at.run_command("echo $$ > new; mv new pid; sleep 1000", background=True)
     at.run_code("import os, time\nwhile not os.path.exists('pid'): time.sleep(0.01)")  # which brings no probe
     at.run_command("true")
-    assert at.run_command("while kill -0 $(cat pid) 2>/dev/null; do sleep 0.01; done", timeout=10).ok
+    assert ends(at)
 
 
 def test_a_task_whose_text_came_in_a_file_goes_on_after_a_poll(at: libci.Session) -> None:
@@ -173,7 +174,7 @@ def gone(at: libci.Session) -> int:
     """A task that has ended without a word."""
     task = at.run_command("echo $$ > new; mv new begun; kill -9 $PPID; exit 3", background=True).task_id
     written(at, "begun")
-    assert at.run_command("while kill -0 $(cat begun) 2>/dev/null; do sleep 0.01; done", timeout=60).ok
+    assert ends(at, "$(cat begun)")
     return task
 
 
