@@ -23,6 +23,7 @@ from typing import Union
 
 import pytest
 from conftest import BUCKET, BUILD, Bucket, Folder
+from moments import PATIENCE
 from s3lab.client import Client
 
 pytestmark = pytest.mark.s3
@@ -40,7 +41,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
     def run_it(*arguments: object, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess:
         command = [str(PROGRAM), *map(str, arguments)]
         env = {**os.environ, **environment}
-        pipes = {"capture_output": True, "timeout": 120, "check": False}
+        pipes = {"capture_output": True, "timeout": PATIENCE, "check": False}
         return subprocess.run(command, cwd=tmp_path / "here", input=stdin, env=env, **pipes)  # type: ignore
 
     return run_it
@@ -167,7 +168,7 @@ def test_standard_input_is_stored_in_the_pieces_it_comes_in(run: Run, place: Pla
             process.stdin.write(MEGABYTES[start : start + 70001])
             process.stdin.flush()
         process.stdin.close()
-        assert (process.wait(60), process.stderr.read()) == (0, b"")
+        assert (process.wait(PATIENCE), process.stderr.read()) == (0, b"")
     content = place.contents()["in/put"]
     assert hashlib.sha256(content).digest() == hashlib.sha256(MEGABYTES).digest()
 
@@ -387,7 +388,7 @@ def test_a_signal_ends_an_upload_and_nothing_of_it_is_left(place: Place) -> None
         while not place.unfinished():  # a temporary file; an upload in parts
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 128 + signal.SIGINT
+        assert process.wait(PATIENCE) == 128 + signal.SIGINT
     assert place.unfinished() == [] and place.contents() == {}
 
 
@@ -397,7 +398,7 @@ def test_a_signal_ends_a_download_and_nothing_of_it_is_left(run: Run, here: Path
         while process.poll() is None and not os.listdir(here):
             pass
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, 128 + signal.SIGTERM)
+        assert process.wait(PATIENCE) in (0, 128 + signal.SIGTERM)
         left = files_in(here)  # it may come when the file is in its place already
         assert left == {"file": MEGABYTES} or (left == {} and process.returncode), left.keys()
 
@@ -408,7 +409,7 @@ def test_a_reader_that_goes_away_ends_a_list(run: Run, place: Place) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with started("list", place.name, stdout=writing, stderr=subprocess.PIPE) as process:
-        assert (process.wait(30), process.stderr.read()) == (1, b"")
+        assert (process.wait(PATIENCE), process.stderr.read()) == (1, b"")
     os.close(writing)
 
 
@@ -418,7 +419,7 @@ def test_a_closed_standard_output_is_a_failure_that_is_told(run: Run, here: Path
     place.put("key", b"content")
     at = next((i for i, word in enumerate(command) if word in ("list", "put", "get")), len(command)) + 1
     words = [str(PROGRAM), *command[:at], place.name, *command[at:]]
-    done = subprocess.run(["sh", "-c", '"$0" "$@" >&-', *words], cwd=here, stderr=-1, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", '"$0" "$@" >&-', *words], cwd=here, stderr=-1, timeout=PATIENCE, check=False)
     assert done.returncode == 1 and b"Bad file descriptor" in done.stderr
     assert place.contents() == {"key": b"content", **({"file": b"1"} if "put" in command else {})}
 
@@ -428,7 +429,7 @@ def test_closed_standard_streams_take_nothing_and_give_nothing(here: Path, place
     rows = ["put W - empty <&-", "put W large 2>&-", "put W data/ x/ <&- >&- 2>&-", "get W large -o back <&- >&- 2>&-"]
     for row in rows:
         words = ["sh", "-c", f'W=$1; exec "$0" {row.replace("W", chr(34) + "$W" + chr(34))}', str(PROGRAM), place.name]
-        assert subprocess.run(words, cwd=here, timeout=60, check=False).returncode == 0, row
+        assert subprocess.run(words, cwd=here, timeout=PATIENCE, check=False).returncode == 0, row
     assert place.contents() == {"empty": b"", "large": MEGABYTES, "x/one": b"1"}
     assert files_in(here) == {"large": MEGABYTES, "data/one": b"1", "back": MEGABYTES}
 
@@ -441,7 +442,7 @@ def test_progress_is_a_line_of_a_terminal_no_wider_than_it_and_gone_at_the_end(p
     ioctl(ours, termios.TIOCSWINSZ, pack("HHHH", 24, 30, 0, 0))
     shown = b""
     with started("put", place.name, "-", "k\x01", stdin=subprocess.DEVNULL, stderr=theirs) as process:
-        assert process.wait(30) == 1  # such a key is refused, and told without its control byte
+        assert process.wait(PATIENCE) == 1  # such a key is refused, and told without its control byte
     assert b"k?: " in os.read(ours, 4096)
     environment = {**os.environ, "TERM": "xterm"}
     with started("put", place.name, "-", "key", stdin=subprocess.PIPE, stderr=theirs, env=environment) as p:
@@ -451,7 +452,7 @@ def test_progress_is_a_line_of_a_terminal_no_wider_than_it_and_gone_at_the_end(p
             if select.select([ours], [], [], 0.01)[0]:
                 shown += os.read(ours, 4096)
         p.stdin.close()
-        assert p.wait(60) == 0
+        assert p.wait(PATIENCE) == 0
     while select.select([ours], [], [], 0)[0]:
         shown += os.read(ours, 4096)
     os.close(ours)
@@ -487,7 +488,7 @@ def test_a_deadline_ends_what_a_server_does_not_answer(run: Run, here: Path, com
 
 def test_a_deadline_ends_an_upload_whose_input_does_not_come(place: Place) -> None:
     with started("put", "--timeout", "0.3", place.name, "-", "key", stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.wait(60) == 1 and b"key: " in process.stderr.read()
+        assert process.wait(PATIENCE) == 1 and b"key: " in process.stderr.read()
     assert place.contents() == {} and place.unfinished() == []
 
 

@@ -16,6 +16,7 @@ from typing import Any, Union
 
 import pytest
 from conftest import BUCKET, Bucket, Folder
+from moments import PATIENCE
 from s3lab.client import Client
 
 import libci
@@ -272,7 +273,7 @@ def test_a_storage_is_closed_while_threads_use_it(storage: libci.Storage) -> Non
         for _ in range(10):
             storage.stat("key")
         storage.close()
-        assert [end.result(60) for end in ends] == ["closed"] * 4
+        assert [end.result(PATIENCE) for end in ends] == ["closed"] * 4
 
 
 @pytest.mark.s3
@@ -281,7 +282,7 @@ def test_sessions_share_a_storage_and_outlive_its_closing(
 ) -> None:
     storage.write("one/uploads/data.txt", b"from one")
     storage.write("two/uploads/data.txt", b"from two")
-    sessions = {name: open_session(storage=storage, session_id=name, timeout=60) for name in ("one", "two")}
+    sessions = {name: open_session(storage=storage, session_id=name, timeout=PATIENCE) for name in ("one", "two")}
     with pytest.raises(libci.Busy):
         open_session(storage=storage, session_id="one")
     storage.close()
@@ -297,7 +298,7 @@ def test_sessions_share_a_storage_and_outlive_its_closing(
 @contextmanager
 def listening() -> Iterator[tuple[socket.socket, str]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(60)
+        server.settimeout(PATIENCE)
         yield server, f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
