@@ -21,6 +21,7 @@ from typing import Any, Optional
 
 import libci
 import pytest
+from moments import PATIENCE
 
 OpenSession = Callable[..., libci.Session]
 
@@ -127,7 +128,7 @@ def sandbox(request: pytest.FixtureRequest, pip_config: Path) -> Iterator[libci.
 @pytest.fixture
 def online(open_session: OpenSession) -> libci.Session:
     """A session that reaches the index."""
-    return open_session(network="host", timeout=100)
+    return open_session(network="host", timeout=PATIENCE)
 
 
 WAYS = {
@@ -157,8 +158,8 @@ def test_what_pip_installs_can_be_imported_at_once(online: libci.Session, way: s
 
 def test_what_is_installed_is_the_sessions_alone(open_session: OpenSession, workspace: Path) -> None:
     with libci.Storage.dir(workspace) as storage:
-        one = open_session(network="host", timeout=100, storage=storage)
-        other = open_session(network="host", timeout=100)
+        one = open_session(network="host", timeout=PATIENCE, storage=storage)
+        other = open_session(network="host", timeout=PATIENCE)
         assert one.run_command("pip install -q tiny-one && echo mine > mine.txt").ok
         assert [file.path for file in one.push().files] == ["mine.txt"]
         assert other.run_code("import tiny_one").error_name == "ModuleNotFoundError"
@@ -260,7 +261,7 @@ def test_a_configuration_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_folders_that_are_too_wide_are_not_shown(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("[install]\nfind-links = / /root /home\n  /proc /etc\n")
-    with libci.Sandbox(pip_config=tmp_path / "pip.conf") as box, libci.Session(sandbox=box, timeout=60) as session:
+    with libci.Sandbox(pip_config=tmp_path / "pip.conf") as box, libci.Session(sandbox=box, timeout=PATIENCE) as session:
         assert session.run_command("ls /root 2>&1; ls /home").stdout.endswith("No such file or directory\nuser\n")
         assert not session.run_command("cat /etc/shadow").ok
 
@@ -281,7 +282,7 @@ def test_the_hosts_own_configuration_works_inside(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("NPM_CONFIG_USERCONFIG", str(tmp_path / "npmrc"))
     monkeypatch.setenv("A_TOKEN", "word")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with libci.Sandbox(host_packages=True) as box, libci.Session(sandbox=box, timeout=60) as session:
+    with libci.Sandbox(host_packages=True) as box, libci.Session(sandbox=box, timeout=PATIENCE) as session:
         result = session.run_command("pip install -q tiny-three && tiny_three")
         assert result.stdout == "tiny_three 1.0\n", result.stderr
         assert not session.run_command(f"touch {wheels}/x").ok
@@ -323,7 +324,7 @@ def test_certificates_that_are_handed_in_are_trusted_by_all(tmp_path: Path) -> N
     there = {name: program for name, program in programs.items() if name in ("python", "bare") or shutil.which(name)}
     try:
         for file, expected in ((tmp_path / "ca.pem", "hello"), (None, "")):
-            with libci.Sandbox(ca_file=file) as box, libci.Session(sandbox=box, timeout=60, network="host") as session:
+            with libci.Sandbox(ca_file=file) as box, libci.Session(sandbox=box, timeout=PATIENCE, network="host") as session:
                 for name, program in there.items():
                     assert session.run_command(program).stdout == expected, name
                 assert not session.run_command("echo x >> /etc/ssl/certs/ca-certificates.crt").ok
@@ -343,7 +344,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The one that the host uses."""
     download = ["/usr/bin/python3", "-m", "pip", "download", "-q", "--no-deps", "--retries=0", "--no-cache-dir"]
     folder = tmp_path_factory.mktemp("download")
-    if subprocess.run([*download, "--dest", folder, "iniconfig"], capture_output=True, timeout=100).returncode:
+    if subprocess.run([*download, "--dest", folder, "iniconfig"], capture_output=True, timeout=PATIENCE).returncode:
         pytest.skip("no package registry can be reached")
 
 
@@ -353,14 +354,14 @@ def test_the_registry_that_the_host_uses_can_be_used(network: str) -> None:
     options: dict[str, Any] = {"network": network}
     if network == "internet":
         options["network_allow"] = ["*", *registry_addresses()]
-    with libci.Sandbox(host_packages=True) as box, libci.Session(sandbox=box, timeout=100, **options) as session:
+    with libci.Sandbox(host_packages=True) as box, libci.Session(sandbox=box, timeout=PATIENCE, **options) as session:
         result = session.run_command("pip install -q --ignore-installed iniconfig")
         assert result.ok, result.stderr
         assert (session.run_code("import iniconfig\niniconfig.__file__").value or "").startswith("'/home/user/")
 
 
 def await_file(path: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} does not come"
         time.sleep(0.05)
@@ -378,21 +379,21 @@ def test_what_was_installed_once_comes_from_disk(
     with pytest.raises(libci.Invalid, match="package_cache and pip_config: .*take the place"):
         libci.Sandbox(pip_config=pip_config, package_cache=cache)
     with libci.Sandbox(host_packages=True, package_cache=cache) as box:
-        with libci.Session(sandbox=box, network="host", timeout=100) as session:
+        with libci.Session(sandbox=box, network="host", timeout=PATIENCE) as session:
             session.write_file(local, data)
             assert session.run_command(f"pip install -q ./{local}").ok
             assert session.run_command("pip install -q tiny-two==1.0").ok
             await_file(cache / "wheels/tiny_two-1.0-0cached-py3-none-any.whl")
         index.asked.clear()
-        with libci.Session(sandbox=box, network="host", timeout=100) as session:
+        with libci.Session(sandbox=box, network="host", timeout=PATIENCE) as session:
             assert session.run_command("pip install -q tiny-two==1.0 && tiny_two").stdout == "tiny_two 1.0\n"
             asked = list(index.asked)
             assert not session.run_command("touch /opt/libci/wheels/x || rm /opt/libci/wheels/*").ok
-        with libci.Session(sandbox=box, timeout=100) as session:  # without a network
+        with libci.Session(sandbox=box, timeout=PATIENCE) as session:  # without a network
             assert session.run_command("pip install -q --no-index tiny-two && tiny_two").stdout == "tiny_two 1.0\n"
             session.write_file("tiny_three-2.0-py3-none-any.whl", WHEELS["tiny_three-2.0-py3-none-any.whl"])
             assert session.run_command("pip install -q --no-index --find-links . tiny-three").ok  # is no hint
-        with libci.Session(sandbox=box, network="host", timeout=100) as session:
+        with libci.Session(sandbox=box, network="host", timeout=PATIENCE) as session:
             assert session.run_command("pip install -q tiny-one==1.0").ok
             await_file(cache / "wheels/tiny_one-1.0-0cached-py3-none-any.whl")
     assert [path for path in asked if path.startswith("/files/")] == []
@@ -435,7 +436,7 @@ def npm(tmp_path: Path) -> Iterator[libci.Sandbox]:
 
 
 def test_npm_installs_into_the_session_and_leaves_no_files(npm: libci.Sandbox, workspace: Path) -> None:
-    with libci.Session(sandbox=npm, network="host", timeout=100, workspace_dir=workspace) as session:
+    with libci.Session(sandbox=npm, network="host", timeout=PATIENCE, workspace_dir=workspace) as session:
         missing = session.run_code("try { require('tiny-js') } catch (e) { e.code }", language="javascript")
         assert missing.value == "'MODULE_NOT_FOUND'"
         result = session.run_command("npm install tiny-more")
@@ -454,7 +455,7 @@ def test_npm_installs_into_the_session_and_leaves_no_files(npm: libci.Sandbox, w
 
 
 def test_npm_keeps_a_package_json_of_the_users(npm: libci.Sandbox, workspace: Path) -> None:
-    with libci.Session(sandbox=npm, network="host", timeout=100, workspace_dir=workspace) as session:
+    with libci.Session(sandbox=npm, network="host", timeout=PATIENCE, workspace_dir=workspace) as session:
         session.write_file("package.json", '{"name": "mine"}')
         assert session.run_command("npm install tiny-js").ok
         assert json.loads(session.run_command("cat package.json").stdout)["dependencies"] == {"tiny-js": "^1.0.0"}
