@@ -35,6 +35,16 @@ class Kernel(host.Kernel):
         for pid in self.tagged():
             self.settle_one(pid, number)
 
+    def names(self):
+        """Of the programs of the call."""
+        found = []
+        for pid in self.tagged():
+            try:
+                found.append(self.status_of(pid)["Name"].strip())
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        return found
+
     def tagged(self):
         """The processes of the call, as init finds them."""
         found = []

@@ -129,9 +129,18 @@ def test_a_command_that_is_killed_as_it_starts_ends(kernel):
         "trap 'kept=3' EXIT; sleep 1000",
     ],
 )
-def test_an_interrupt_ends_the_cell_and_keeps_the_state(kernel, text):
+def test_an_interrupt_ends_the_cell_and_keeps_the_state(kernel, tmp_path, text):
     out(kernel, "kept=1")
-    result = kernel.run("echo on\n" + text, interrupts=[b"on\n"])
+
+    def interrupt():
+        """When all programs run, or the shell waits: what was about to begin would not hear of it, and not be told again."""
+        kernel.wait_until(lambda: kernel.names().count("cat") == text.count("cat"))
+        kernel.wait_until(lambda: "sleep" not in text or "sleep" in kernel.names())
+        kernel.wait_until(lambda: "fifo" not in text or (tmp_path / "fifo").exists() and kernel.names() == ["bash"])
+        kernel.wait_until(lambda: "fifo" not in text or kernel.status_of(kernel.tagged()[0])["State"].split()[0] == "S")
+        kernel._interrupt_soon()
+
+    result = kernel.run("echo on\n" + text, answers=[(b"on\n", interrupt)])
     assert (result.outcome, result.error) == (EXCEPTION, "Interrupted"), result
     assert result.stderr == b""
     for pid in kernel.tagged():
@@ -186,7 +195,8 @@ def test_an_interrupt_that_makes_bash_hang(make, text):
     assert out(kernel, "echo here >&5; echo $kept $((pid == $$)) $(umask) $(cat file)") == "1 1 0027 here\n"
     masks = out(kernel, "mapfile status </proc/$$/status; echo ${status[@]}; cat /proc/self/status")
     assert re.findall(r"SigBlk:\s*(\w+)", masks) == ["0" * 16] * 2
-    again = kernel.run("/bin/true; echo on; sleep 1000", interrupts=[b"on\n"])  # it hears as before
+    until_it_sleeps = lambda: (kernel.wait_until(lambda: "sleep" in kernel.names()), kernel.interrupt())  # noqa: E731
+    again = kernel.run("/bin/true; echo on; sleep 1000", answers=[(b"on\n", until_it_sleeps)])  # it hears as before
     assert (again.outcome, again.error) == (EXCEPTION, "Interrupted")
     assert out(kernel, "echo $kept") == "1\n"
 

@@ -160,7 +160,8 @@ class Kernel:
             except (FileNotFoundError, ProcessLookupError):
                 return True
             pending = int(told["ShdPnd"], 16) & ~int(told["SigBlk"], 16)
-            return not pending & bit and told["State"].split()[0] != "R"
+            state = told["State"].split()[0]
+            return state in "ZX" or not pending & bit and state != "R"
 
         self.wait_until(has_taken_it)
 
