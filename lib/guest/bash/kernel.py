@@ -289,6 +289,7 @@ class Kernel:
         self._interrupted = False
         self._running = False
         signal.signal(signal.SIGINT, self._on_interrupt)
+        self._channel.waker.arm()
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them, and so its children would
             signal.signal(number, signal.SIG_DFL)
         bash = find_bash()
@@ -380,7 +381,10 @@ class Kernel:
         """Waits for something to happen, and deals with it if it is the shell's. Returns what has something to say."""
         watched = [*others] if self._shell is None else [self._shell, self._shell.end, *others]
         looks = self._interrupted and self._running and self._shell is not None
-        ready = select.select(watched, [], [], LOOK_S if looks else None)[0]
+        ready = select.select([self._channel.waker, *watched], [], [], LOOK_S if looks else None)[0]
+        if self._channel.waker in ready:
+            self._channel.waker.drain()
+            return []
         if looks and not ready:
             self._shell.look_after()
         elif self._shell in ready:

@@ -104,7 +104,7 @@ def test_a_gateway_ends_with_its_host(lab: netlab.Lab, ci_run_start: Callable[..
     host.kill()
     host.wait()
     assert lab.has_open(names.SILENT, 0)
-    assert wait_for(lambda: status(pid).get("PPid") is None or status(pid)["State"][0] == "Z")
+    assert wait_for(lambda: status(pid).get("State", "Z")[0] == "Z")  # gone, or nobody has taken note of it
 
 
 def test_without_its_gateway_a_session_lives_on_without_a_network(with_gateway: tuple[Guest, int]) -> None:

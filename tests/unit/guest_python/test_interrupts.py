@@ -195,3 +195,45 @@ def test_numpy_is_interrupted(kernel):
     pytest.importorskip("numpy")
     kernel.run("import numpy as np\na = np.random.rand(300, 300)")
     assert kernel.run("while True: a @ a", interrupts=[0.3]).error == "KeyboardInterrupt"
+
+
+UNLUCKY = """
+import ctypes, functools, gc, os, signal
+class Unlucky:
+    '''A poll() that a signal comes just before: no Python runs between them.'''
+    def __init__(self, real):
+        self.real, self.steps = real, [functools.partial(ctypes.CDLL(None).kill, os.getpid(), signal.SIGINT)]
+    def poll(self, timeout):
+        steps = [*self.steps, functools.partial(self.real.poll, timeout)]
+        self.steps = []
+        return list(map(functools.partial.__call__, steps))[-1]
+for one in gc.get_objects():
+    if type(one).__name__ == "Channel":
+        one._poll_idle = Unlucky(one._poll_idle)
+"""
+
+
+def test_an_interrupt_just_before_the_kernel_sleeps_hits_no_later_cell(kernel):
+    for i in range(5):
+        assert kernel.run(UNLUCKY).outcome == OK
+        kernel.settle()
+        assert kernel.value("%d" % i) == str(i)
+
+
+def test_code_that_has_signals_told_is_told_of_those_between_cells(kernel):
+    kernel.run(
+        "import os, signal\nr, w = os.pipe2(os.O_NONBLOCK)\nsignal.set_wakeup_fd(w)\nsignal.signal(signal.SIGUSR1, print)"
+    )
+    os.kill(kernel.pid, signal.SIGUSR1)
+    kernel.settle(signal.SIGUSR1)
+    assert kernel.value("list(os.read(r, 9))") == "[%d]" % signal.SIGUSR1
+    assert kernel.value("signal.set_wakeup_fd(-1) == w") == "True"
+
+
+def test_a_kernel_goes_on_without_the_pipe_that_wakes_it(kernel):
+    kernel.run(
+        "import os\nfor fd in range(100, 1000):\n    try:\n        if os.readlink(f'/proc/self/fd/{fd}').startswith('pipe'):"
+        " os.close(fd)\n    except OSError: pass"
+    )
+    kernel.interrupt()
+    assert kernel.value("1") == "1"

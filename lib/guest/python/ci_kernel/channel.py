@@ -7,8 +7,9 @@ sense, with 70.
 
 from .private import BUILTINS as __builtins__  # noqa: F401
 
+from _signal import set_wakeup_fd
 from fcntl import F_DUPFD_CLOEXEC, fcntl
-from os import _exit, close, read, write
+from os import O_CLOEXEC, O_NONBLOCK, _exit, close, pipe2, read, write
 from resource import RLIMIT_NOFILE, getrlimit
 from select import POLLIN, poll, select
 from struct import Struct
@@ -43,6 +44,54 @@ def high_duplicate(fd):
     return fcntl(fd, F_DUPFD_CLOEXEC, _HIGH if limit < 0 or limit > _HIGH + 32 else max(limit - 32, 3))
 
 
+class Waker:
+    """Keeps a wait from sleeping as long as the handler of a signal is to be called.
+
+    The interpreter notes a signal, and calls its handler when it comes to that. Of one that it has noted just before poll()
+    sleeps, the handler would be called when the next request has come, as if the signal belonged to it.
+    """
+
+    def __init__(self):
+        ends = pipe2(O_CLOEXEC | O_NONBLOCK)
+        self._read, self._write = map(high_duplicate, ends)
+        for fd in ends:
+            close(fd)
+        self._theirs = -1
+        self._numbers = b""
+
+    def fileno(self):
+        """Readable when a signal has come."""
+        return self._read
+
+    def arm(self):
+        """In the main thread. What is noted before is dealt with when this returns. False: code has closed the pipe."""
+        try:
+            theirs = set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        except (OSError, ValueError):
+            return False
+        if theirs != self._write:
+            self._theirs = theirs
+        return True
+
+    def drain(self):
+        try:
+            self._numbers = (self._numbers + read(self._read, 1 << 12))[-(1 << 12) :]
+        except BlockingIOError:
+            pass
+
+    def disarm(self):
+        """Code that has signals told in this way, as asyncio does, has them told again, and those that came meanwhile."""
+        self.drain()
+        theirs, numbers = self._theirs, self._numbers
+        self._theirs, self._numbers = -1, b""
+        try:
+            set_wakeup_fd(theirs)
+            if theirs >= 0 and numbers:
+                write(theirs, numbers)
+        except (OSError, ValueError):  # it is closed by now, or full
+            pass
+
+
 def number(data):
     """The value of an integer field."""
     return _int.unpack(data)[0] if len(data) == 8 else 0
@@ -64,6 +113,10 @@ class Channel:
         self._poll, self._poll_in_handler = poll(), poll()  # an object serves one call at a time
         self._poll.register(self._fd, POLLIN)
         self._poll_in_handler.register(self._fd, POLLIN)
+        self.waker = Waker()
+        self._poll_idle = poll()
+        self._poll_idle.register(self._fd, POLLIN)
+        self._poll_idle.register(self.waker, POLLIN)
         self.reading = False  # from the first byte of a request on; its reader resets it
         self.trouble = None
         self.shortages = 0  # of memory, since the last message was sent
@@ -90,14 +143,17 @@ class Channel:
 
     def has_request(self):
         """Whether a message has come, or part of one. For handlers of signals."""
-        return self.reading or self._readable(self._poll_in_handler, 0)
+        return self.reading or bool(self._ready(self._poll_in_handler, 0))
 
-    def receive(self):
-        """Waits for a message. Returns its type and its fields, a list of (key, bytes)."""
+    def receive(self, idle=False):
+        """Waits for a message; idle: in the main thread, for the next request. Returns its type and its fields, a list of
+        (key, bytes)."""
         while True:
             message = self._parse()
             if message is not None:
                 return message
+            if idle and not self.reading:
+                self._wait_idle()
             if not self.reading:
                 self._wait()
             data = self._insist(read, self._chunk)
@@ -124,20 +180,32 @@ class Channel:
                 self.shortages = 0
                 return
 
-    def _readable(self, poller, timeout):
+    def _ready(self, poller, timeout, *others):
+        """Which descriptors are, of the channel's and others."""
         try:
-            return bool(poller.poll(timeout))
+            return [fd for fd, _ in poller.poll(timeout)]
         # A cell has left no descriptors to open (RLIMIT_NOFILE of 0), or a signal has come while the handler of another
         # polls: select() minds neither.
         except (OSError, RuntimeError):
-            return bool(select((self._fd,), (), (), timeout)[0])
+            return select((self._fd, *others), (), (), timeout)[0]
 
     def _wait(self):
         while not self.reading:
             try:
-                self.reading = self._readable(self._poll, None)
+                self.reading = bool(self._ready(self._poll, None))
             except BaseException as error:
                 self.endure(error)
+
+    def _wait_idle(self):
+        while not self.reading:
+            try:
+                if not self.waker.arm():
+                    return
+                self.reading = self._fd in self._ready(self._poll_idle, None, self.waker.fileno())
+                self.waker.drain()
+            except BaseException as error:
+                self.endure(error)
+        self.waker.disarm()
 
     def _insist(self, function, argument):
         """read() or write() until it has happened."""

@@ -178,7 +178,7 @@ class Kernel:
         self._front_end.forget()
 
     def _serve_one(self):
-        kind, fields = self._channel.receive()
+        kind, fields = self._channel.receive(idle=True)
         if kind == wire.CHECK:
             self._channel.reading = False
             return self._channel.send(wire.CHECKED, self._package_news())
