@@ -126,9 +126,9 @@ def cycles(sandbox: libci.Sandbox, tmp: Path, count: int) -> None:
     open_use_close(sandbox, count)
     sandbox.prepare()
     until(lambda: len(processes()) <= len(pids), "the end of all processes")
+    until(lambda: len(files_of_ours(tmp, groups)) <= len(before[2]), "the end of files and control groups")
     gc.collect()
     assert (descriptors(), mounts()) == before[:2]
-    assert len(files_of_ours(tmp, groups)) <= len(before[2])
     assert resident_kib(processes() | {os.getpid()}) - memory < 20 << 10
 
 
