@@ -20,7 +20,7 @@ typedef struct cii_aws_call {
     unsigned correction;            /* of the attempt that has just ended; 0: none */
     cii_sigv4_signed signed_request;
     cii_buf url;
-    cii_http_header headers[CII_AWS_CALL_HEADERS_MAX];
+    cii_http_header headers[CII_AWS_CALL_HEADERS_MAX]; /* the caller's, 11 at most, and those of signing */
 } cii_aws_call;
 
 /* Another call in the same room; both arguments are borrowed until it is over. */
@@ -33,7 +33,8 @@ ci_status cii_aws_call_sign(cii_aws_call *call, cii_sigv4 *signer, bool is_tls, 
 /* After a refusal: whether another attempt goes better with that correction, where there is one (0: none), and it was not made
  * before. The attempt is then to be failed. A region the caller has set right by then. */
 bool cii_aws_call_correct(cii_aws_call *call, const cii_http_response *response, unsigned correction);
-/* The exchange's result; or 0 after a correction: the exchange is gone, and another to be begun at once. */
+/* 1 answered well, 0 not yet, negative. After a correction 0 as well: the exchange is gone and *exchange NULL, and another is to
+ * be begun at once. */
 int32_t cii_aws_call_result(cii_aws_call *call, cii_http_exchange **exchange, ci_error **ret_error);
 
 #endif

@@ -133,12 +133,12 @@ function terminate(session) {
 function interrupt() {
     let session = null;
     postponed = false;
-    for (let i = 0, heard = 0; i < TRIES && heard < 2 && !postponed; i++) {
+    for (let i = 0, heard = 0; i < TRIES && heard < 2; i++) {
         if (session === null && hasEnded()) // by itself: what may run now is not to be hit
             return;
         if (waitsForAck()) {
             postponed = true;
-            continue;
+            break;
         }
         if (isHeard(i < IMPATIENT_TRIES ? HEARD_MS : PATIENT_MS)) {
             heard++;

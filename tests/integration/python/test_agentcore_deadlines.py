@@ -93,15 +93,18 @@ def test_a_context_is_asked_to_be_cleared_once(service: agentcorelab.Service, at
     assert base64.b64decode(requests(service, "Invoke")[0]["body"]).count(b"clearContext") == 1
 
 
-def test_a_command_that_was_given_up_is_killed_by_the_next(
-    service: agentcorelab.Service, at: libci.Session
-) -> None:
-    call = at.start_command("echo $$ > pid; sleep 1000; echo late > late")
+def give_up_command(at: libci.Session) -> None:
+    """One that runs there, whose process is in the file `pid`."""
+    call = at.start_command("echo $$ > pid; sleep 1000")
     while not at.run_command("cat pid 2>/dev/null").stdout:
         call.process()
     call.cancel()
     with pytest.raises(libci.Cancelled):
         call.result()
+
+
+def test_a_command_that_was_given_up_is_killed_by_the_next(at: libci.Session) -> None:
+    give_up_command(at)
     at.run_command("true")
     assert ends(at)
 
@@ -109,12 +112,7 @@ def test_a_command_that_was_given_up_is_killed_by_the_next(
 def test_what_a_refused_request_was_to_kill_is_killed_by_the_next(
     service: agentcorelab.Service, at: libci.Session
 ) -> None:
-    call = at.start_command("echo $$ > pid; sleep 1000")
-    while not at.run_command("cat pid 2>/dev/null").stdout:
-        call.process()
-    call.cancel()
-    with pytest.raises(libci.Cancelled):
-        call.result()
+    give_up_command(at)
     rules(service, {"operation": "Invoke", "error": "ThrottlingException"})
     with pytest.raises(libci.Busy):
         at.run_command("true")

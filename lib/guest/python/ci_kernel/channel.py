@@ -200,7 +200,7 @@ class Channel:
         while not self.reading:
             try:
                 if not self.waker.arm():
-                    return
+                    return  # one waits as at other times
                 self.reading = self._fd in self._ready(self._poll_idle, None, self.waker.fileno())
                 self.waker.drain()
             except BaseException as error:
